@@ -1,0 +1,93 @@
+/* arena.c: bump allocation in blocks that double up to 64 KiB. */
+#include "shared/arena.h"
+
+#include "shared/check.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_MIN = 2048, BLOCK_MAX = 64 * 1024 };
+
+struct arena_block {
+    struct arena_block *older;
+    size_t len;
+    alignas(max_align_t) char data[];
+};
+
+static size_t align_up(size_t n)
+{
+    return (n + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
+/* Starts a block of at least len bytes. */
+static int add_block(struct arena *a, size_t len)
+{
+    size_t size = a->blocks ? a->blocks->len * 2 : BLOCK_MIN;
+    if (size > BLOCK_MAX)
+        size = BLOCK_MAX;
+    if (size < len)
+        size = len;
+    struct arena_block *b = malloc(sizeof *b + size);
+    if (!b)
+        return -1;
+    b->older = a->blocks;
+    b->len = size;
+    a->blocks = b;
+    a->next = b->data;
+    a->end = b->data + size;
+    return 0;
+}
+
+void arena_init(struct arena *a, void *first_block, size_t first_len, size_t max_bytes)
+{
+    ASSERT(first_block || first_len == 0);
+    char *p = first_block;
+    size_t pad = first_block ? (size_t)(-(uintptr_t)p & (alignof(max_align_t) - 1)) : 0;
+    if (pad > first_len)
+        pad = first_len;
+    *a = (struct arena){.next = p ? p + pad : NULL, .end = p ? p + first_len : NULL, .max_bytes = max_bytes};
+}
+
+void arena_fini(struct arena *a)
+{
+    while (a->blocks) {
+        struct arena_block *b = a->blocks;
+        a->blocks = b->older;
+        free(b);
+    }
+    *a = (struct arena){0};
+}
+
+void *arena_alloc(struct arena *a, size_t len)
+{
+    if (len > a->max_bytes || a->used_bytes > a->max_bytes - len)
+        return NULL;
+    size_t need = align_up(len ? len : 1);
+    if ((size_t)(a->end - a->next) < need && add_block(a, need))
+        return NULL;
+    void *p = a->next;
+    a->next += need;
+    a->used_bytes += len;
+    return p;
+}
+
+void *arena_zalloc(struct arena *a, size_t len)
+{
+    void *p = arena_alloc(a, len);
+    if (p)
+        memset(p, 0, len);
+    return p;
+}
+
+char *arena_dup(struct arena *a, const void *bytes, size_t len)
+{
+    char *p = arena_alloc(a, len + 1);
+    if (!p)
+        return NULL;
+    if (len)
+        memcpy(p, bytes, len);
+    p[len] = 0;
+    return p;
+}

@@ -1,0 +1,86 @@
+/* config.h: the configuration: one table of options (options.def), read from built-in defaults, ini,
+ * .env, environment and command line, later ones winning (SUPERVISOR.md section 2). All errors of
+ * all sources are collected before anything is started. Read-only once loaded; any thread. */
+#pragma once
+
+#include "shared/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How a value is written, and which C type holds it. */
+enum option_type {
+    OPTION_INT,      /* int64_t */
+    OPTION_DURATION, /* int64_t, milliseconds: 500ms 30s 5m 1h 30d; a bare number is seconds */
+    OPTION_SIZE,     /* int64_t, bytes: 64k 1m 2g; a bare number is bytes */
+    OPTION_BOOL,     /* bool: yes no true false on off 1 0 */
+    OPTION_STRING,   /* const char *, NUL-terminated; NULL when unset */
+    OPTION_LIST,     /* struct config_list of strings */
+    OPTION_ENUM,     /* int: index into the words of the row's check column, "text|json" */
+    OPTION_WORKERS   /* int64_t: 1 to 256, or auto = 0 */
+};
+
+enum config_source { CONFIG_DEFAULT, CONFIG_INI, CONFIG_ENV_FILE, CONFIG_ENVIRONMENT, CONFIG_FLAG };
+
+struct config_list {
+    const char *const *items; /* owned by the configuration */
+    size_t len;
+};
+
+/* One field per row of options.def, named <section>_<key>: config->server_workers,
+ * config->limits_max_body. */
+struct config {
+#define CONFIG_FIELD_INT      int64_t
+#define CONFIG_FIELD_DURATION int64_t
+#define CONFIG_FIELD_SIZE     int64_t
+#define CONFIG_FIELD_BOOL     bool
+#define CONFIG_FIELD_STRING   const char *
+#define CONFIG_FIELD_LIST     struct config_list
+#define CONFIG_FIELD_ENUM     int
+#define CONFIG_FIELD_WORKERS  int64_t
+#define OPTION(section, key, type, fallback, check, flags, flag, environment, help)                \
+    CONFIG_FIELD_##type section##_##key;
+#include "shared/options.def"
+#undef OPTION
+    struct config_private *private_data; /* arena, origins */
+};
+
+/* Words of OPTION_ENUM rows, in the order of their check column. */
+enum { CONFIG_DURABILITY_FULL, CONFIG_DURABILITY_NORMAL };
+enum { CONFIG_LOG_DEBUG, CONFIG_LOG_INFO, CONFIG_LOG_WARNING, CONFIG_LOG_ERROR };
+enum { CONFIG_FORMAT_TEXT, CONFIG_FORMAT_JSON };
+enum { CONFIG_ACCESS_AUTO, CONFIG_ACCESS_ON, CONFIG_ACCESS_OFF };
+
+/* Where [database] url points. */
+enum config_database { CONFIG_DATABASE_FILE, CONFIG_DATABASE_MEMORY, CONFIG_DATABASE_POSTGRESQL };
+/* Kind of the configured database; for a file its path (as given: relative to the working directory)
+ * in *path_r, borrowed from the configuration. */
+enum config_database config_database(const struct config *c, const char **path_r);
+
+/* What the command line brought before the verb's own words. */
+struct config_flags {
+    const char *config_path;   /* --config, or NULL */
+    const char *env_path;      /* --env-file, or NULL */
+    int argc;                  /* option words only: --workers 3 --bind … (no verb, no --config) */
+    char **argv;               /* borrowed */
+    char **environ;            /* NULL-terminated; borrowed */
+};
+
+/* Reads everything. NULL when anything was wrong: every error, one per line as
+ * "file:line: message; did you mean …", is in *errors*; warnings (unknown COLMEIA_* names) are in
+ * *warnings*, one per line, either way. Free with config_free(). */
+struct config *config_load(const struct config_flags *flags, struct buf *errors, struct buf *warnings);
+/* Wipes secrets and frees. Accepts NULL. */
+void config_free(struct config *c);
+
+/* "section.key = value" for every option, as ini; with *origin* a trailing comment says where each comes
+ * from. Secrets are masked. */
+void config_print(const struct config *c, bool origin, struct buf *out);
+/* The option part of --help, one line or two per command-line flag. */
+void config_help(struct buf *out);
+/* The number of workers that "auto" means here: min(CPU affinity, ceil(cgroup quota)), at least 1.
+ * The computation in words is appended to *why* (may be NULL). */
+int config_auto_workers(struct buf *why);
+/* Resolved worker count: server_workers, or what auto means. */
+int config_workers(const struct config *c);

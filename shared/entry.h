@@ -1,0 +1,56 @@
+/* entry.h: all that crosses the fork from master to child, and the child's entry point. The master
+ * fills in one struct entry, forks, and calls worker_main() in the child; neither side knows more
+ * of the other. Pointers are valid in the child by copy-on-write. */
+#pragma once
+
+#include "shared/config.h"
+#include "shared/scoreboard.h"
+#include "shared/sock.h"
+#include "shared/tickets.h"
+
+#include <stddef.h>
+
+/* What a child is for. Roles other than SERVE are one-shot: they do their work and return. */
+#define ROLES(X)                                                                                   \
+    X(SERVE, "worker")                                                                             \
+    X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
+    X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */
+
+enum role {
+#define X(name, text) ROLE_##name,
+    ROLES(X)
+#undef X
+};
+
+/* Exit codes of the program and of its children (SUPERVISOR.md section 13). */
+enum exit_code {
+    EXIT_CODE_OK = 0,
+    EXIT_CODE_FAILED = 1,     /* a verb failed */
+    EXIT_CODE_USAGE = 2,
+    EXIT_CODE_NO_WORKER = 3,  /* no worker ever became ready, or none is any more */
+    EXIT_CODE_BIND = 4,
+    EXIT_CODE_CUT = 5,        /* stopped, but something had to be cut */
+    EXIT_CODE_DATABASE = 6,   /* database unusable; the message says what to do */
+    EXIT_CODE_INTERNAL = 70,
+    EXIT_CODE_CONFIG = 78
+};
+
+struct entry {
+    enum role role;
+    int slot;                          /* scoreboard slot, or -1 for one-shot children */
+    unsigned generation;
+    int channel_fd;                    /* message.h; end-of-file: the master is gone. -1: none */
+    const struct listener *listeners;  /* open, non-blocking, shared with the other workers */
+    size_t listeners_len;
+    const struct config *config;
+    struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
+    struct scoreboard *scoreboard;     /* NULL for one-shot children */
+    struct tickets *tickets;           /* NULL for one-shot children */
+    int argc;                          /* one-shot verbs: the words after the verb */
+    char **argv;
+};
+
+/* Runs the child's role to its end. Signals arrive blocked and with default handlers; SIGINT, SIGHUP
+ * are to be ignored, SIGTERM obeyed like MESSAGE_DRAIN. Returns an enum exit_code; the caller then
+ * calls exit(3). */
+int worker_main(const struct entry *entry);

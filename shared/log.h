@@ -1,0 +1,46 @@
+/* log.h: lines for the operator on stderr: text or JSON, one write(2) each and shorter than
+ * PIPE_BUF, so that lines of several processes never mix. A line that cannot be written at once
+ * (blocked pipe, full disk) is dropped and counted; the caller never waits and errno is kept.
+ * Say event, subject, cause, next step; never a password, token or key. Any thread. */
+#pragma once
+
+#include "shared/clock.h"
+#include "shared/str.h"
+
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+/* Process-wide. Call before threads start; the lines before it are INFO and text. Under the journal
+ * ($JOURNAL_STREAM names stderr) lines get their <N> priority. */
+void log_init(enum log_level level, enum log_format format);
+/* Who speaks in every later line: "master", "worker 3", "migrate". Copied (31 bytes at most). */
+void log_set_role(const char *role);
+enum log_level log_level(void);
+/* Lines dropped so far by this process. */
+uint64_t log_dropped(void);
+
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define log_debug(...)                                                                             \
+    do {                                                                                           \
+        if (log_level() == LOG_LEVEL_DEBUG)                                                        \
+            log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                               \
+    } while (0)
+#define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
+
+/* One answered (or cut) request. Slices are borrowed for the call; control bytes are escaped. */
+struct log_access {
+    struct slice peer;       /* "127.0.0.1:40312" or "unix" */
+    struct slice method;
+    struct slice target;     /* as received, query included */
+    struct slice request_id;
+    int status;              /* 0: the client left before an answer */
+    int64_t duration_us;
+    size_t body_bytes;
+    int worker_slot;
+};
+/* Written at INFO whatever the level: [log] access decides whether it is called at all. */
+void log_access(const struct log_access *a);

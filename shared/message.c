@@ -1,0 +1,34 @@
+/* message.c: see message.h. */
+#include "shared/message.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int message_send(int fd, enum message_type type, unsigned generation, int64_t value)
+{
+    struct message m = {.type = type, .generation = generation, .pid = getpid(), .value = value};
+    ssize_t n;
+    do {
+        n = send(fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof m ? 0 : -1;
+}
+
+enum message_result message_receive(int fd, struct message *message_r)
+{
+    struct message m;
+    ssize_t n;
+    do {
+        n = recv(fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? MESSAGE_NONE : MESSAGE_CLOSED;
+    if (n == 0)
+        return MESSAGE_CLOSED;
+    if (n != (ssize_t)sizeof m || m.type == 0 || m.type >= MESSAGE_TYPE_END)
+        return MESSAGE_BAD;
+    *message_r = m;
+    return MESSAGE_OK;
+}

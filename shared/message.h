@@ -1,0 +1,33 @@
+/* message.h: what master and worker say to each other over their SOCK_SEQPACKET pair: one fixed,
+ * typed record per packet (seqpacket(7)). The channel's end-of-file means that the other side is
+ * gone. Content is distrusted: length, type and generation are checked on receipt. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum message_type {
+    MESSAGE_READY = 1, /* worker to master: configuration, store and listeners are open */
+    MESSAGE_DRAIN,     /* master to worker: stop accepting (after the queue is empty), finish, leave */
+    MESSAGE_QUIT,      /* master to worker: quick stop; value = grace in ms */
+    MESSAGE_CUT,       /* worker to master, before it leaves: value = connections cut in mid-request */
+    MESSAGE_TYPE_END
+};
+
+struct message {
+    uint32_t type;       /* enum message_type */
+    uint32_t generation; /* of the worker it is from or for */
+    int32_t pid;         /* of the sender */
+    uint32_t pad;        /* zero */
+    int64_t value;       /* as the type says */
+};
+
+/* Sends one message without waiting. 0, or -1 with errno (EAGAIN: the queue is full; EPIPE: the
+ * other side is gone). Fills in the pid. */
+int message_send(int fd, enum message_type type, unsigned generation, int64_t value);
+
+enum message_result { MESSAGE_OK, MESSAGE_NONE, MESSAGE_CLOSED, MESSAGE_BAD };
+/* Takes one message without waiting. MESSAGE_NONE: none is there. MESSAGE_BAD: wrong length or
+ * type, to be counted and ignored. MESSAGE_CLOSED: end of file, or an error that means the same. */
+enum message_result message_receive(int fd, struct message *message_r);

@@ -1,0 +1,86 @@
+/* scoreboard.h: the shared memory in which each worker writes about itself and anyone reads without
+ * asking: fixed layout, atomic fields, one writer per field (SUPERVISOR.md sections 8 and 12).
+ * Made by the master before it forks. */
+#pragma once
+
+#include "shared/clock.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    SCOREBOARD_WORKERS_MAX = 256,
+    SCOREBOARD_SLOTS_MAX = 2 * SCOREBOARD_WORKERS_MAX + 2,
+    SCOREBOARD_ROUTE_MAX = 48,
+    SCOREBOARD_REQUEST_ID_MAX = 24
+};
+
+/* A slot's life (SUPERVISOR.md section 4): names for logs and status come from the same list. */
+#define SLOT_STATES(X)                                                                             \
+    X(EMPTY, "empty")                                                                              \
+    X(STARTING, "starting")                                                                        \
+    X(READY, "ready")                                                                              \
+    X(DRAINING, "draining")                                                                        \
+    X(KILLED, "killed")                                                                            \
+    X(BACKOFF, "backoff")
+
+enum slot_state {
+#define X(name, text) SLOT_##name,
+    SLOT_STATES(X)
+#undef X
+};
+const char *slot_state_name(enum slot_state state);
+
+enum counter {
+#define COUNTER(name, help) COUNTER_##name,
+#include "shared/counters.def"
+#undef COUNTER
+    COUNTERS
+};
+const char *counter_name(enum counter c);
+const char *counter_help(enum counter c);
+
+struct scoreboard_slot {
+    /* the master writes these */
+    _Atomic(int32_t) pid;
+    _Atomic(uint32_t) generation;
+    _Atomic(uint32_t) state;            /* enum slot_state */
+    _Atomic(int64_t) started_ms;        /* mono_ms */
+    /* the slot's worker writes the rest */
+    _Atomic(int64_t) beat_ms;           /* mono_ms of its last loop turn */
+    _Atomic(int64_t) busy_since_us;     /* a callback runs since then; 0: it waits */
+    _Atomic(uint32_t) connections;      /* open */
+    _Atomic(uint32_t) busy;             /* with a request in flight */
+    _Atomic(uint32_t) holds_db_lock;    /* 1 while its writer holds the database lock */
+    _Atomic(uint64_t) counters[COUNTERS];
+    /* what it works on, for the obituary; torn reads are possible and harmless */
+    char route[SCOREBOARD_ROUTE_MAX];
+    char request_id[SCOREBOARD_REQUEST_ID_MAX];
+} __attribute__((aligned(64)));
+
+struct scoreboard {
+    _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503) */
+    _Atomic(int32_t) master_pid;
+    _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
+    uint32_t slots_len;                 /* fixed at creation */
+    _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
+    struct scoreboard_slot slots[];
+};
+
+/* Maps an anonymous shared scoreboard, zeroed. NULL with errno. */
+struct scoreboard *scoreboard_new(size_t slots_len);
+void scoreboard_free(struct scoreboard *s);
+
+/* The worker's own slot: relaxed add, no read-modify-write across processes is needed. */
+static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(&slot->counters[c], memory_order_relaxed);
+    atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
+}
+
+/* The sum over the dead and the living. Any process. */
+uint64_t scoreboard_total(const struct scoreboard *s, enum counter c);
+/* Folds a dead worker's counters into the totals and clears the slot. Master. */
+void scoreboard_retire(struct scoreboard *s, size_t slot);

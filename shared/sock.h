@@ -1,0 +1,53 @@
+/* sock.h: addresses as people type them, and listening sockets. Master, tests and (for names of
+ * peers) workers. */
+#pragma once
+
+#include "shared/str.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+/* Room for "[v6%scope]:port" or "unix:" and the longest path, with its NUL. */
+enum { SOCK_NAME_MAX = 128 };
+
+struct sock_address {
+    socklen_t len;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } u;
+};
+
+/* One listening socket. The master owns fd; workers share the open file description. */
+struct listener {
+    int fd;
+    struct sock_address address; /* as bound: port 0 replaced by the real one */
+    char name[SOCK_NAME_MAX];    /* "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock" */
+    int backlog_asked;
+    int backlog_effective;       /* read back from the kernel; -1 where it does not say (unix) */
+};
+
+/* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT", "unix:PATH" (or "unix:@NAME",
+ * abstract). HOST is a numeric address or "localhost". False with a reason in error_r otherwise. */
+bool sock_parse(struct slice text, struct sock_address *address_r, struct buf *error_r);
+/* Writes the address as listener.name shows it. */
+void sock_name(const struct sock_address *a, char name_r[static SOCK_NAME_MAX]);
+bool sock_is_unix(const struct sock_address *a);
+
+/* Binds and listens: close-on-exec, non-blocking, SO_REUSEADDR, IPV6_V6ONLY for IPv6, TCP_NODELAY
+ * inherited by accepted ones. A stale unix socket (nobody answers) is replaced; a live one, or a file
+ * that is no socket, is an error. 0, or -1 with one clear line in error_r. */
+int listener_open(const struct sock_address *a, int backlog, struct listener *listener_r,
+                  struct buf *error_r);
+/* Closes, and unlinks a unix path when *unlink_path*. Does not shut down: other processes may still
+ * accept from it. */
+void listener_close(struct listener *l, bool unlink_path);
+/* Closes the door for every process that shares it: shutdown(2). The last step of a full stop. */
+void listener_shutdown(struct listener *l);
+/* Lets the kernel refuse newcomers while what is queued can still be accepted (SO_BINDTOIFINDEX with an
+ * index that does not exist; unix: unlink). 0, or -1 with errno: then accept until empty. */
+int listener_refuse_newcomers(struct listener *l);

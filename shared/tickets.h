@@ -1,0 +1,24 @@
+/* tickets.h: at most one password hash per core at a time, over all workers. A small shared table
+ * of 64-bit cells, compare-and-swap, no locks: a cell holds the owner's pid. Whoever finds no free
+ * cell sleeps on a futex(2) in the same memory. The master frees the cells of a process it reaped. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct tickets;
+
+/* Maps a shared table of *count* tickets (1 to 256). Master, before it forks. NULL without memory. */
+struct tickets *tickets_new(unsigned count);
+void tickets_free(struct tickets *t);
+
+/* Takes a ticket for this process; sleeps until one is free or timeout_ms have passed. A number to
+ * give back, or -1. Any thread. */
+int tickets_take(struct tickets *t, int64_t timeout_ms);
+/* Gives it back and wakes one waiter. */
+void tickets_give(struct tickets *t, int ticket);
+/* Frees whatever *pid* held (it is dead) and wakes the waiters. Returns how many. */
+unsigned tickets_reclaim(struct tickets *t, pid_t pid);
+unsigned tickets_count(const struct tickets *t);
+unsigned tickets_taken(const struct tickets *t);

@@ -1,0 +1,9 @@
+/* bearer.h: the Authorization header as the original reads it (RFC 6750 section 2.1; CONTRACT 1.7).
+ * Pure. */
+#pragma once
+
+#include "shared/str.h"
+
+/* True: the scheme is Bearer, and *token_r is what follows (possibly empty), blanks trimmed, into
+ * *authorization*. False: no header, empty, another scheme, or no scheme: "Not authenticated". */
+bool bearer_token(struct slice authorization, struct slice *token_r);

@@ -1,0 +1,60 @@
+/* password.h: argon2id (RFC 9106) through libsodium, off the loop: low-priority threads, at most one
+ * hash per core at a time over all workers (shared/tickets.h), a bounded queue that is fair between
+ * accounts. Calls are made on the loop's thread and answered once, in a later turn. Passwords are copied
+ * and wiped. */
+#pragma once
+
+#include "shared/scoreboard.h"
+#include "shared/str.h"
+#include "shared/tickets.h"
+#include "worker/loop/task.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct passwords;
+
+struct password_options {
+    int64_t memory_bytes;         /* of one hash */
+    int64_t iterations;
+    struct tickets *tickets;      /* borrowed; NULL: as many at a time as there are threads */
+    struct scoreboard_slot *slot; /* counters; may be NULL */
+    unsigned threads;             /* 0: as many as tickets */
+    unsigned max_queue;           /* 0: a default; beyond it calls are refused */
+    int64_t queue_timeout_ms;     /* longest wait before a hash begins; 0: a default */
+};
+
+enum password_result {
+    PASSWORD_OK,       /* hash: made. verify: it matches */
+    PASSWORD_MISMATCH, /* verify: wrong password, unknown account, or a stored text that is no argon2id */
+    PASSWORD_BUSY,     /* queue full or too slow: 503 with Retry-After */
+    PASSWORD_NO_MEMORY
+};
+
+/* Valid until done() returns. */
+struct password_reply {
+    enum password_result result;
+    struct slice hash; /* hash: "$argon2id$v=19$m=65536,t=3,p=1$…". verify: a new text with the same salt
+                        * when the stored cost is lower than configured, else {NULL,0} */
+};
+typedef void password_done_fn(void *ctx, const struct password_reply *reply);
+
+/* NULL without memory. */
+struct passwords *passwords_new(struct loop *l, const struct password_options *options);
+/* Ends queued work as PASSWORD_BUSY, waits for what runs. Accepts NULL. */
+void passwords_free(struct passwords *p);
+
+/* fair_key: the same for the same account (see password_fair_key()). Each returns the task, for
+ * task_cancel(); NULL without memory (then done() is not called). */
+struct task *password_hash(struct passwords *p, struct slice password, uint64_t fair_key,
+                           password_done_fn *done, void *ctx);
+/* *stored* {NULL,0}: the account is unknown; costs the same work and ends as PASSWORD_MISMATCH. */
+struct task *password_verify(struct passwords *p, struct slice password, struct slice stored,
+                             uint64_t fair_key, password_done_fn *done, void *ctx);
+uint64_t password_fair_key(struct slice account);
+/* Seconds to put into Retry-After, from the queue's present length and the time hashes take. */
+int password_retry_after_s(const struct passwords *p);
+
+/* The salt part of a stored text, between its third-last and last '$'; {NULL,0} when it has none. What
+ * token.c digests into pwv. */
+struct slice password_salt(struct slice stored);

@@ -1,0 +1,313 @@
+/* executor.c: see executor.h. The loop collects submissions without a lock and splices them into the
+ * queue once a turn; threads take up to max_batch at a time and post them back in one chain.
+ *
+ * A fair queue is a ring of LANES lists: a key always falls into the same lane, lanes take turns. Keys
+ * that share a lane share its turn; a flood for one key delays that lane only. */
+#include "worker/loop/executor.h"
+
+#include "shared/check.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LANES = 64 };
+
+struct lane {
+    struct task *first;
+    struct task *last;
+};
+
+struct executor {
+    struct executor_options options;
+    struct loop *loop;          /* borrowed */
+    struct loop_flush flush;
+
+    /* loop thread only */
+    struct task *collected_first; /* submitted in this turn */
+    struct task *collected_last;
+    unsigned collected;
+    pthread_t *threads;
+    unsigned threads_made;
+
+    pthread_mutex_t lock;       /* guards what follows */
+    pthread_cond_t work_came;
+    struct lane lanes[LANES];   /* lane 0 only, unless fair */
+    unsigned next_lane;
+    unsigned waiting_tasks;     /* in the lanes */
+    unsigned idle_threads;
+    bool stopping;
+    struct executor_counts counts;
+
+    atomic_uint in_flight;      /* submitted and not over; grows on the loop, shrinks on threads */
+};
+
+static void lane_push(struct lane *lane, struct task *t)
+{
+    t->next = NULL;
+    if (lane->last)
+        lane->last->next = t;
+    else
+        lane->first = t;
+    lane->last = t;
+}
+
+static struct task *lane_pop(struct lane *lane)
+{
+    struct task *t = lane->first;
+    lane->first = t->next;
+    if (!lane->first)
+        lane->last = NULL;
+    t->next = NULL;
+    return t;
+}
+
+static unsigned lane_of(const struct executor *e, const struct task *t)
+{
+    /* Fibonacci hashing spreads keys that differ in few bits */
+    return e->options.fair ? (unsigned)((t->fair_key * UINT64_C(0x9E3779B97F4A7C15)) >> 58) : 0;
+}
+
+/* The next task in turn; NULL when there is none. Lock held. */
+static struct task *take_one(struct executor *e)
+{
+    if (e->waiting_tasks == 0)
+        return NULL;
+    while (!e->lanes[e->next_lane].first)
+        e->next_lane = (e->next_lane + 1) % LANES;
+    struct task *t = lane_pop(&e->lanes[e->next_lane]);
+    if (e->options.fair)
+        e->next_lane = (e->next_lane + 1) % LANES;
+    e->waiting_tasks--;
+    return t;
+}
+
+/* What a thread took: what shall run, and what is over without running. */
+struct batch {
+    struct lane run;
+    struct lane over;
+    unsigned run_len;
+    unsigned over_len;
+};
+
+static void batch_add(struct batch *b, struct task *t, mono_ms now)
+{
+    if (atomic_load_explicit(&t->cancelled, memory_order_relaxed))
+        t->outcome = TASK_CANCELLED;
+    else if (mono_is_set(t->deadline) && mono_before(t->deadline, now))
+        t->outcome = TASK_EXPIRED;
+    else {
+        t->outcome = TASK_RAN;
+        atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
+        lane_push(&b->run, t);
+        b->run_len++;
+        return;
+    }
+    lane_push(&b->over, t);
+    b->over_len++;
+}
+
+/* Lock held. */
+static struct batch take_batch(struct executor *e)
+{
+    struct batch b = {0};
+    mono_ms now = clock_now();
+    for (struct task *t; b.run_len < e->options.max_batch && (t = take_one(e));)
+        batch_add(&b, t, now);
+    return b;
+}
+
+static void post(struct executor *e, struct lane *chain, unsigned len)
+{
+    if (len == 0)
+        return;
+    for (struct task *t = chain->first; t; t = t->next)
+        atomic_store_explicit(&t->state, TASK_DONE, memory_order_relaxed);
+    atomic_fetch_sub(&e->in_flight, len);
+    loop_post_done(e->loop, chain->first, chain->last);
+}
+
+static void thread_setup(const struct executor *e)
+{
+    pthread_setname_np(pthread_self(), e->options.name);
+    if (e->options.nice && setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), e->options.nice))
+        log_warning("%s thread: setpriority: %s; it runs at normal priority", e->options.name,
+                    strerror(errno));
+}
+
+static void *thread_main(void *arg)
+{
+    struct executor *e = arg;
+    thread_setup(e);
+    void *state = e->options.thread_open ? e->options.thread_open(e->options.ctx) : NULL;
+    pthread_mutex_lock(&e->lock);
+    for (;;) {
+        while (e->waiting_tasks == 0 && !e->stopping) {
+            e->idle_threads++;
+            pthread_cond_wait(&e->work_came, &e->lock);
+            e->idle_threads--;
+        }
+        if (e->waiting_tasks == 0)
+            break;
+        struct batch b = take_batch(e);
+        e->counts.tasks += b.run_len;
+        e->counts.batches += b.run_len ? 1 : 0;
+        pthread_mutex_unlock(&e->lock);
+        post(e, &b.over, b.over_len);
+        if (b.run_len)
+            e->options.run(state, b.run.first);
+        post(e, &b.run, b.run_len);
+        pthread_mutex_lock(&e->lock);
+    }
+    pthread_mutex_unlock(&e->lock);
+    if (e->options.thread_close)
+        e->options.thread_close(state);
+    return NULL;
+}
+
+/* Signals are the loop thread's affair. 0 or an errno. */
+static int make_thread(struct executor *e)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&e->threads[e->threads_made], NULL, thread_main, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error)
+        e->threads_made++;
+    return error;
+}
+
+/* Ends everything that waits. Lock held; returns with it held. */
+static void refuse_waiting(struct executor *e)
+{
+    struct lane refused = {0};
+    unsigned len = 0;
+    for (struct task *t; (t = take_one(e)); len++) {
+        t->outcome = TASK_REFUSED;
+        lane_push(&refused, t);
+    }
+    pthread_mutex_unlock(&e->lock);
+    post(e, &refused, len);
+    pthread_mutex_lock(&e->lock);
+}
+
+/* Threads are made while there is more work than idle threads. Lock held. */
+static void make_threads(struct executor *e)
+{
+    unsigned wanted = e->waiting_tasks > e->idle_threads ? e->waiting_tasks - e->idle_threads : 0;
+    while (wanted > 0 && e->threads_made < e->options.threads) {
+        int error = make_thread(e);
+        if (error && e->threads_made > 0)
+            return; /* the others will get to it */
+        if (error) {
+            log_error("%s: cannot make a thread: %s; its work is refused", e->options.name,
+                      strerror(error));
+            refuse_waiting(e);
+            return;
+        }
+        wanted--;
+    }
+}
+
+static void on_flush(struct loop_flush *f)
+{
+    struct executor *e = (struct executor *)((char *)f - offsetof(struct executor, flush));
+    if (!e->collected_first)
+        return;
+    pthread_mutex_lock(&e->lock);
+    for (struct task *t = e->collected_first, *next; t; t = next) {
+        next = t->next;
+        lane_push(&e->lanes[lane_of(e, t)], t);
+        e->waiting_tasks++;
+    }
+    make_threads(e);
+    if (e->idle_threads > 0) {
+        if (e->collected > 1 && e->options.threads > 1)
+            pthread_cond_broadcast(&e->work_came);
+        else
+            pthread_cond_signal(&e->work_came);
+    }
+    pthread_mutex_unlock(&e->lock);
+    e->collected_first = e->collected_last = NULL;
+    e->collected = 0;
+}
+
+struct executor *executor_new(struct loop *l, const struct executor_options *options)
+{
+    ASSERT(options->threads > 0 && options->max_batch > 0 && options->run);
+    struct executor *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->threads = calloc(options->threads, sizeof *e->threads);
+    if (!e->threads) {
+        free(e);
+        return NULL;
+    }
+    e->options = *options;
+    e->loop = l;
+    e->flush.call = on_flush;
+    ASSERT(pthread_mutex_init(&e->lock, NULL) == 0);
+    ASSERT(pthread_cond_init(&e->work_came, NULL) == 0);
+    loop_add_flush(l, &e->flush);
+    return e;
+}
+
+void executor_free(struct executor *e, bool discard)
+{
+    if (!e)
+        return;
+    LOOP_ASSERT_OWNER(e->loop);
+    on_flush(&e->flush);
+    loop_remove_flush(e->loop, &e->flush);
+    pthread_mutex_lock(&e->lock);
+    if (discard)
+        refuse_waiting(e);
+    e->stopping = true;
+    pthread_cond_broadcast(&e->work_came);
+    pthread_mutex_unlock(&e->lock);
+    for (unsigned i = 0; i < e->threads_made; i++)
+        pthread_join(e->threads[i], NULL);
+    pthread_cond_destroy(&e->work_came);
+    pthread_mutex_destroy(&e->lock);
+    free(e->threads);
+    free(e);
+}
+
+bool executor_submit(struct executor *e, struct task *t)
+{
+    LOOP_ASSERT_OWNER(e->loop);
+    ASSERT(atomic_load_explicit(&t->state, memory_order_relaxed) == TASK_IDLE);
+    if (atomic_load(&e->in_flight) >= e->options.max_queue)
+        return false;
+    atomic_fetch_add(&e->in_flight, 1);
+    atomic_store_explicit(&t->state, TASK_QUEUED, memory_order_relaxed);
+    t->next = NULL;
+    if (e->collected_last)
+        e->collected_last->next = t;
+    else
+        e->collected_first = t;
+    e->collected_last = t;
+    e->collected++;
+    return true;
+}
+
+unsigned executor_queued(const struct executor *e)
+{
+    return atomic_load(&e->in_flight);
+}
+
+struct executor_counts executor_counts(const struct executor *e)
+{
+    struct executor *shared = (struct executor *)(uintptr_t)e;
+    pthread_mutex_lock(&shared->lock);
+    struct executor_counts counts = e->counts;
+    pthread_mutex_unlock(&shared->lock);
+    return counts;
+}

@@ -1,0 +1,47 @@
+/* executor.h: the only place with threads. An executor is one kind of thread (store reader, store
+ * writer, hashing) with a bounded queue in front. What one loop turn submits reaches the threads in
+ * one hop (one lock, one wake-up), and what a thread finishes comes back in one. All functions are
+ * called on the loop's thread, except the callbacks marked otherwise. */
+#pragma once
+
+#include "worker/loop/task.h"
+
+#include <stdbool.h>
+
+struct executor;
+
+struct executor_options {
+    const char *name;    /* thread name, at most 15 bytes; static */
+    unsigned threads;    /* made one at a time, when there is work for them */
+    unsigned max_queue;  /* tasks submitted and not over; more are refused */
+    unsigned max_batch;  /* most tasks given to one run() call, at least 1 */
+    int nice;            /* added niceness of its threads, 0 to 19 */
+    bool fair;           /* take turns between fair_keys; else first come, first served */
+    /* On the new thread, before its first batch: makes the thread's own state (a connection).
+     * What it returns is passed to run and thread_close; NULL is allowed. May be NULL itself. */
+    void *(*thread_open)(void *ctx);
+    /* On a thread: does the work of a chain of tasks (linked by next, at least one, at most
+     * max_batch), leaving the links alone. Expired and cancelled ones are not among them. */
+    void (*run)(void *thread_state, struct task *first);
+    /* On the thread, after its last batch. May be NULL. */
+    void (*thread_close)(void *thread_state);
+    void *ctx; /* for thread_open; borrowed */
+};
+
+/* Copies the options. NULL without memory. */
+struct executor *executor_new(struct loop *l, const struct executor_options *options);
+/* Lets queued tasks run (or, with *discard*, ends them as TASK_REFUSED), joins the threads and
+ * frees. The done() calls of the last tasks come when the loop turns again. Accepts NULL. */
+void executor_free(struct executor *e, bool discard);
+
+/* Queues a task. False when the queue is full: the task stays IDLE, done() will not be called. */
+bool executor_submit(struct executor *e, struct task *t);
+/* Tasks submitted and not over. */
+unsigned executor_queued(const struct executor *e);
+
+/* Counts since the start, for metrics: tasks run, run() calls (batches). */
+struct executor_counts {
+    uint64_t tasks;
+    uint64_t batches;
+};
+struct executor_counts executor_counts(const struct executor *e);

@@ -1,0 +1,60 @@
+/* task.c: see task.h. */
+#include "worker/loop/task.h"
+
+#include "shared/check.h"
+
+void task_init_at(struct task *t, struct loop *l, void (*done)(struct task *), const char *made_at)
+{
+    *t = (struct task){.loop = l, .done = done, .made_at = made_at};
+    atomic_init(&t->state, TASK_IDLE);
+    atomic_init(&t->cancelled, false);
+}
+
+void task_cancel(struct task *t)
+{
+    atomic_store_explicit(&t->cancelled, true, memory_order_relaxed);
+}
+
+void task_begin(struct task *t)
+{
+    ASSERT(atomic_load(&t->state) == TASK_IDLE);
+    atomic_store(&t->state, TASK_RUNNING);
+}
+
+void task_complete(struct task *t, enum task_outcome outcome)
+{
+    ASSERT(atomic_load(&t->state) == TASK_RUNNING);
+    t->outcome = outcome;
+    atomic_store(&t->state, TASK_DONE);
+    loop_post_done(t->loop, t, t);
+}
+
+const char *task_state_name(enum task_state state)
+{
+    switch (state) {
+#define X(name, text)                                                                              \
+    case TASK_##name:                                                                              \
+        return text;
+        TASK_STATES(X)
+#undef X
+    }
+    UNREACHABLE();
+}
+
+void task_group_init(struct task_group *g, void (*all_done)(struct task_group *))
+{
+    *g = (struct task_group){.pending = 1, .all_done = all_done};
+}
+
+void task_group_enter(struct task_group *g)
+{
+    ASSERT(g->pending > 0);
+    g->pending++;
+}
+
+void task_group_leave(struct task_group *g)
+{
+    ASSERT(g->pending > 0);
+    if (--g->pending == 0)
+        g->all_done(g);
+}

@@ -1,0 +1,34 @@
+/* main.c: where a forked child becomes what its role says (shared/entry.h). */
+#include "shared/check.h"
+#include "shared/entry.h"
+#include "shared/log.h"
+#include "worker/tools.h"
+#include "worker/worker.h"
+
+#include <signal.h>
+
+/* The terminal's Ctrl-C and hang-up are the master's to decide on; broken pipes are seen by the call
+ * that meets them. SIGTERM keeps its default until the worker has a loop to obey it with. */
+static void settle_signals(void)
+{
+    const int ignored[] = {SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        ASSERT(signal(ignored[i], SIG_IGN) != SIG_ERR);
+    sigset_t none;
+    sigemptyset(&none);
+    ASSERT(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
+}
+
+int worker_main(const struct entry *entry)
+{
+    settle_signals();
+    switch (entry->role) {
+    case ROLE_SERVE:
+        return worker_serve(entry);
+    case ROLE_MIGRATE:
+        return tools_migrate(entry);
+    case ROLE_CHECKPOINT:
+        return tools_checkpoint(entry);
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,78 @@
+/* selfprobe.c: see selfprobe.h. */
+#include "worker/selfprobe.h"
+
+#include "shared/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct selfprobe {
+    struct ev_loop *ev;
+    struct ev_io io;
+    int fd; /* the client's end */
+    void (*done)(void *ctx, bool answered);
+    void *ctx;
+    size_t len;
+    char answer[64]; /* the beginning is enough */
+};
+
+static void finish(struct selfprobe *p, bool answered)
+{
+    ev_io_stop(p->ev, &p->io);
+    p->done(p->ctx, answered);
+}
+
+static void on_readable(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+    static const char expected[] = "HTTP/1.1 200 ";
+    struct selfprobe *p = io->data;
+    ssize_t n = read(p->fd, p->answer + p->len, sizeof p->answer - p->len);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0)
+        p->len += (size_t)n;
+    if (p->len >= sizeof expected - 1)
+        finish(p, memcmp(p->answer, expected, sizeof expected - 1) == 0);
+    else if (n <= 0)
+        finish(p, false);
+}
+
+struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx, bool answered),
+                                  void *ctx)
+{
+    static const char ask[] = "GET /healthcheck HTTP/1.1\r\nHost: self\r\nConnection: close\r\n\r\n";
+    struct selfprobe *p = calloc(1, sizeof *p);
+    int pair[2];
+    if (!p || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) {
+        log_error("cannot probe this worker: %s", strerror(errno));
+        free(p);
+        return NULL;
+    }
+    struct sockaddr peer = {.sa_family = AF_UNIX};
+    p->ev = loop_ev(s->loop);
+    p->fd = pair[0];
+    p->done = done;
+    p->ctx = ctx;
+    ev_io_init(&p->io, on_readable, p->fd, EV_READ);
+    p->io.data = p;
+    ev_io_start(p->ev, &p->io);
+    session_accept(s, pair[1], &peer, sizeof peer.sa_family);
+    if (send(p->fd, ask, sizeof ask - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof ask - 1)) {
+        log_error("cannot probe this worker: %s", strerror(errno));
+        selfprobe_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void selfprobe_free(struct selfprobe *p)
+{
+    if (!p)
+        return;
+    ev_io_stop(p->ev, &p->io);
+    close(p->fd);
+    free(p);
+}

@@ -1,0 +1,65 @@
+/* driver.h: what a database kind implements. Shaped for both kinds: SQLite (synchronous functions on
+ * executor threads) and PostgreSQL (a non-blocking connection on the loop); the tests add a scripted
+ * one. store.c makes calls and hands them to the driver; the driver fills in the reply and completes
+ * the call's task (through an executor, or with task_begin()/task_complete()). */
+#pragma once
+
+#include "worker/store/store.h"
+
+#define STORE_OPERATIONS(X)                                                                        \
+    X(BY_ID, read)                                                                                 \
+    X(BY_EMAIL, read)                                                                              \
+    X(CONFLICT, read)                                                                              \
+    X(LIST, read)                                                                                  \
+    X(CREATE, write)                                                                               \
+    X(UPDATE, write)                                                                               \
+    X(DELETE, write)                                                                               \
+    X(REHASH, write)                                                                               \
+    X(PROBE, write)
+
+enum store_operation {
+#define X(name, kind) STORE_OP_##name,
+    STORE_OPERATIONS(X)
+#undef X
+};
+
+/* One call: arguments, reply and their memory. task is first: a driver gets it back from its task. */
+struct store_call {
+    struct task task;
+    enum store_operation operation;
+    /* arguments, copied into arena */
+    int64_t id;
+    int64_t offset;
+    int64_t limit;
+    struct slice username;
+    struct slice email;
+    struct slice password;
+    struct slice seen_password;
+    /* the driver's answer; rows live in arena */
+    struct store_reply reply;
+    /* the caller's */
+    store_done_fn *done;
+    void *ctx;
+    struct store *store;
+    struct arena arena; /* this call's; used by one thread at a time */
+};
+
+struct store_driver {
+    const char *name;
+    /* The driver's own state, or NULL with one clear line in *error*. */
+    void *(*open)(struct loop *l, const struct store_options *options, struct buf *error);
+    /* Starts the call. False when its queue is full: the store answers STORE_BUSY. */
+    bool (*submit)(void *state, struct store_call *call);
+    /* Finishes what was submitted, then closes. */
+    void (*close)(void *state);
+};
+
+/* store_open() with a driver of the caller's choice; for tests. */
+struct store *store_open_with(struct loop *l, const struct store_driver *driver,
+                              const struct store_options *options, struct buf *error);
+
+/* A row's copy in the call's arena, appended to the reply. False without memory (the reply's result
+ * is then STORE_NO_MEMORY). *capacity* is the caller's running array size, 0 at first. */
+bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user);
+
+extern const struct store_driver store_driver_sqlite;

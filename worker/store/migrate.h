@@ -1,0 +1,22 @@
+/* migrate.h: the schema and its history, compatible with the Python app's alembic revisions
+ * (CONTRACT.md section 2). One-shot children only: these functions block. */
+#pragma once
+
+#include "shared/str.h"
+
+#include <stdint.h>
+
+enum migrate_result {
+    MIGRATE_OK,
+    MIGRATE_UNUSABLE /* database unusable: exit code 6; the line in *out* says what to do */
+};
+
+/* Brings the database file at *path* to the newest revision, creating it when it does not exist (its
+ * directory is not created). Holds the writer lock. Appends what was done, a line each, to *out*. */
+enum migrate_result migrate_upgrade(const char *path, struct buf *out);
+/* Appends the present revision ("74f39286e2f6 (head) create users table"), or "no revision". */
+enum migrate_result migrate_current(const char *path, struct buf *out);
+/* Appends the known revisions, newest first. No database is needed. */
+void migrate_history(struct buf *out);
+/* Truncates the WAL under the writer lock: the last act of a clean stop. */
+enum migrate_result migrate_checkpoint(const char *path, struct buf *out);

@@ -1,0 +1,91 @@
+/* store.h: the accounts, behind one asynchronous interface for every database. A call is started on the
+ * loop's thread and answered by its done function exactly once, in a later turn of the loop: also when the
+ * store is full (STORE_BUSY) or broken (STORE_UNAVAILABLE). Results are an enum, never text. Nothing
+ * here blocks, but store_open() and store_close(). */
+#pragma once
+
+#include "shared/config.h"
+#include "shared/scoreboard.h"
+#include "worker/loop/task.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_RESULTS(X)                                                                           \
+    X(OK, "ok")                                                                                    \
+    X(NOT_FOUND, "not found")                                                                      \
+    X(USERNAME_TAKEN, "username taken")                                                            \
+    X(EMAIL_TAKEN, "email taken")                                                                  \
+    X(CHANGED, "changed meanwhile") /* the row is not (any more) as the caller saw it */           \
+    X(BUSY, "busy")                 /* queue full, or the lock was not to be had in time: retry */ \
+    X(UNAVAILABLE, "unavailable")   /* disk full, read-only, I/O error, connection lost */         \
+    X(NO_MEMORY, "no memory")
+
+enum store_result {
+#define X(name, text) STORE_##name,
+    STORE_RESULTS(X)
+#undef X
+};
+const char *store_result_name(enum store_result result);
+
+struct store_user {
+    int64_t id;
+    struct slice username;
+    struct slice email;
+    struct slice password; /* the stored hash text; absent in lists */
+};
+
+/* What done() gets. Valid until it returns; copy what is needed longer. */
+struct store_reply {
+    enum store_result result;
+    const struct store_user *users; /* OK: the row (create, update, by_…), or the rows of a list */
+    size_t users_len;
+};
+typedef void store_done_fn(void *ctx, const struct store_reply *reply);
+
+struct store;
+
+struct store_options {
+    enum config_database kind;
+    const char *path;                 /* SQLite file; NULL for :memory:; borrowed */
+    int durability;                   /* CONFIG_DURABILITY_… */
+    struct scoreboard *scoreboard;    /* for the lock holder's name; may be NULL */
+    struct scoreboard_slot *slot;     /* counters; may be NULL */
+    unsigned max_queue;               /* calls in flight, reads and writes each; 0: a default */
+    int64_t lock_timeout_ms;          /* to get the writer lock; 0: a default */
+};
+
+/* Opens the store for this process: after the fork, on the loop's thread, before serving (it may wait).
+ * NULL with one clear line in *error* that says what to do. For :memory: the schema is made here. */
+struct store *store_open(struct loop *l, const struct store_options *options, struct buf *error);
+/* Finishes what was accepted, then closes. The last done() calls come when the loop turns again. */
+void store_close(struct store *s);
+
+/* Each returns the call's task, for task_cancel(), valid until its done() was called; NULL only
+ * without memory (then done() is not called). Slices are copied. */
+struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx);
+struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done, void *ctx);
+/* The first row that has this username or this email: USERNAME_TAKEN, EMAIL_TAKEN or NOT_FOUND. The
+ * username is looked at first. */
+struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
+                                 store_done_fn *done, void *ctx);
+/* Ordered by id. offset, limit >= 0. */
+struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
+                             void *ctx);
+/* OK with the new row, USERNAME_TAKEN or EMAIL_TAKEN (username first). When OK is reported it is
+ * durable as [database] durability says. */
+struct task *store_user_create(struct store *s, struct slice username, struct slice email,
+                               struct slice password, store_done_fn *done, void *ctx);
+/* Changes the row that has this id and this stored password, else CHANGED. */
+struct task *store_user_update(struct store *s, int64_t id, struct slice seen_password,
+                               struct slice username, struct slice email, struct slice password,
+                               store_done_fn *done, void *ctx);
+/* Removes that row (and, in a database that has them, its todos), else CHANGED. */
+struct task *store_user_delete(struct store *s, int64_t id, struct slice seen_password,
+                               store_done_fn *done, void *ctx);
+/* Replaces only the stored hash (re-hash at login), else CHANGED. */
+struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_password,
+                               struct slice password, store_done_fn *done, void *ctx);
+/* OK once a read and the writer's side have been tried: what READY waits for. */
+struct task *store_probe(struct store *s, store_done_fn *done, void *ctx);
