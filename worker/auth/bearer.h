@@ -4,6 +4,7 @@
 
 #include "shared/str.h"
 
-/* True: the scheme is Bearer, and *token_r is what follows (possibly empty), blanks trimmed, into
- * *authorization*. False: no header, empty, another scheme, or no scheme: "Not authenticated". */
+/* True: the scheme is Bearer, and *token_r is what follows, blanks trimmed, within
+ * *authorization*; empty (not absent) when nothing follows. False: no header, empty, another
+ * scheme, or no scheme: "Not authenticated". */
 bool bearer_token(struct slice authorization, struct slice *token_r);

@@ -41,7 +41,7 @@ struct executor {
     struct lane lanes[LANES];   /* lane 0 only, unless fair */
     unsigned next_lane;
     unsigned waiting_tasks;     /* in the lanes */
-    unsigned idle_threads;
+    unsigned idle_threads;      /* asleep, or made and not yet at work */
     bool stopping;
     struct executor_counts counts;
 
@@ -136,7 +136,11 @@ static void post(struct executor *e, struct lane *chain, unsigned len)
 static void thread_setup(const struct executor *e)
 {
     pthread_setname_np(pthread_self(), e->options.name);
-    if (e->options.nice && setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), e->options.nice))
+    if (e->options.nice == 0)
+        return;
+    id_t tid = (id_t)syscall(SYS_gettid);
+    /* more than 19 is 19, setpriority(2) */
+    if (setpriority(PRIO_PROCESS, tid, getpriority(PRIO_PROCESS, tid) + e->options.nice))
         log_warning("%s thread: setpriority: %s; it runs at normal priority", e->options.name,
                     strerror(errno));
 }
@@ -147,6 +151,7 @@ static void *thread_main(void *arg)
     thread_setup(e);
     void *state = e->options.thread_open ? e->options.thread_open(e->options.ctx) : NULL;
     pthread_mutex_lock(&e->lock);
+    e->idle_threads--;
     for (;;) {
         while (e->waiting_tasks == 0 && !e->stopping) {
             e->idle_threads++;
@@ -179,8 +184,10 @@ static int make_thread(struct executor *e)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&e->threads[e->threads_made], NULL, thread_main, e);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!error)
+    if (!error) {
         e->threads_made++;
+        e->idle_threads++;
+    }
     return error;
 }
 
@@ -216,27 +223,32 @@ static void make_threads(struct executor *e)
     }
 }
 
-static void on_flush(struct loop_flush *f)
+/* Moves what this turn collected into the lanes. Lock held. */
+static void queue_collected(struct executor *e)
 {
-    struct executor *e = (struct executor *)((char *)f - offsetof(struct executor, flush));
-    if (!e->collected_first)
-        return;
-    pthread_mutex_lock(&e->lock);
     for (struct task *t = e->collected_first, *next; t; t = next) {
         next = t->next;
         lane_push(&e->lanes[lane_of(e, t)], t);
         e->waiting_tasks++;
     }
-    make_threads(e);
-    if (e->idle_threads > 0) {
-        if (e->collected > 1 && e->options.threads > 1)
-            pthread_cond_broadcast(&e->work_came);
-        else
-            pthread_cond_signal(&e->work_came);
-    }
-    pthread_mutex_unlock(&e->lock);
     e->collected_first = e->collected_last = NULL;
     e->collected = 0;
+}
+
+static void on_flush(struct loop_flush *f)
+{
+    struct executor *e = (struct executor *)((char *)f - offsetof(struct executor, flush));
+    if (!e->collected_first)
+        return;
+    bool several = e->collected > 1 && e->options.threads > 1;
+    pthread_mutex_lock(&e->lock);
+    queue_collected(e);
+    make_threads(e);
+    if (e->idle_threads > 0 && several)
+        pthread_cond_broadcast(&e->work_came);
+    else if (e->idle_threads > 0)
+        pthread_cond_signal(&e->work_came);
+    pthread_mutex_unlock(&e->lock);
 }
 
 struct executor *executor_new(struct loop *l, const struct executor_options *options)
@@ -264,11 +276,13 @@ void executor_free(struct executor *e, bool discard)
     if (!e)
         return;
     LOOP_ASSERT_OWNER(e->loop);
-    on_flush(&e->flush);
     loop_remove_flush(e->loop, &e->flush);
     pthread_mutex_lock(&e->lock);
+    queue_collected(e);
     if (discard)
         refuse_waiting(e);
+    else
+        make_threads(e);
     e->stopping = true;
     pthread_cond_broadcast(&e->work_came);
     pthread_mutex_unlock(&e->lock);

@@ -1,0 +1,369 @@
+/* password.c: see password.h. A job is one mapping of its own: it keeps the password out of core
+ * dumps and leaves nothing in the heap; a few microseconds beside a hash of many milliseconds.
+ *
+ * Threads read of struct passwords only what never changes after passwords_new(), and *closing*. */
+#include "worker/auth/password.h"
+
+#include "shared/check.h"
+#include "worker/auth/phc.h"
+#include "worker/loop/executor.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    HASH_NICE = 19,
+    QUEUE_DEFAULT = 256,
+    QUEUE_TIMEOUT_DEFAULT_MS = 10000,
+    SHARES = 64,           /* accounts are counted by fair key modulo this */
+    SHARE_MIN = 4,         /* one account may always have this many queued */
+    TICKET_SLICE_MS = 200, /* how soon a wait for a ticket sees that it is cancelled */
+    FIRST_GUESS_US = 100000,
+    RETRY_MAX_S = 60
+};
+
+/* Highest memory times passes of a stored text, in KiB: some seconds of one core. */
+#define WORK_MAX_KIB (UINT64_C(16) << 20)
+
+struct passwords {
+    struct password_options options;
+    struct loop *loop;         /* borrowed */
+    struct executor *executor; /* NULL once freed */
+    uint64_t memory_kib;
+    uint64_t passes;
+    char dummy[PHC_TEXT_MAX + 1]; /* verified in place of an unknown or unusable text */
+    atomic_bool closing;
+
+    /* loop thread only */
+    unsigned jobs;           /* begun and not done; keeps this memory after passwords_free() */
+    unsigned queued[SHARES]; /* of them by account */
+    int64_t average_us;      /* a thread is busy with one, waiting for tickets included */
+};
+
+struct job {
+    struct task task;        /* first */
+    struct passwords *owner; /* borrowed; counted in its *jobs* */
+    password_done_fn *done;
+    void *ctx;
+    size_t mapped_len;
+    bool is_verify;
+    bool is_known;                 /* *stored* is the account's own text, not the dummy */
+    struct phc phc;                /* of *stored*, if known */
+    char stored[PHC_TEXT_MAX + 1]; /* NUL-terminated, rest zero */
+    enum password_result result;
+    int64_t took_us;
+    char made[PHC_TEXT_MAX + 1];
+    size_t made_len; /* 0: none */
+    size_t password_len;
+    char password[];
+};
+
+/* ---- on a thread ---------------------------------------------------------------------------- */
+
+/* True once there is a ticket (or none is needed). Waits in slices: a cancelled or closing caller
+ * must not hold up the others for long. */
+static bool take_ticket(const struct passwords *p, const struct job *j, int *ticket_r)
+{
+    *ticket_r = -1;
+    if (!p->options.tickets)
+        return true;
+    for (;;) {
+        int64_t left_ms = mono_diff_ms(j->task.deadline, clock_now());
+        if (left_ms < 0 || atomic_load_explicit(&p->closing, memory_order_relaxed) ||
+            atomic_load_explicit(&j->task.cancelled, memory_order_relaxed))
+            return false;
+        *ticket_r =
+            tickets_take(p->options.tickets, left_ms < TICKET_SLICE_MS ? left_ms : TICKET_SLICE_MS);
+        if (*ticket_r >= 0)
+            return true;
+        if (left_ms <= TICKET_SLICE_MS)
+            return false;
+    }
+}
+
+/* A new text at the configured cost. False without memory. */
+static bool make_text(const struct passwords *p, struct job *j,
+                      const unsigned char salt[static PHC_SALT_LEN])
+{
+    unsigned char tag[PHC_TAG_LEN];
+    if (crypto_pwhash(tag, sizeof tag, j->password, j->password_len, salt, p->passes,
+                      (size_t)p->memory_kib * 1024, crypto_pwhash_ALG_ARGON2ID13))
+        return false;
+    j->made_len = phc_format(j->made, p->memory_kib, p->passes, salt, tag);
+    sodium_memzero(tag, sizeof tag);
+    return true;
+}
+
+static enum password_result do_hash(const struct passwords *p, struct job *j)
+{
+    unsigned char salt[PHC_SALT_LEN];
+    randombytes_buf(salt, sizeof salt);
+    return make_text(p, j, salt) ? PASSWORD_OK : PASSWORD_NO_MEMORY;
+}
+
+/* Can this much be mapped? libsodium calls a failed allocation a wrong password; who is short of
+ * memory shall not be told that. Asked just before, so that hardly anything can come between. */
+static bool memory_is_to_be_had(uint64_t memory_kib)
+{
+    size_t len = (size_t)memory_kib * 1024;
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    munmap(p, len);
+    return true;
+}
+
+static enum password_result do_verify(const struct passwords *p, struct job *j)
+{
+    if (!memory_is_to_be_had(j->is_known ? j->phc.memory_kib : p->memory_kib))
+        return PASSWORD_NO_MEMORY;
+    if (crypto_pwhash_str_verify(j->stored, j->password, j->password_len) || !j->is_known)
+        return PASSWORD_MISMATCH;
+    /* the salt stays, and with it the pwv of the tokens already given out; failure costs nothing */
+    if ((j->phc.memory_kib < p->memory_kib || j->phc.passes < p->passes) &&
+        j->phc.salt_len == PHC_SALT_LEN)
+        make_text(p, j, j->phc.salt);
+    return PASSWORD_OK;
+}
+
+static void *thread_open(void *ctx)
+{
+    return ctx;
+}
+
+static void run(void *thread_state, struct task *first)
+{
+    const struct passwords *p = thread_state;
+    struct job *j = (struct job *)first; /* max_batch is 1 */
+    int64_t began_us = clock_now_us();
+    int ticket;
+    if (take_ticket(p, j, &ticket)) {
+        j->result = j->is_verify ? do_verify(p, j) : do_hash(p, j);
+        if (ticket >= 0)
+            tickets_give(p->options.tickets, ticket);
+    } else {
+        j->result = PASSWORD_BUSY;
+    }
+    sodium_memzero(j->password, j->password_len);
+    j->took_us = clock_now_us() - began_us;
+}
+
+/* ---- on the loop ---------------------------------------------------------------------------- */
+
+static unsigned share_of(const struct task *t)
+{
+    return (unsigned)(t->fair_key % SHARES);
+}
+
+static void count(const struct passwords *p, const struct job *j)
+{
+    if (!p->options.slot || atomic_load_explicit(&j->task.cancelled, memory_order_relaxed))
+        return;
+    if (j->result == PASSWORD_OK || j->result == PASSWORD_MISMATCH)
+        counter_add(p->options.slot, COUNTER_hashes, 1);
+    else if (j->result == PASSWORD_BUSY && p->executor)
+        counter_add(p->options.slot, COUNTER_hashes_refused, 1);
+}
+
+static void job_free(struct job *j)
+{
+    size_t mapped_len = j->mapped_len;
+    sodium_memzero(j, sizeof *j + j->password_len);
+    munmap(j, mapped_len);
+}
+
+static void free_if_over(struct passwords *p)
+{
+    if (p->jobs == 0 && !p->executor)
+        free(p);
+}
+
+static void on_job_done(struct task *t)
+{
+    struct job *j = (struct job *)t;
+    struct passwords *p = j->owner;
+    if (t->outcome == TASK_RAN)
+        p->average_us += (j->took_us - p->average_us) / 8;
+    else
+        j->result = PASSWORD_BUSY;
+    count(p, j);
+    p->queued[share_of(t)]--;
+    struct password_reply reply = {.result = j->result};
+    if (j->result == PASSWORD_OK && j->made_len)
+        reply.hash = (struct slice){j->made, j->made_len};
+    j->done(j->ctx, &reply);
+    job_free(j);
+    /* only now: done() may call passwords_free() */
+    p->jobs--;
+    free_if_over(p);
+}
+
+/* A job with a copy of the password. NULL without memory. */
+static struct job *job_new(struct passwords *p, struct slice password, uint64_t fair_key,
+                           password_done_fn *done, void *ctx)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t len = (sizeof(struct job) + password.len + page - 1) / page * page;
+    struct job *j = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (j == MAP_FAILED)
+        return NULL;
+    madvise(j, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
+    task_init(&j->task, p->loop, on_job_done);
+    j->task.fair_key = fair_key;
+    j->task.deadline = mono_add(clock_now(), p->options.queue_timeout_ms);
+    j->owner = p;
+    j->done = done;
+    j->ctx = ctx;
+    j->mapped_len = len;
+    j->password_len = password.len;
+    if (password.len)
+        memcpy(j->password, password.ptr, password.len);
+    return j;
+}
+
+static struct task *job_start(struct passwords *p, struct job *j)
+{
+    unsigned share = p->options.max_queue / 4;
+    if (share < SHARE_MIN)
+        share = SHARE_MIN;
+    bool fits = p->queued[share_of(&j->task)] < share;
+    p->queued[share_of(&j->task)]++;
+    p->jobs++;
+    if (!fits || !executor_submit(p->executor, &j->task)) {
+        sodium_memzero(j->password, j->password_len);
+        task_begin(&j->task);
+        task_complete(&j->task, TASK_REFUSED);
+    }
+    return &j->task;
+}
+
+/* Random salt and tag at the configured cost: no password matches it, but trying takes its time. */
+static void make_dummy(struct passwords *p)
+{
+    unsigned char salt[PHC_SALT_LEN];
+    unsigned char tag[PHC_TAG_LEN];
+    randombytes_buf(salt, sizeof salt);
+    randombytes_buf(tag, sizeof tag);
+    phc_format(p->dummy, p->memory_kib, p->passes, salt, tag);
+}
+
+static void fill_defaults(struct password_options *o)
+{
+    if (o->threads == 0)
+        o->threads = o->tickets ? tickets_count(o->tickets) : 1;
+    if (o->max_queue == 0)
+        o->max_queue = QUEUE_DEFAULT;
+    if (o->queue_timeout_ms == 0)
+        o->queue_timeout_ms = QUEUE_TIMEOUT_DEFAULT_MS;
+}
+
+struct passwords *passwords_new(struct loop *l, const struct password_options *options)
+{
+    ASSERT(options->memory_bytes >= (int64_t)crypto_pwhash_MEMLIMIT_MIN &&
+           options->memory_bytes / 1024 <= PHC_MEMORY_MAX_KIB);
+    ASSERT(options->iterations >= 1 && options->iterations <= PHC_PASSES_MAX);
+    struct passwords *p = sodium_init() < 0 ? NULL : calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->options = *options;
+    fill_defaults(&p->options);
+    p->loop = l;
+    p->memory_kib = (uint64_t)options->memory_bytes / 1024;
+    p->passes = (uint64_t)options->iterations;
+    p->average_us = FIRST_GUESS_US;
+    atomic_init(&p->closing, false);
+    make_dummy(p);
+    p->executor = executor_new(l, &(struct executor_options){.name = "hash",
+                                                             .threads = p->options.threads,
+                                                             .max_queue = p->options.max_queue,
+                                                             .max_batch = 1,
+                                                             .nice = HASH_NICE,
+                                                             .fair = true,
+                                                             .thread_open = thread_open,
+                                                             .run = run,
+                                                             .ctx = p});
+    if (!p->executor) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void passwords_free(struct passwords *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->closing, true);
+    executor_free(p->executor, true);
+    p->executor = NULL;
+    free_if_over(p);
+}
+
+struct task *password_hash(struct passwords *p, struct slice password, uint64_t fair_key,
+                           password_done_fn *done, void *ctx)
+{
+    LOOP_ASSERT_OWNER(p->loop);
+    struct job *j = job_new(p, password, fair_key, done, ctx);
+    return j ? job_start(p, j) : NULL;
+}
+
+/* A text whose cost is out of proportion would let one row hold a core for minutes. */
+static bool affordable(const struct passwords *p, const struct phc *phc)
+{
+    uint64_t work = phc->memory_kib * phc->passes;
+    return work <= WORK_MAX_KIB || work <= p->memory_kib * p->passes;
+}
+
+struct task *password_verify(struct passwords *p, struct slice password, struct slice stored,
+                             uint64_t fair_key, password_done_fn *done, void *ctx)
+{
+    LOOP_ASSERT_OWNER(p->loop);
+    struct job *j = job_new(p, password, fair_key, done, ctx);
+    if (!j)
+        return NULL;
+    j->is_verify = true;
+    j->is_known = stored.ptr && phc_parse(stored, &j->phc) && affordable(p, &j->phc);
+    if (j->is_known)
+        memcpy(j->stored, stored.ptr, stored.len); /* phc_parse() bounds it; the rest is zero */
+    else
+        memcpy(j->stored, p->dummy, sizeof j->stored);
+    return job_start(p, j);
+}
+
+uint64_t password_fair_key(struct slice account)
+{
+    static unsigned char key[crypto_shorthash_KEYBYTES]; /* loop thread only */
+    static bool has_key;
+    if (!has_key) {
+        randombytes_buf(key, sizeof key);
+        has_key = true;
+    }
+    unsigned char hash[crypto_shorthash_BYTES];
+    uint64_t value;
+    crypto_shorthash(hash, (const unsigned char *)account.ptr, account.len, key);
+    _Static_assert(sizeof hash == sizeof value, "SipHash-2-4 is 64 bits");
+    memcpy(&value, hash, sizeof value);
+    return value;
+}
+
+int password_retry_after_s(const struct passwords *p)
+{
+    if (!p->executor)
+        return 1;
+    int64_t us = (int64_t)executor_queued(p->executor) * p->average_us / p->options.threads;
+    int64_t s = (us + 999999) / 1000000;
+    return s < 1 ? 1 : s > RETRY_MAX_S ? RETRY_MAX_S : (int)s;
+}
+
+struct slice password_salt(struct slice stored)
+{
+    const char *last = stored.len ? memrchr(stored.ptr, '$', stored.len) : NULL;
+    size_t before = last ? (size_t)(last - stored.ptr) : 0;
+    const char *first = before ? memrchr(stored.ptr, '$', before) : NULL;
+    if (!first || first + 1 == last)
+        return (struct slice){NULL, 0};
+    return (struct slice){first + 1, (size_t)(last - first - 1)};
+}

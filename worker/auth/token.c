@@ -1,0 +1,250 @@
+/* token.c: see token.h. libjwt 1.10 to 2.x. What it leaves to its callers is done here: alg is
+ * compared after decoding (it takes HS384 and HS512 with the same key), the key is never NULL (it
+ * would skip the signature), times and types are looked at by claims.c. Duplicate names: the last
+ * wins, as in Python. */
+#include "worker/auth/token.h"
+
+#include "shared/check.h"
+#include "worker/auth/claims.h"
+#include "worker/auth/password.h"
+#include "worker/auth/token_cache.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <jwt.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PWV_BYTES = 8, PWV_LEN = 2 * PWV_BYTES };
+
+/* One mapping: keys and cached tokens stay out of core dumps and out of the heap. */
+struct tokens {
+    size_t mapped_len;
+    int64_t expire_s;
+    int64_t session_max_s;
+    unsigned char pwv_key[crypto_generichash_KEYBYTES];
+    struct token_cache cache;
+    size_t secret_len;
+    unsigned char secret[];
+};
+
+/* {"alg":"HS256","typ":"JWT"}, as PyJWT and libjwt write it. */
+#define PLAIN_HEADER SLICE("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.")
+
+/* A key of its own, so that pwv (which clients see) tells nothing about signatures. */
+static void derive_pwv_key(struct tokens *t)
+{
+    static const char purpose[] = "colmeia pwv";
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, sizeof t->pwv_key);
+    crypto_generichash_update(&state, (const unsigned char *)purpose, sizeof purpose - 1);
+    crypto_generichash_update(&state, t->secret, t->secret_len);
+    crypto_generichash_final(&state, t->pwv_key, sizeof t->pwv_key);
+    sodium_memzero(&state, sizeof state);
+}
+
+static void pwv_of(const struct tokens *t, struct slice stored_hash, char pwv_r[static PWV_LEN + 1])
+{
+    unsigned char digest[crypto_generichash_BYTES_MIN];
+    struct slice salt = password_salt(stored_hash);
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)salt.ptr, salt.len, t->pwv_key,
+                       sizeof t->pwv_key);
+    sodium_bin2hex(pwv_r, PWV_LEN + 1, digest, PWV_BYTES);
+}
+
+struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t session_max_s)
+{
+    ASSERT(secret.len > 0 && secret.len <= INT32_MAX);
+    if (sodium_init() < 0)
+        return NULL;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t len = (sizeof(struct tokens) + secret.len + page - 1) / page * page;
+    struct tokens *t = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (t == MAP_FAILED)
+        return NULL;
+    madvise(t, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
+    t->mapped_len = len;
+    t->expire_s = expire_minutes * 60;
+    t->session_max_s = session_max_s;
+    t->secret_len = secret.len;
+    memcpy(t->secret, secret.ptr, secret.len);
+    derive_pwv_key(t);
+    token_cache_init(&t->cache);
+    return t;
+}
+
+void tokens_free(struct tokens *t)
+{
+    if (!t)
+        return;
+    size_t mapped_len = t->mapped_len;
+    sodium_memzero(t, mapped_len);
+    munmap(t, mapped_len);
+}
+
+/* ---- signing ------------------------------------------------------------------------------- */
+
+/* 0 or an errno. */
+static int add_claims(jwt_t *jwt, const char *sub, int64_t exp_s, int64_t iat_s, int64_t uid,
+                      int64_t auth_time_s, const char *pwv)
+{
+    int error = jwt_add_grant(jwt, "sub", sub);
+    if (!error)
+        error = jwt_add_grant_int(jwt, "exp", exp_s);
+    if (!error)
+        error = jwt_add_grant_int(jwt, "iat", iat_s);
+    if (!error)
+        error = jwt_add_grant_int(jwt, "uid", uid);
+    if (!error)
+        error = jwt_add_grant_int(jwt, "auth_time", auth_time_s);
+    return error ? error : jwt_add_grant(jwt, "pwv", pwv);
+}
+
+/* Signs what *jwt* has; the text goes into the arena. */
+static struct slice sign(const struct tokens *t, jwt_t *jwt, struct arena *a)
+{
+    if (jwt_set_alg(jwt, JWT_ALG_HS256, t->secret, (int)t->secret_len))
+        return (struct slice){NULL, 0};
+    char *text = jwt_encode_str(jwt);
+    if (!text)
+        return (struct slice){NULL, 0};
+    struct slice token = slice_dup(a, slice_of(text));
+    sodium_memzero(text, strlen(text));
+    free(text);
+    return token;
+}
+
+struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, int64_t uid,
+                         struct slice stored_hash, int64_t auth_time_s, int64_t now_s)
+{
+    struct slice token = {NULL, 0};
+    struct slice sub = slice_dup(a, email); /* ends in NUL */
+    if (!sub.ptr || memchr(sub.ptr, 0, sub.len))
+        return token;
+    if (auth_time_s == 0)
+        auth_time_s = now_s;
+    int64_t session_left_s = t->session_max_s - (now_s - auth_time_s);
+    int64_t exp_s = now_s + (t->expire_s < session_left_s ? t->expire_s : session_left_s);
+    char pwv[PWV_LEN + 1];
+    pwv_of(t, stored_hash, pwv);
+    jwt_t *jwt;
+    if (jwt_new(&jwt))
+        return token;
+    if (add_claims(jwt, sub.ptr, exp_s, now_s, uid, auth_time_s, pwv) == 0)
+        token = sign(t, jwt, a);
+    jwt_free(jwt);
+    return token;
+}
+
+/* ---- verifying ------------------------------------------------------------------------------ */
+
+/* Text that libjwt made of what it had parsed, as JSON again; frees it. NULL without memory. */
+static json_t *take_json(char *text)
+{
+    json_t *value = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return value;
+}
+
+/* Checks the header of a token whose signature is good. */
+static enum token_result check_header(jwt_t *jwt, struct slice token)
+{
+    if (jwt_get_alg(jwt) != JWT_ALG_HS256)
+        return TOKEN_INVALID;
+    if (slice_starts_with(token, PLAIN_HEADER))
+        return TOKEN_VALID;
+    json_t *header = take_json(jwt_get_headers_json(jwt, NULL));
+    if (!header)
+        return TOKEN_NO_MEMORY;
+    bool fits = claims_header_fits(header);
+    json_decref(header);
+    return fits ? TOKEN_VALID : TOKEN_INVALID;
+}
+
+static enum token_result copy_claims(struct arena *a, const struct token_claims *from,
+                                     struct token_claims *claims_r)
+{
+    struct token_claims c = *from;
+    c.sub = slice_dup(a, from->sub);
+    if (from->pwv.ptr)
+        c.pwv = slice_dup(a, from->pwv);
+    if (!c.sub.ptr || (from->pwv.ptr && !c.pwv.ptr))
+        return TOKEN_NO_MEMORY;
+    *claims_r = c;
+    return TOKEN_VALID;
+}
+
+/* The claims of a token whose signature is good. */
+static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *jwt,
+                                      struct slice token, int64_t now_s,
+                                      struct token_claims *claims_r)
+{
+    enum token_result result = check_header(jwt, token);
+    if (result != TOKEN_VALID)
+        return result;
+    json_t *payload = take_json(jwt_get_grants_json(jwt, NULL));
+    if (!payload)
+        return TOKEN_NO_MEMORY;
+    struct token_claims claims;
+    result = claims_read(payload, now_s, &claims);
+    if (result == TOKEN_VALID) {
+        token_cache_put(&t->cache, token, &claims);
+        result = copy_claims(a, &claims, claims_r);
+    }
+    json_decref(payload);
+    return result;
+}
+
+/* libjwt wants a NUL behind the token and no padding behind the signature, which Python allows in
+ * any number. Padding of header and payload is under the signature and stays. */
+static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r)
+{
+    char text[TOKEN_MAX + 1];
+    size_t len = token.len;
+    while (len && token.ptr[len - 1] == '=')
+        len--;
+    memcpy(text, token.ptr, len);
+    text[len] = 0;
+    int error = jwt_decode(jwt_r, text, t->secret, (int)t->secret_len);
+    sodium_memzero(text, len);
+    return error;
+}
+
+enum token_result token_verify(struct tokens *t, struct arena *a, struct slice token, int64_t now_s,
+                               struct token_claims *claims_r)
+{
+    if (token.len == 0 || token.len > TOKEN_MAX || memchr(token.ptr, 0, token.len))
+        return TOKEN_INVALID;
+    struct token_claims cached;
+    if (token_cache_find(&t->cache, token, &cached))
+        return cached.exp_s <= now_s ? TOKEN_EXPIRED : copy_claims(a, &cached, claims_r);
+    jwt_t *jwt = NULL;
+    int error = decode(t, token, &jwt);
+    if (error)
+        return error == ENOMEM ? TOKEN_NO_MEMORY : TOKEN_INVALID;
+    enum token_result result = read_payload(t, a, jwt, token, now_s, claims_r);
+    jwt_free(jwt);
+    return result;
+}
+
+/* ---- does it still hold --------------------------------------------------------------------- */
+
+bool token_fits(struct tokens *t, const struct token_claims *claims, int64_t uid,
+                struct slice stored_hash)
+{
+    if (claims->uid && claims->uid != uid)
+        return false;
+    if (!claims->pwv.ptr)
+        return true;
+    char pwv[PWV_LEN + 1];
+    pwv_of(t, stored_hash, pwv);
+    return claims->pwv.len == PWV_LEN && sodium_memcmp(claims->pwv.ptr, pwv, PWV_LEN) == 0;
+}
+
+bool token_session_over(const struct tokens *t, const struct token_claims *claims, int64_t now_s)
+{
+    return claims->auth_time_s && now_s - claims->auth_time_s >= t->session_max_s;
+}
