@@ -50,7 +50,7 @@ struct entry {
     char **argv;
 };
 
-/* Runs the child's role to its end. Signals arrive blocked and with default handlers; SIGINT, SIGHUP
- * are to be ignored, SIGTERM obeyed like MESSAGE_DRAIN. Returns an enum exit_code; the caller then
- * calls exit(3). */
+/* Runs the child's role to its end. Signals arrive unblocked, with default handlers or ignored; SIGTERM
+ * (which also comes when the master dies, prctl(2) PR_SET_PDEATHSIG) is to be obeyed like MESSAGE_DRAIN.
+ * Returns an enum exit_code; the caller then calls exit(3). */
 int worker_main(const struct entry *entry);

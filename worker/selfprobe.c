@@ -19,9 +19,19 @@ struct selfprobe {
     char answer[64]; /* the beginning is enough */
 };
 
+/* Stops watching and closes, so that the session sees its client leave. Harmless twice. */
+static void hang_up(struct selfprobe *p)
+{
+    if (p->fd < 0)
+        return;
+    ev_io_stop(p->ev, &p->io);
+    close(p->fd);
+    p->fd = -1;
+}
+
 static void finish(struct selfprobe *p, bool answered)
 {
-    ev_io_stop(p->ev, &p->io);
+    hang_up(p);
     p->done(p->ctx, answered);
 }
 
@@ -72,7 +82,6 @@ void selfprobe_free(struct selfprobe *p)
 {
     if (!p)
         return;
-    ev_io_stop(p->ev, &p->io);
-    close(p->fd);
+    hang_up(p);
     free(p);
 }

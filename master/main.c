@@ -1,0 +1,223 @@
+/* main.c: the program: verbs and exit codes (SUPERVISOR.md section 13). Each verb is a row of the
+ * table at the end. */
+#include "master/cli.h"
+#include "master/master.h"
+#include "master/secret.h"
+#include "master/spawn.h"
+#include "shared/config.h"
+#include "shared/entry.h"
+#include "shared/log.h"
+
+#include "version.h"
+
+#include <bsd/unistd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+extern const struct verb verbs[];
+extern const size_t verbs_len;
+
+static void print(FILE *to, const struct buf *text)
+{
+    if (text->len > 0)
+        fwrite(text->data, 1, text->len, to);
+}
+
+/* Prints and frees. EXIT_CODE_FAILED when nobody can read it (a full disk, a closed pipe). */
+static int print_out(struct buf *text)
+{
+    print(stdout, text);
+    bool ok = !text->failed && fflush(stdout) == 0 && !ferror(stdout);
+    buf_free(text);
+    return ok ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+/* The configuration, or NULL and the code to leave with, after all errors were printed. */
+static struct config *load(const struct cli *cli, int *code_r)
+{
+    struct buf errors = {0}, warnings = {0};
+    struct config *config = NULL;
+    *code_r = EXIT_CODE_USAGE;
+    if (config_flags_known(&cli->flags, &errors)) {
+        *code_r = EXIT_CODE_CONFIG;
+        config = config_load(&cli->flags, &errors, &warnings);
+    }
+    print(stderr, &warnings);
+    print(stderr, &errors);
+    buf_free(&warnings);
+    buf_free(&errors);
+    return config;
+}
+
+static void start_log(const struct config *config)
+{
+    log_init((enum log_level)config->log_level, (enum log_format)config->log_format);
+}
+
+/* ---- verbs ----------------------------------------------------------------------------------- */
+
+static int verb_run(const struct cli *cli)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    start_log(config);
+    struct sup_settings settings = master_settings(config);
+    code = master_run(config, &settings);
+    config_free(config);
+    return code;
+}
+
+static const char *key_origin(const struct config *c)
+{
+    return c->auth_secret_key        ? "configured"
+           : c->auth_secret_key_file ? c->auth_secret_key_file
+                                     : "made by colmeia";
+}
+
+static void describe(const struct config *c, struct buf *out)
+{
+    struct buf why = {0};
+    buf_printf(out, "configuration ok\n");
+    for (size_t i = 0; i < c->server_bind.len; i++)
+        buf_printf(out, "  listens on  %s\n", c->server_bind.items[i]);
+    if (c->server_workers == 0)
+        config_auto_workers(&why);
+    buf_printf(out, "  workers     %d%s%.*s%s\n", config_workers(c), why.len ? " (" : "",
+               SLICE_ARGS(buf_slice(&why)), why.len ? ")" : "");
+    const char *path = NULL;
+    bool file = config_database(c, &path) == CONFIG_DATABASE_FILE;
+    buf_printf(out, "  database    %s\n", file ? path : "in memory");
+    buf_printf(out, "  token key   %s\n", key_origin(c));
+    buf_free(&why);
+}
+
+static int verb_check(const struct cli *cli)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    struct secret *secret;
+    struct buf errors = {0}, warnings = {0}, out = {0};
+    code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
+    out.len = 0; /* the notes are about a start */
+    if (errors.len > 0)
+        buf_append_char(&errors, '\n');
+    print(stderr, &warnings);
+    print(stderr, &errors);
+    if (code == EXIT_CODE_OK)
+        describe(config, &out);
+    secret_free(secret);
+    config_free(config);
+    buf_free(&errors);
+    buf_free(&warnings);
+    int printed = print_out(&out);
+    return code != EXIT_CODE_OK ? code : printed;
+}
+
+static int verb_config(const struct cli *cli)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    struct buf out = {0};
+    config_print(config, cli->origin, &out);
+    config_free(config);
+    return print_out(&out);
+}
+
+static int verb_migrate(const struct cli *cli)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    start_log(config);
+    static char upgrade[] = "upgrade";
+    char *standard[] = {upgrade, NULL};
+    struct spawn_order order = {.entry = {.role = ROLE_MIGRATE,
+                                          .slot = -1,
+                                          .config = config,
+                                          .argc = cli->argc ? cli->argc : 1,
+                                          .argv = cli->argc ? cli->argv : standard}};
+    code = spawn_and_wait(&order);
+    config_free(config);
+    return code;
+}
+
+static int verb_version(const struct cli *cli)
+{
+    (void)cli;
+    struct buf out = {0};
+    buf_printf(&out, "colmeia " COLMEIA_VERSION "\n");
+    return print_out(&out);
+}
+
+static int usage_error(struct buf *error)
+{
+    fprintf(stderr, "colmeia: %.*s\nTry \"colmeia --help\".\n", SLICE_ARGS(buf_slice(error)));
+    buf_free(error);
+    return EXIT_CODE_USAGE;
+}
+
+static int verb_help(const struct cli *cli)
+{
+    struct buf out = {0}, error = {0};
+    if (cli->argc == 0) {
+        cli_help(verbs, verbs_len, &out);
+        return print_out(&out);
+    }
+    const struct verb *verb = cli_find(verbs, verbs_len, cli->argv[0], &error);
+    if (!verb)
+        return usage_error(&error);
+    cli_verb_help(verb, &out);
+    return print_out(&out);
+}
+
+/* clang-format off */
+const struct verb verbs[] = {
+    {"run", "", "Serves in the foreground",
+     "Stops on TERM or Ctrl-C after the requests in flight; quickly on QUIT or a second Ctrl-C.",
+     0, true, verb_run},
+    {"check", "", "Judges the configuration and starts nothing", "", 0, true, verb_check},
+    {"config", "[--origin]", "Prints the configuration as ini, secrets masked",
+     "  --origin          also where each value comes from", 0, true, verb_config},
+    {"migrate", "[upgrade|current|history]", "Brings the database to this version's schema",
+     "  upgrade   to the newest version (without a word)\n"
+     "  current   prints the database's version\n"
+     "  history   prints all versions, in order", 1, true, verb_migrate},
+    {"version", "", "Prints the version", "", 0, false, verb_version},
+    {"help", "[VERB]", "Explains a verb", "", 1, false, verb_help},
+};
+/* clang-format on */
+const size_t verbs_len = sizeof verbs / sizeof verbs[0];
+
+/* "colmeia --help" is about the program, "colmeia run --help" about the verb. */
+static int help_for(const struct cli *cli, bool named)
+{
+    struct buf out = {0};
+    if (named)
+        cli_verb_help(cli->verb, &out);
+    else
+        cli_help(verbs, verbs_len, &out);
+    return print_out(&out);
+}
+
+int main(int argc, char **argv)
+{
+    setproctitle_init(argc, argv, environ); /* first: it moves argv and environ */
+    struct cli cli;
+    struct buf error = {0};
+    int code;
+    if (!cli_parse(verbs, verbs_len, argc, argv, environ, &cli, &error))
+        code = usage_error(&error);
+    else if (cli.help)
+        code = help_for(&cli, argc > 1 && argv[1][0] != '-');
+    else
+        code = cli.verb->run(&cli);
+    cli_free(&cli);
+    return code;
+}

@@ -1,0 +1,218 @@
+/* report.c: see report.h. */
+#include "master/report.h"
+
+#include "master/spawn.h"
+#include "shared/check.h"
+#include "shared/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { PHRASE_MAX = 192 };
+
+/* ---- obituary -------------------------------------------------------------------------------- */
+
+/* Bytes of shared memory that its writer left in the middle of something: NUL-terminated and
+ * printable afterwards. */
+static void copy_text(char *to, size_t cap, const char *from)
+{
+    size_t len = strnlen(from, cap - 1);
+    for (size_t i = 0; i < len; i++)
+        to[i] = from[i] >= ' ' && from[i] < 0x7f ? from[i] : '?';
+    to[len] = '\0';
+}
+
+void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, mono_ms now)
+{
+    o->pid = atomic_load(&slot->pid);
+    o->generation = atomic_load(&slot->generation);
+    o->uptime_ms = mono_diff_ms(now, (mono_ms){atomic_load(&slot->started_ms)});
+    o->requests = atomic_load(&slot->counters[COUNTER_requests]);
+    o->working = atomic_load(&slot->busy) > 0 && slot->request_id[0] != '\0';
+    copy_text(o->route, sizeof o->route, slot->route);
+    copy_text(o->request_id, sizeof o->request_id, slot->request_id);
+}
+
+/* ---- phrases --------------------------------------------------------------------------------- */
+
+static const char *exit_code_text(int code)
+{
+    switch ((enum exit_code)code) {
+    case EXIT_CODE_OK:
+        return "done";
+    case EXIT_CODE_FAILED:
+        return "failed";
+    case EXIT_CODE_USAGE:
+        return "usage";
+    case EXIT_CODE_NO_WORKER:
+        return "no worker";
+    case EXIT_CODE_BIND:
+        return "cannot bind";
+    case EXIT_CODE_CUT:
+        return "something was cut";
+    case EXIT_CODE_DATABASE:
+        return "database unusable";
+    case EXIT_CODE_INTERNAL:
+        return "internal error";
+    case EXIT_CODE_CONFIG:
+        return "configuration refused";
+    }
+    return "unknown reason";
+}
+
+static void say_status(int status, char out[static PHRASE_MAX])
+{
+    if (WIFEXITED(status)) {
+        snprintf(out, PHRASE_MAX, "exited with code %d (%s)", WEXITSTATUS(status),
+                 exit_code_text(WEXITSTATUS(status)));
+        return;
+    }
+    const char *name = sigabbrev_np(WTERMSIG(status));
+    const char *text = sigdescr_np(WTERMSIG(status));
+    snprintf(out, PHRASE_MAX, "killed by signal %d (SIG%s, %s)%s", WTERMSIG(status),
+             name ? name : "?", text ? text : "?", WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+static void say_life(const struct obituary *o, char out[static PHRASE_MAX])
+{
+    int n = snprintf(out, PHRASE_MAX, "after %.1f s, %llu requests", (double)o->uptime_ms / 1000,
+                     (unsigned long long)o->requests);
+    if (o->working)
+        snprintf(out + n, PHRASE_MAX - (size_t)n, ", in %s, request %s",
+                 o->route[0] ? o->route : "no route yet", o->request_id);
+}
+
+static void say_next(int64_t delay_ms, char out[static PHRASE_MAX])
+{
+    if (delay_ms == SUP_RETRY_AFTER_RELOAD)
+        snprintf(out, PHRASE_MAX, "waits for a new configuration");
+    else if (delay_ms == SUP_NO_RETRY)
+        snprintf(out, PHRASE_MAX, "not replaced");
+    else if (delay_ms == 0)
+        snprintf(out, PHRASE_MAX, "replaced at once");
+    else
+        snprintf(out, PHRASE_MAX, "next try in %lld ms", (long long)delay_ms);
+}
+
+static void say_count(unsigned count, char out[static PHRASE_MAX])
+{
+    out[0] = '\0';
+    if (count > 1)
+        snprintf(out, PHRASE_MAX, " (%u times in a row)", count);
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static void log_died(const struct sup_action *a, const struct obituary *o, const char *who)
+{
+    char how[PHRASE_MAX], life[PHRASE_MAX], next[PHRASE_MAX], count[PHRASE_MAX];
+    say_status(a->status, how);
+    say_life(o, life);
+    say_next(a->value, next);
+    say_count(a->count, count);
+    log_error("%s (pid %d, gen %u) %s %s; %s%s", who, (int)o->pid, o->generation, how, life, next,
+              count);
+}
+
+static void log_left(const struct sup_action *a, const struct obituary *o, const char *who)
+{
+    char how[PHRASE_MAX], life[PHRASE_MAX];
+    say_status(a->status, how);
+    say_life(o, life);
+    if (a->status == 0)
+        log_info("%s (pid %d) left %s", who, (int)o->pid, life);
+    else
+        log_warning("%s (pid %d) %s %s; connections cut: %lld", who, (int)o->pid, how, life,
+                    (long long)a->value);
+}
+
+static void log_spawn_failed(const struct sup_action *a, const char *who)
+{
+    char next[PHRASE_MAX], count[PHRASE_MAX];
+    say_next(a->value, next);
+    say_count(a->count, count);
+    log_error("%s: cannot start a process: %s; %s%s", who, strerror(a->status), next, count);
+}
+
+static void log_all_ready(const struct sup_action *a, const struct listeners *listeners)
+{
+    struct buf where = {0};
+    listeners_describe(listeners, &where);
+    log_info("ready: %lld worker%s on %.*s", (long long)a->value, a->value == 1 ? "" : "s",
+             SLICE_ARGS(buf_slice(&where)));
+    buf_free(&where);
+}
+
+static void log_job_failed(const struct sup_action *a, const char *what, const char *next)
+{
+    char how[PHRASE_MAX];
+    say_status(a->status, how);
+    log_error("%s %s; %s", what, how, next);
+}
+
+void report_log(const struct sup_action *a, const struct obituary *last,
+                const struct listeners *listeners)
+{
+    char who[SPAWN_NAME_MAX];
+    spawn_name(a->role, a->role == ROLE_SERVE ? a->slot : -1, who);
+    long long value = (long long)a->value;
+    switch (a->log) {
+    case SUP_LOG_DIED:
+        log_died(a, last, who);
+        return;
+    case SUP_LOG_LEFT:
+        log_left(a, last, who);
+        return;
+    case SUP_LOG_SPAWN_FAILED:
+        log_spawn_failed(a, who);
+        return;
+    case SUP_LOG_JOB_SPAWN_FAILED:
+        log_error("%s: cannot start a process: %s", who, strerror(a->status));
+        return;
+    case SUP_LOG_BOOT_TIMEOUT:
+        log_error("%s (pid %d) was not ready after %lld ms; it is killed", who, (int)a->pid, value);
+        return;
+    case SUP_LOG_ALL_READY:
+        log_all_ready(a, listeners);
+        return;
+    case SUP_LOG_ONE_AT_A_TIME:
+        log_warning("%lld workers fail repeatedly; from now on one tries at a time", value);
+        return;
+    case SUP_LOG_STOP:
+        log_info("stopping: newcomers are refused, requests in flight have %lld ms", value);
+        return;
+    case SUP_LOG_STOP_QUICK:
+        log_warning("stopping quickly: requests in flight have %lld ms", value);
+        return;
+    case SUP_LOG_GRACE_OVER:
+        log_warning("%s (pid %d) still works after %lld ms; it is told to cut", who, (int)a->pid,
+                    value);
+        return;
+    case SUP_LOG_KILL:
+        log_error("%s (pid %d) did not leave in time; it is killed", who, (int)a->pid);
+        return;
+    case SUP_LOG_BOOT_FAILURES:
+        log_error(
+            "%lld boot failures and no worker ready; giving up (see the lines above for the cause)",
+            value);
+        return;
+    case SUP_LOG_NEVER_READY:
+        log_error("no worker was ready after %lld ms (boot_timeout); giving up", value);
+        return;
+    case SUP_LOG_NONE_READY:
+        log_error("no worker has been ready for %lld ms; giving up", value);
+        return;
+    case SUP_LOG_CONFIG_REFUSED:
+        log_error("a worker refused its configuration (see the line above); giving up");
+        return;
+    case SUP_LOG_MIGRATION_FAILED:
+        log_job_failed(a, "the database migration", "no worker was started");
+        return;
+    case SUP_LOG_CHECKPOINT_FAILED:
+        log_job_failed(a, "the last checkpoint", "nothing is lost: the next start reads the WAL");
+        return;
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,420 @@
+/* secret.c: see secret.h. */
+#include "master/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GOOD_KEY "openssl rand -hex 32"
+
+enum { RANDOM_BYTES = 32, HEX_BYTES = 2 * RANDOM_BYTES };
+
+struct secret {
+    size_t len;                       /* <= SECRET_MAX_BYTES */
+    char bytes[SECRET_MAX_BYTES + 1]; /* one more: a file that is too long is noticed */
+};
+
+/* What a load is busy with. */
+struct load {
+    const struct config *config;
+    struct secret *secret; /* owned until it is given away */
+    bool create;
+    struct buf *error, *warnings, *notes; /* borrowed */
+};
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static struct secret *secret_new(void)
+{
+    void *pages = mmap(NULL, sizeof(struct secret), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    madvise(pages, sizeof(struct secret), MADV_DONTDUMP); /* advice: failure costs nothing */
+    return pages;
+}
+
+void secret_free(struct secret *s)
+{
+    if (!s)
+        return;
+    explicit_bzero(s, sizeof *s);
+    munmap(s, sizeof *s);
+}
+
+struct slice secret_key(const struct secret *s)
+{
+    return (struct slice){s->bytes, s->len};
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* Keys that stand in tutorials, documentation and default configurations. */
+static const char *const published[] = {
+    "your-very-secret-and-exclusive-key",
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    "your-256-bit-secret",
+    "your-384-bit-secret",
+    "your-512-bit-secret",
+    "a-string-secret-at-least-256-bits-long",
+    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+    "your-super-secret-jwt-token-with-at-least-32-characters-long",
+    "your-secret-key-must-be-at-least-32-characters-long",
+    "super-secret-key-that-should-be-changed-in-production",
+    "change-this-to-a-long-random-string-in-production",
+    "0123456789abcdef0123456789abcdef",
+    "abcdefghijklmnopqrstuvwxyz123456",
+    "secret",
+    "secret_key",
+    "secret-key",
+    "secretkey",
+    "supersecret",
+    "super-secret",
+    "your-secret-key",
+    "your_secret_key",
+    "your-secret-key-here",
+    "my-secret-key",
+    "mysecretkey",
+    "changeme",
+    "change-me",
+    "change_me",
+    "changethis",
+    "change-this",
+    "password",
+    "test",
+};
+
+/* The whole is one short word over and over: "changemechangeme…", "0000…". */
+static bool repeats_itself(struct slice key)
+{
+    for (size_t period = 1; period <= 16 && 2 * period <= key.len; period++)
+        if (memcmp(key.ptr, key.ptr + period, key.len - period) == 0)
+            return true;
+    return false;
+}
+
+const char *secret_weakness(struct slice key)
+{
+    for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
+        if (slice_equals_nocase(key, slice_of(published[i])))
+            return "an example that everybody knows";
+    if (key.len < SECRET_MIN_BYTES)
+        return "shorter than 32 bytes";
+    if (repeats_itself(key))
+        return "a short word repeated";
+    return NULL;
+}
+
+static enum exit_code judge(struct load *l, const char *origin)
+{
+    struct slice key = secret_key(l->secret);
+    if (key.len == 0) {
+        buf_printf(l->error, "%s: the key is empty; make a good one with: " GOOD_KEY, origin);
+        return EXIT_CODE_CONFIG;
+    }
+    const char *weakness = secret_weakness(key);
+    if (!weakness)
+        return EXIT_CODE_OK;
+    if (!l->config->auth_allow_weak_secret) {
+        buf_printf(l->error,
+                   "%s: the key is %s: anyone could sign tokens; make a good one with: " GOOD_KEY,
+                   origin, weakness);
+        return EXIT_CODE_CONFIG;
+    }
+    buf_printf(l->warnings,
+               "%s: THE KEY IS WEAK: it is %s, anyone could sign tokens; allowed by [auth] "
+               "allow_weak_secret. Make a good one with: " GOOD_KEY "\n",
+               origin, weakness);
+    return EXIT_CODE_OK;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void trim_newline(struct secret *s)
+{
+    if (s->len > 0 && s->bytes[s->len - 1] == '\n')
+        s->len--;
+    if (s->len > 0 && s->bytes[s->len - 1] == '\r')
+        s->len--;
+}
+
+/* All of the file, at most SECRET_MAX_BYTES + 1 bytes. 0, or -1 with errno. */
+static int read_all(int fd, struct secret *s)
+{
+    s->len = 0;
+    for (;;) {
+        ssize_t n = read(fd, s->bytes + s->len, sizeof s->bytes - s->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return (int)n;
+        s->len += (size_t)n;
+    }
+}
+
+static void warn_if_open_to_others(struct load *l, int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)))
+        buf_printf(l->warnings,
+                   "%s: others may read or change it (mode %04o); to mend it: chmod 600 %s\n", path,
+                   st.st_mode & 07777, path);
+}
+
+/* 0, or -1 with errno: the caller knows what a missing file means. */
+static int read_key_file(struct load *l, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -1;
+    warn_if_open_to_others(l, fd, path);
+    int result = read_all(fd, l->secret);
+    int saved = errno;
+    close(fd);
+    if (result == 0 && l->secret->len > SECRET_MAX_BYTES) {
+        result = -1;
+        saved = EFBIG;
+    }
+    trim_newline(l->secret);
+    errno = saved;
+    return result;
+}
+
+static enum exit_code cannot_read(struct load *l, const char *path)
+{
+    buf_printf(l->error, "%s: cannot read the key: %s; see [auth] secret_key_file", path,
+               strerror(errno));
+    return EXIT_CODE_CONFIG;
+}
+
+/* ---- where it comes from --------------------------------------------------------------------- */
+
+static enum exit_code from_text(struct load *l)
+{
+    const char *text = l->config->auth_secret_key;
+    size_t len = strlen(text);
+    if (len > SECRET_MAX_BYTES) {
+        buf_printf(l->error, "[auth] secret_key: longer than %d bytes", SECRET_MAX_BYTES);
+        return EXIT_CODE_CONFIG;
+    }
+    memcpy(l->secret->bytes, text, len);
+    l->secret->len = len;
+    return judge(l, "[auth] secret_key");
+}
+
+/* A relative path is looked for among systemd's credentials first (systemd.exec(5)). */
+static enum exit_code from_configured_file(struct load *l)
+{
+    const char *path = l->config->auth_secret_key_file;
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    struct buf credential = {0};
+    if (path[0] != '/' && credentials)
+        buf_printf(&credential, "%s/%s%c", credentials, path, '\0');
+    if (credential.len > 0 && !credential.failed && access(credential.data, F_OK) == 0)
+        path = credential.data;
+    enum exit_code code = read_key_file(l, path) < 0 ? cannot_read(l, path) : judge(l, path);
+    buf_free(&credential);
+    return code;
+}
+
+static int make_random(struct secret *s)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char raw[RANDOM_BYTES];
+    if (getrandom(raw, sizeof raw, 0) != (ssize_t)sizeof raw)
+        return -1; /* never short up to 256 bytes; getrandom(2) */
+    for (size_t i = 0; i < RANDOM_BYTES; i++) {
+        s->bytes[2 * i] = digits[raw[i] >> 4];
+        s->bytes[2 * i + 1] = digits[raw[i] & 15];
+    }
+    s->len = HEX_BYTES;
+    explicit_bzero(raw, sizeof raw);
+    return 0;
+}
+
+/* The key and a newline, on disk when it returns 0. */
+static int write_key(int fd, struct secret *s)
+{
+    s->bytes[s->len] = '\n';
+    ssize_t n = write(fd, s->bytes, s->len + 1);
+    s->bytes[s->len] = '\0';
+    if (n == (ssize_t)s->len + 1)
+        return fsync(fd);
+    if (n >= 0)
+        errno = ENOSPC; /* a regular file is written short only then */
+    return -1;
+}
+
+static void sync_directory(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fsync(fd); /* best effort: at worst a new key is made after a power cut */
+    close(fd);
+}
+
+/* Gives the finished file its name, unless that exists: then EEXIST. link(2) is missing on some
+ * file systems; renameat2(2) on others. */
+static int publish(const char *temporary, const char *path)
+{
+    if (link(temporary, path) == 0) {
+        unlink(temporary);
+        return 0;
+    }
+    if (errno == EEXIST)
+        return -1;
+    return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE);
+}
+
+/* Makes the key under a name of our own, whole, before anyone can see it under its real one: of two
+ * masters one wins and the other reads the winner's. 0, or -1 with errno. */
+static int make_key_file(struct load *l, const char *dir, const char *path)
+{
+    struct buf temporary = {0};
+    buf_printf(&temporary, "%s.XXXXXX%c", path, '\0');
+    if (temporary.failed) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int result = -1;
+    int fd = mkostemp(temporary.data, O_CLOEXEC); /* O_EXCL, 0600 */
+    if (fd >= 0) {
+        result = make_random(l->secret) < 0 || write_key(fd, l->secret) < 0
+                     ? -1
+                     : publish(temporary.data, path);
+        int saved = errno;
+        close(fd);
+        if (result < 0)
+            unlink(temporary.data);
+        else
+            sync_directory(dir);
+        errno = saved;
+    }
+    int saved = errno;
+    buf_free(&temporary);
+    errno = saved;
+    return result;
+}
+
+static enum exit_code create_beside(struct load *l, const char *dir, const char *path)
+{
+    if (make_key_file(l, dir, path) == 0) {
+        buf_printf(l->notes, "%s: made a random key for tokens (keep it; backups do not hold it)\n",
+                   path);
+        return EXIT_CODE_OK;
+    }
+    if (errno == EEXIST)
+        return read_key_file(l, path) < 0 ? cannot_read(l, path) : judge(l, path);
+    buf_printf(
+        l->error,
+        "%s: cannot make the key file: %s; the database's directory must exist and be writable",
+        path, strerror(errno));
+    return EXIT_CODE_DATABASE;
+}
+
+static enum exit_code from_file_beside(struct load *l, const char *dir, const char *path)
+{
+    if (read_key_file(l, path) == 0)
+        return judge(l, path);
+    if (errno == ENOENT && l->create)
+        return create_beside(l, dir, path);
+    if (errno != ENOENT) {
+        buf_printf(l->error,
+                   "%s: cannot read the key: %s; it must be a readable file of this user's", path,
+                   strerror(errno));
+        return EXIT_CODE_CONFIG;
+    }
+    buf_printf(l->notes, "%s: will be made at first start\n", path);
+    secret_free(l->secret);
+    l->secret = NULL;
+    return EXIT_CODE_OK;
+}
+
+static enum exit_code beside_database(struct load *l, const char *database)
+{
+    const char *slash = strrchr(database, '/');
+    int dir_len = slash ? (int)(slash - database) : 0;
+    struct buf dir = {0}, path = {0};
+    buf_printf(&dir, "%.*s%c",
+               slash && dir_len == 0 ? 1
+               : slash               ? dir_len
+                                     : 1,
+               slash ? database : ".", '\0');
+    buf_printf(&path, "%.*ssecret.key%c", slash ? dir_len + 1 : 0, database, '\0');
+    enum exit_code code = EXIT_CODE_INTERNAL;
+    if (dir.failed || path.failed)
+        buf_printf(l->error, "out of memory");
+    else
+        code = from_file_beside(l, dir.data, path.data);
+    buf_free(&dir);
+    buf_free(&path);
+    return code;
+}
+
+static enum exit_code for_this_start_only(struct load *l)
+{
+    if (make_random(l->secret) < 0) {
+        buf_printf(l->error, "cannot make a random key: %s", strerror(errno));
+        return EXIT_CODE_INTERNAL;
+    }
+    buf_printf(l->notes,
+               "database in memory: a random key for this run only; tokens end with it\n");
+    return EXIT_CODE_OK;
+}
+
+static enum exit_code from_database(struct load *l)
+{
+    const char *path = NULL;
+    switch (config_database(l->config, &path)) {
+    case CONFIG_DATABASE_FILE:
+        return beside_database(l, path);
+    case CONFIG_DATABASE_MEMORY:
+        return for_this_start_only(l);
+    case CONFIG_DATABASE_POSTGRESQL:
+        break;
+    }
+    buf_printf(l->error,
+               "[auth] secret_key: must be set with a PostgreSQL database, the same on every "
+               "machine; make a good one with: " GOOD_KEY);
+    return EXIT_CODE_CONFIG;
+}
+
+/* The configuration sees to it that not both are set. */
+static enum exit_code find(struct load *l)
+{
+    const struct config *c = l->config;
+    if (c->auth_secret_key)
+        return from_text(l);
+    if (c->auth_secret_key_file)
+        return from_configured_file(l);
+    return from_database(l);
+}
+
+enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,
+                           struct buf *error, struct buf *warnings, struct buf *notes)
+{
+    struct load l = {.config = config,
+                     .secret = secret_new(),
+                     .create = create,
+                     .error = error,
+                     .warnings = warnings,
+                     .notes = notes};
+    *secret_r = NULL;
+    if (!l.secret) {
+        buf_printf(error, "cannot keep a key: %s", strerror(errno));
+        return EXIT_CODE_INTERNAL;
+    }
+    enum exit_code code = find(&l);
+    if (code == EXIT_CODE_OK)
+        *secret_r = l.secret;
+    else
+        secret_free(l.secret);
+    return code;
+}

@@ -1,0 +1,91 @@
+/* signals.c: see signals.h. */
+#include "master/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static const struct row {
+    int number;
+    enum signal_meaning meaning;
+    const char *what;
+} rows[] = {
+    {SIGCHLD, SIGNAL_CHILD, ""},
+    {SIGTERM, SIGNAL_STOP, ""},
+    {SIGINT, SIGNAL_INTERRUPT, ""},
+    {SIGQUIT, SIGNAL_QUICK, ""},
+    {SIGHUP, SIGNAL_NOT_BUILT, "reload"},
+    {SIGUSR1, SIGNAL_NOT_BUILT, "reopening of logs"},
+    {SIGUSR2, SIGNAL_NOT_BUILT, "upgrade of the binary"},
+    {SIGTTIN, SIGNAL_NOT_BUILT, "one worker more"},
+    {SIGTTOU, SIGNAL_NOT_BUILT, "one worker less"},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static const int ignored_in_background[] = {SIGINT,  SIGHUP,  SIGTTIN, SIGTTOU,
+                                            SIGUSR1, SIGUSR2, SIGPIPE};
+
+int signals_open(struct signals *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ROWS; i++)
+        sigaddset(&set, rows[i].number);
+    s->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (s->fd < 0)
+        return -1;
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    /* An ignored SIGCHLD, inherited, would make the kernel reap for us: signal(2). */
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+void signals_close(struct signals *s)
+{
+    close(s->fd);
+    s->fd = -1;
+}
+
+/* A HUP of the kernel's own (si_code SI_KERNEL) is a terminal that hung up: nobody asks for a
+ * reload then. */
+static struct signal_report interpret(const struct signalfd_siginfo *info)
+{
+    int number = (int)info->ssi_signo;
+    struct signal_report r = {.number = number, .sender = (pid_t)info->ssi_pid, .what = ""};
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].number != number)
+            continue;
+        r.meaning = rows[i].meaning;
+        r.what = rows[i].what;
+    }
+    if (number == SIGHUP && info->ssi_code == SI_KERNEL)
+        r.meaning = SIGNAL_STOP;
+    return r;
+}
+
+struct signal_report signals_next(struct signals *s)
+{
+    struct signalfd_siginfo info;
+    ssize_t n;
+    do {
+        n = read(s->fd, &info, sizeof info);
+    } while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof info)
+        return (struct signal_report){.meaning = SIGNAL_NONE, .what = ""};
+    return interpret(&info);
+}
+
+void signals_reset_in_child(bool background)
+{
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); /* KILL, STOP and libc's own refuse: as they should */
+    if (background)
+        for (size_t i = 0; i < sizeof ignored_in_background / sizeof ignored_in_background[0]; i++)
+            signal(ignored_in_background[i], SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}

@@ -1,0 +1,122 @@
+/* spawn.c: see spawn.h. */
+#include "master/spawn.h"
+
+#include "master/signals.h"
+#include "shared/log.h"
+
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const role_names[] = {
+#define X(name, text) [ROLE_##name] = text,
+    ROLES(X)
+#undef X
+};
+
+void spawn_name(enum role role, int slot, char name_r[static SPAWN_NAME_MAX])
+{
+    if (slot >= 0)
+        snprintf(name_r, SPAWN_NAME_MAX, "%s %d", role_names[role], slot);
+    else
+        snprintf(name_r, SPAWN_NAME_MAX, "%s", role_names[role]);
+}
+
+static void introduce(const struct entry *entry)
+{
+    char name[SPAWN_NAME_MAX];
+    spawn_name(entry->role, entry->slot, name);
+    log_set_role(name);
+    if (entry->slot >= 0)
+        setproctitle("-colmeia: %s gen %u", name, entry->generation);
+    else
+        setproctitle("-colmeia: %s", name);
+}
+
+/* The signal of the master's death is TERM, not KILL: an orphan answers what it has begun. It is
+ * sent only for a death after prctl, hence the second look (prctl(2), PR_SET_PDEATHSIG). */
+static void follow_parent(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        exit(EXIT_CODE_OK);
+}
+
+/* Leaves with exit(3), not _exit(2): leak checkers and coverage report there. */
+static _Noreturn void be_child(const struct spawn_order *order, pid_t parent, int channel_fd)
+{
+    if (order->background)
+        setpgid(0, 0);
+    signals_reset_in_child(order->background);
+    follow_parent(parent);
+    if (order->drop_inherited)
+        order->drop_inherited(order->ctx);
+    struct entry entry = order->entry;
+    entry.channel_fd = channel_fd;
+    introduce(&entry);
+    exit(worker_main(&entry));
+}
+
+static int make_channel(bool wanted, int pair_r[2])
+{
+    pair_r[0] = pair_r[1] = -1;
+    if (!wanted)
+        return 0;
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair_r);
+}
+
+/* Keeps errno. */
+static void close_channel(int fd)
+{
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
+}
+
+int spawn_child(const struct spawn_order *order, struct child *child_r)
+{
+    int pair[2];
+    if (make_channel(order->with_channel, pair) < 0)
+        return -1;
+    fflush(NULL); /* or both processes would write what stdio still holds */
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        close_channel(pair[0]);
+        be_child(order, parent, pair[1]);
+    }
+    close_channel(pair[1]);
+    if (pid < 0) {
+        close_channel(pair[0]);
+        return -1;
+    }
+    *child_r = (struct child){.pid = pid, .channel_fd = pair[0]};
+    return 0;
+}
+
+int spawn_and_wait(const struct spawn_order *order)
+{
+    struct child child;
+    if (spawn_child(order, &child) < 0) {
+        log_error("cannot start a process: %s", strerror(errno));
+        return EXIT_CODE_FAILED;
+    }
+    int status;
+    pid_t pid;
+    do {
+        pid = waitpid(child.pid, &status, 0);
+    } while (pid < 0 && errno == EINTR);
+    if (pid == child.pid && WIFEXITED(status))
+        return WEXITSTATUS(status);
+    log_error("%s did not end by itself: signal %d", role_names[order->entry.role],
+              pid == child.pid ? WTERMSIG(status) : 0);
+    return EXIT_CODE_FAILED;
+}

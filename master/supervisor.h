@@ -1,0 +1,197 @@
+/* supervisor.h: what to do next, decided without doing it: SUPERVISOR.md sections 3, 4, 6 and 8.
+ * No clock, no system call, no allocation after supervisor_new: tests drive it without forking, and
+ * master.c turns what happens into events and actions into what happens. One thread.
+ *
+ * The contract with the driver:
+ *  - the first event is START;
+ *  - each SPAWN is answered by SPAWNED or SPAWN_FAILED for its slot before any other kind of event;
+ *  - actions are carried out in their order;
+ *  - what a child said on its channel is reported before its EXITED;
+ *  - at out->wake, or soon after, comes a TICK;
+ *  - after EXIT nothing more is asked, and events are ignored. */
+#pragma once
+
+#include "master/backoff.h"
+#include "master/slots.h"
+#include "shared/message.h"
+
+#include <stddef.h>
+
+#define SUP_PHASES(X)                                                                              \
+    X(IDLE, "idle")                                                                                \
+    X(MIGRATING, "migrating")                                                                      \
+    X(SERVING, "serving")                                                                          \
+    X(STOPPING, "stopping")                                                                        \
+    X(CHECKPOINTING, "checkpointing")                                                              \
+    X(DONE, "done")
+
+enum sup_phase {
+#define X(name, text) SUP_PHASE_##name,
+    SUP_PHASES(X)
+#undef X
+};
+
+/* REQUEST is what people ask for; SPAWNED to EXITED are about the process in ev->slot. */
+#define SUP_EVENTS(X)                                                                              \
+    X(START, "start")                                                                              \
+    X(SPAWNED, "spawned")                                                                          \
+    X(SPAWN_FAILED, "spawn failed")                                                                \
+    X(READY, "ready")                                                                              \
+    X(CUT, "cut")                                                                                  \
+    X(EXITED, "exited")                                                                            \
+    X(REQUEST, "request")                                                                          \
+    X(TICK, "tick")
+
+enum sup_event_type {
+#define X(name, text) SUP_##name,
+    SUP_EVENTS(X)
+#undef X
+};
+
+enum sup_request {
+    SUP_REQUEST_STOP,      /* graceful */
+    SUP_REQUEST_INTERRUPT, /* the same; a second one within interrupt_again_ms: quick */
+    SUP_REQUEST_QUIT       /* quick */
+};
+
+struct sup_event {
+    enum sup_event_type type;
+    int slot;                 /* index; -1 for START, REQUEST, TICK */
+    unsigned generation;      /* READY, CUT, EXITED: reports from another one are ignored */
+    pid_t pid;                /* SPAWNED to EXITED; reports from another process are ignored */
+    int status;               /* EXITED: as wait(2) gives it; SPAWN_FAILED: errno */
+    int64_t value;            /* CUT: connections */
+    enum sup_request request; /* REQUEST */
+};
+
+/* What the log is to say; the driver knows the words. *value*, *status*, *count* as noted. */
+#define SUP_LOGS(X)                                                                                \
+    X(DIED)              /* status, count alike; value: ms to the next try, or < 0: see below */   \
+    X(LEFT)              /* as it was told to; status; value: connections cut */                   \
+    X(SPAWN_FAILED)      /* status: errno; value: ms to the next try; count in a row */            \
+    X(BOOT_TIMEOUT)      /* value: ms it had */                                                    \
+    X(ALL_READY)         /* value: workers */                                                      \
+    X(ONE_AT_A_TIME)     /* value: slots that fail repeatedly */                                   \
+    X(STOP)              /* value: graceful_timeout */                                             \
+    X(STOP_QUICK)        /* value: grace in ms */                                                  \
+    X(GRACE_OVER)        /* value: ms it had; it is told to cut */                                 \
+    X(KILL)              /* it did not leave in time */                                            \
+    X(BOOT_FAILURES)     /* value: how many; the master gives up */                                \
+    X(NEVER_READY)       /* value: ms waited; the master gives up */                               \
+    X(NONE_READY)        /* the same, later */                                                     \
+    X(CONFIG_REFUSED)    /* a worker left with 78 at first start */                                \
+    X(MIGRATION_FAILED)  /* status */                                                              \
+    X(CHECKPOINT_FAILED) /* status */                                                              \
+    X(JOB_SPAWN_FAILED)  /* status: errno */
+
+enum sup_log {
+#define X(name) SUP_LOG_##name,
+    SUP_LOGS(X)
+#undef X
+};
+enum { SUP_RETRY_AFTER_RELOAD = -1, SUP_NO_RETRY = -2 }; /* SUP_LOG_DIED: instead of a delay */
+
+enum sup_action_type {
+    SUP_SPAWN,  /* fork a child of *role*, *generation* into *slot* */
+    SUP_SIGNAL, /* send *signal* to *pid* */
+    SUP_NOTIFY, /* send *message* with *value* to the worker in *slot* */
+    SUP_REFUSE, /* a full stop begins: let the kernel refuse newcomers, keep what is queued */
+    SUP_SHUT,   /* shut down and close the listeners: nobody serves them any more */
+    SUP_LOG,
+    SUP_EXIT /* leave with *code*; no process of ours lives */
+};
+
+struct sup_action {
+    enum sup_action_type type;
+    int slot; /* -1: none */
+    pid_t pid;
+    unsigned generation;
+    enum role role;
+    int signal;
+    enum message_type message;
+    enum sup_log log;
+    int64_t value;
+    int status;
+    unsigned count;
+    enum exit_code code;
+};
+
+/* A stop touches each slot at most twice (log and message), plus a few of its own. */
+enum { SUP_ACTIONS_MAX = 3 * SCOREBOARD_SLOTS_MAX + 16 };
+
+struct sup_actions {
+    size_t len;
+    mono_ms wake; /* when the next TICK is due; MONO_NEVER: not at all */
+    struct sup_action items[SUP_ACTIONS_MAX];
+};
+
+/* All that can be tuned. Times in ms. */
+struct sup_settings {
+    unsigned workers; /* 1 to SCOREBOARD_WORKERS_MAX */
+    bool migrate;     /* a one-shot child before the first worker */
+    bool checkpoint;  /* and one after the last, at a clean stop */
+    int64_t boot_timeout_ms;
+    int64_t graceful_timeout_ms;
+    int64_t min_ready_ms;       /* a death before that is a boot failure */
+    int64_t stable_ms;          /* READY for that long clears the back-off */
+    int64_t give_up_ms;         /* no READY worker for that long: exit 3 */
+    int64_t quick_ms;           /* grace of a quick stop, and of the cut after graceful_timeout */
+    int64_t quick_kill_ms;      /* quick stop: SIGKILL after that; more than quick_ms */
+    int64_t kill_ms;            /* graceful stop: from being told to cut to SIGKILL; the same */
+    int64_t checkpoint_ms;      /* the checkpoint may take that long */
+    int64_t interrupt_again_ms; /* a second INT within that time: quick */
+    unsigned boot_failures_max; /* before any worker was READY: exit 3 */
+    struct backoff_times backoff;
+    int64_t forks_burst; /* 0: twice the workers */
+    int64_t forks_per_s; /* 0: the workers */
+    uint64_t random;     /* seeds the jitter */
+};
+/* The values of SUPERVISOR.md section 14, for so many workers. */
+struct sup_settings sup_settings_standard(unsigned workers);
+
+struct supervisor {
+    struct sup_settings settings;
+    enum sup_phase phase;
+    unsigned generation;    /* of workers that are started now */
+    bool served;            /* some worker was READY for min_ready: first start is over */
+    bool announced;         /* ALL_READY was logged */
+    bool one_at_a_time;     /* half of the slots fail: only one may be STARTING */
+    bool config_refused;    /* a worker left with 78 before any was READY */
+    bool quick;             /* the stop is a quick one */
+    enum exit_code code;    /* why we stop; OK: somebody asked */
+    unsigned boot_failures; /* before served */
+    bool cut;               /* connections were cut, or a worker was lost, during the stop */
+    mono_ms first_deadline; /* some worker must be READY by then */
+    mono_ms give_up_at;     /* nobody is READY: exit 3 then; MONO_NEVER: somebody is */
+    mono_ms interrupted_at; /* the last INT; {0}: none */
+    struct bucket forks;
+    uint64_t random;
+    uint64_t foreign; /* reports ignored: of another process or generation */
+    uint64_t late;    /* reports ignored: they came too late to matter */
+    size_t slots_len; /* 2 * workers + 2; the last is for one-shot children */
+    struct sup_slot slots[];
+};
+
+/* The only allocation. NULL without memory. */
+struct supervisor *supervisor_new(const struct sup_settings *settings);
+void supervisor_free(struct supervisor *s);
+size_t supervisor_slots_len(unsigned workers);
+/* The slot for one-shot children. */
+int supervisor_job_slot(const struct supervisor *s);
+
+/* Applies one event: empties *out*, appends at most SUP_ACTIONS_MAX actions and sets out->wake.
+ * Never fails: an impossible event is an ASSERT, a late or foreign one is counted and ignored. */
+void supervisor_step(struct supervisor *s, mono_ms now, const struct sup_event *event,
+                     struct sup_actions *out);
+
+/* How many slots are in *state* (one-shot children included). */
+unsigned supervisor_count(const struct supervisor *s, enum slot_state state);
+const char *sup_phase_name(enum sup_phase phase);
+const char *sup_event_name(enum sup_event_type type);
+
+/* For the other pure files. Appends an action of that type for a slot (pid, generation and role
+ * filled in; slot -1: none) and returns it for the rest. */
+struct sup_action *sup_act(struct supervisor *s, struct sup_actions *out, enum sup_action_type type,
+                           int slot);
+/* A log line about the whole; its facts are filled in by the caller. */
+struct sup_action *sup_say(struct supervisor *s, struct sup_actions *out, enum sup_log log);
