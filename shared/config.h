@@ -1,6 +1,18 @@
 /* config.h: the configuration: one table of options (options.def), read from built-in defaults, ini,
- * .env, environment and command line, later ones winning (SUPERVISOR.md section 2). All errors of
- * all sources are collected before anything is started. Read-only once loaded; any thread. */
+ * .env, environment and command line, later ones winning. All errors of all sources are collected
+ * before anything is started. Read-only once loaded; any thread.
+ *
+ * ini: [section] and key = value lines. # and ; begin a comment, at the start of a line or after a
+ * space. A value may stand in "double quotes", with \\ \" \n \r \t in them. Lists: a, b, c. A text
+ * option that has no default, left empty (secret_key =), is unset. A key twice in one file is an error.
+ * .env: NAME=value, optionally after "export"; 'single quotes' (\\ and \' in them), "double quotes" (those
+ * and \" \a \b \f \n \r \t \v), which may span lines; # comments. The last of two equal names wins. Names
+ * of other programs are ignored.
+ * Environment (and .env): COLMEIA_<SECTION>_<KEY>, or the option's further name (SECRET_KEY), which
+ * gives way to the former within one source. Letter case does not matter. An empty variable leaves a
+ * number, word or truth value unset (as compose files make them); a text or list it sets to empty.
+ * Command line: --name value or --name=value; --bind may be repeated; --host, --port and --uds are
+ * accepted as uvicorn's users type them, and add an address. The last of equal flags wins. */
 #pragma once
 
 #include "shared/str.h"
@@ -43,6 +55,14 @@ struct config {
     CONFIG_FIELD_##type section##_##key;
 #include "shared/options.def"
 #undef OPTION
+#undef CONFIG_FIELD_INT
+#undef CONFIG_FIELD_DURATION
+#undef CONFIG_FIELD_SIZE
+#undef CONFIG_FIELD_BOOL
+#undef CONFIG_FIELD_STRING
+#undef CONFIG_FIELD_LIST
+#undef CONFIG_FIELD_ENUM
+#undef CONFIG_FIELD_WORKERS
     struct config_private *private_data; /* arena, origins */
 };
 
@@ -69,18 +89,23 @@ struct config_flags {
 
 /* Reads everything. NULL when anything was wrong: every error, one per line as
  * "file:line: message; did you mean …", is in *errors*; warnings (unknown COLMEIA_* names) are in
- * *warnings*, one per line, either way. Free with config_free(). */
+ * *warnings*, one per line, either way. No line holds a secret. Free with config_free().
+ * Of auth_secret_key and auth_secret_key_file at most one is set: the later source wins. */
 struct config *config_load(const struct config_flags *flags, struct buf *errors, struct buf *warnings);
+/* Whether the option words are known and have their values; what is wrong goes to *errors* (as
+ * config_load would say it). For callers that tell wrong usage from a wrong configuration. */
+bool config_flags_known(const struct config_flags *flags, struct buf *errors);
 /* Wipes secrets and frees. Accepts NULL. */
 void config_free(struct config *c);
 
-/* "section.key = value" for every option, as ini; with *origin* a trailing comment says where each comes
- * from. Secrets are masked. */
+/* "key = value" for every option, as an ini that loads again; with *origin* a trailing comment says
+ * where each comes from: "default", "/path/file.ini:12", ".env:3", "environment SECRET_KEY", "command
+ * line --workers". Secrets are masked, and commented so that the mask is never taken for a value. */
 void config_print(const struct config *c, bool origin, struct buf *out);
-/* The option part of --help, one line or two per command-line flag. */
+/* The option part of --help: what config_load takes on the command line, in 80 columns. */
 void config_help(struct buf *out);
-/* The number of workers that "auto" means here: min(CPU affinity, ceil(cgroup quota)), at least 1.
+/* The number of workers that "auto" means here: min(CPU affinity, ceil(cgroup quota)), 1 to 256.
  * The computation in words is appended to *why* (may be NULL). */
 int config_auto_workers(struct buf *why);
-/* Resolved worker count: server_workers, or what auto means. */
+/* Resolved worker count: server_workers, or what auto means (1 with a database in memory). */
 int config_workers(const struct config *c);

@@ -1,7 +1,20 @@
-/* log.h: lines for the operator on stderr: text or JSON, one write(2) each and shorter than
- * PIPE_BUF, so that lines of several processes never mix. A line that cannot be written at once
- * (blocked pipe, full disk) is dropped and counted; the caller never waits and errno is kept.
- * Say event, subject, cause, next step; never a password, token or key. Any thread. */
+/* log.h: lines for the operator on stderr: text or JSON, one write each and shorter than PIPE_BUF,
+ * so that lines of several processes never mix. A line that cannot be written at once (blocked
+ * pipe, full disk) is dropped and counted; the caller never waits, errno is kept, and the flags of
+ * an inherited stderr are never changed. SIGPIPE is to be ignored by the process.
+ * Say event, subject, cause, next step; never a password, token or key. Any thread.
+ *
+ * Text:  2026-11-20T20:13:37.123Z INFO  [worker 3 pid 4242] message
+ *        2026-11-20T20:13:37.123Z INFO  [worker 3 pid 4242] 127.0.0.1:40312 "GET /users/1?x=1" 200
+ *        64B 0.412ms id=6f1c…                                                (one line)
+ *        DEBUG, INFO, WARN or ERROR in five columns. Control bytes and bytes that are no UTF-8 are
+ *        written \xNN (\n, \r, \t by their letters); between quotes, " and \ get a backslash. The
+ *        status of a request that nobody waited for is "-".
+ * JSON:  {"time":"…","level":"info","role":"worker 3","pid":4242,"message":"…"}
+ *        {"time":"…","level":"info","role":"worker 3","pid":4242,"event":"request","peer":"…",
+ *        "method":"GET","target":"/users/1?x=1","status":200,"bytes":64,"duration_us":412,"id":"…"}
+ *        (one line; "status":null when nobody waited; debug, info, warning or error).
+ * What does not fit ends in "…" (the message, or the target of a request). */
 #pragma once
 
 #include "shared/clock.h"

@@ -65,12 +65,14 @@ struct scoreboard {
     _Atomic(int32_t) master_pid;
     _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
     uint32_t slots_len;                 /* fixed at creation */
+    _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
     struct scoreboard_slot slots[];
 };
 
-/* Maps an anonymous shared scoreboard, zeroed. NULL with errno. */
+/* Maps an anonymous shared scoreboard of 1 to SCOREBOARD_SLOTS_MAX slots, zeroed. NULL with errno. */
 struct scoreboard *scoreboard_new(size_t slots_len);
+/* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
 
 /* The worker's own slot: relaxed add, no read-modify-write across processes is needed. */
@@ -80,7 +82,8 @@ static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uin
     atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
 }
 
-/* The sum over the dead and the living. Any process. */
+/* The sum over the dead and the living: never smaller than an earlier one. Any process. */
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c);
-/* Folds a dead worker's counters into the totals and clears the slot. Master. */
+/* Folds the counters of a worker that has been reaped into the totals and zeroes the slot (state
+ * EMPTY). Master. */
 void scoreboard_retire(struct scoreboard *s, size_t slot);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 #include <netinet/in.h>
 
@@ -29,22 +30,26 @@ struct listener {
     char name[SOCK_NAME_MAX];    /* "127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock" */
     int backlog_asked;
     int backlog_effective;       /* read back from the kernel; -1 where it does not say (unix) */
+    dev_t path_dev;              /* what was bound at a unix path, so that nobody else's is unlinked */
+    ino_t path_ino;              /* 0: none, or not ours any more */
 };
 
-/* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT", "unix:PATH" (or "unix:@NAME",
- * abstract). HOST is a numeric address or "localhost". False with a reason in error_r otherwise. */
+/* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT" (127.0.0.1), "unix:PATH" (or
+ * "unix:@NAME", abstract). HOST is a numeric IPv4 address or "localhost" (127.0.0.1); V6 may end in
+ * "%interface". False otherwise, with the reason (no line end) appended to error_r. */
 bool sock_parse(struct slice text, struct sock_address *address_r, struct buf *error_r);
-/* Writes the address as listener.name shows it. */
+/* Writes the address as listener.name shows it; an unnamed unix socket (a client) is "unix". */
 void sock_name(const struct sock_address *a, char name_r[static SOCK_NAME_MAX]);
 bool sock_is_unix(const struct sock_address *a);
 
 /* Binds and listens: close-on-exec, non-blocking, SO_REUSEADDR, IPV6_V6ONLY for IPv6, TCP_NODELAY
  * inherited by accepted ones. A stale unix socket (nobody answers) is replaced; a live one, or a file
- * that is no socket, is an error. 0, or -1 with one clear line in error_r. */
+ * that is no socket, is an error. A unix socket gets mode 0666, as uvicorn and gunicorn do: who may
+ * reach it is its directory's affair. 0, or -1 with one clear line (no line end) in error_r. */
 int listener_open(const struct sock_address *a, int backlog, struct listener *listener_r,
                   struct buf *error_r);
-/* Closes, and unlinks a unix path when *unlink_path*. Does not shut down: other processes may still
- * accept from it. */
+/* Closes, and unlinks a unix path when *unlink_path* and it is still the one bound here. Does not shut
+ * down: other processes may still accept from it. Closing twice is harmless. */
 void listener_close(struct listener *l, bool unlink_path);
 /* Closes the door for every process that shares it: shutdown(2). The last step of a full stop. */
 void listener_shutdown(struct listener *l);

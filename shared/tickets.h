@@ -11,14 +11,17 @@ struct tickets;
 
 /* Maps a shared table of *count* tickets (1 to 256). Master, before it forks. NULL without memory. */
 struct tickets *tickets_new(unsigned count);
+/* Unmaps it from this process. Accepts NULL. */
 void tickets_free(struct tickets *t);
 
-/* Takes a ticket for this process; sleeps until one is free or timeout_ms have passed. A number to
- * give back, or -1. Any thread. */
+/* Takes a ticket for this process; sleeps until one is free or timeout_ms have passed (0: tries
+ * once). A number to give back, or -1. Any thread. */
 int tickets_take(struct tickets *t, int64_t timeout_ms);
 /* Gives it back and wakes one waiter. */
 void tickets_give(struct tickets *t, int ticket);
-/* Frees whatever *pid* held (it is dead) and wakes the waiters. Returns how many. */
+/* Frees whatever *pid* held (it is dead) and wakes the waiters: call it for every process reaped, for
+ * it may have died between being woken and taking. Returns how many tickets it held. */
 unsigned tickets_reclaim(struct tickets *t, pid_t pid);
+/* How many there are, and how many are held now (for display: it may have changed). */
 unsigned tickets_count(const struct tickets *t);
 unsigned tickets_taken(const struct tickets *t);

@@ -1,0 +1,265 @@
+/* config.c: the sources in their order, what one value has to do with another, and the life of a
+ * configuration. */
+#include "shared/config.h"
+
+#include "shared/check.h"
+#include "shared/config_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARENA_MAX = 64 * 1024 * 1024 };
+
+const struct option config_options[OPTIONS_LEN] = {
+#define OPTION(section, key, type, fallback, check, flags, flag, environment, help)                \
+    {#section, #key, OPTION_##type, fallback, check,                                               \
+     flags,    flag, environment,   help,     offsetof(struct config, section##_##key)},
+#include "shared/options.def"
+#undef OPTION
+};
+
+struct secret_ref {
+    struct secret_ref *next;
+    struct slice text;
+};
+
+/* ---- the loader ----------------------------------------------------------------------------- */
+
+const char *loader_format(struct loader *l, const char *format, ...)
+{
+    va_list ap, again;
+    va_start(ap, format);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, format, ap);
+    char *text = n >= 0 ? arena_alloc(&l->priv->arena, (size_t)n + 1) : NULL;
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, again);
+    else
+        l->no_memory = true;
+    va_end(again);
+    va_end(ap);
+    return text ? text : "";
+}
+
+static void remember_secret(struct loader *l, struct slice text)
+{
+    struct secret_ref *ref = arena_alloc(&l->priv->arena, sizeof *ref);
+    if (!ref) {
+        explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
+        l->no_memory = true;
+        return;
+    }
+    *ref = (struct secret_ref){l->priv->secrets, text};
+    l->priv->secrets = ref;
+}
+
+struct slice loader_keep_secret(struct loader *l, struct slice s)
+{
+    struct slice copy = slice_dup(&l->priv->arena, s);
+    if (copy.ptr)
+        remember_secret(l, copy);
+    else
+        l->no_memory = true;
+    return copy;
+}
+
+static void say(struct buf *out, const char *origin, const char *format, va_list ap)
+{
+    buf_printf(out, "%s: ", origin);
+    buf_vprintf(out, format, ap);
+    buf_append_char(out, '\n');
+}
+
+void loader_error(struct loader *l, const char *origin, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(l->errors, origin, format, ap);
+    va_end(ap);
+}
+
+void loader_warning(struct loader *l, const char *origin, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(l->warnings, origin, format, ap);
+    va_end(ap);
+}
+
+static void note_place(struct loader *l, const struct option *o, const struct place *place)
+{
+    l->priv->origins[option_id(o)] = place->origin;
+    l->priv->sources[option_id(o)] = place->source;
+}
+
+void loader_unset(struct loader *l, const struct option *o, const struct place *place)
+{
+    ASSERT(!o->fallback);
+    option_store(l->config, o, &(struct option_value){0});
+    note_place(l, o, place);
+}
+
+/* secret_key and secret_key_file are two ways to say one thing: within one source that is an error,
+ * else the later source wins. */
+static void settle_rivals(struct loader *l, const struct option *o, const struct place *place)
+{
+    static const enum option_id rivals[] = {OPTION_ID_auth_secret_key,
+                                            OPTION_ID_auth_secret_key_file};
+    const struct option *other = NULL;
+    for (size_t i = 0; i < 2; i++)
+        if (option_id(o) == rivals[i])
+            other = &config_options[rivals[1 - i]];
+    if (!other || !option_load(l->config, other).string)
+        return;
+    enum option_id id = option_id(other);
+    if (l->priv->sources[id] == place->source) {
+        loader_error(l, place->origin, "%s: %s is set too (%s); keep one of them", o->key,
+                     other->key, l->priv->origins[id]);
+        return;
+    }
+    const char *origin = loader_format(l, "unset by %s", place->origin);
+    loader_unset(l, other, &(struct place){place->source, origin, NULL});
+}
+
+void loader_assign(struct loader *l, const struct option *o, struct slice text,
+                   const struct place *place)
+{
+    struct option_value value;
+    struct buf why = {0};
+    if (option_parse(o, text, &l->priv->arena, &value, &why)) {
+        option_store(l->config, o, &value);
+        settle_rivals(l, o, place);
+        note_place(l, o, place);
+    } else {
+        loader_error(l, place->origin, "%s%s%.*s", place->subject ? place->subject : "",
+                     place->subject ? ": " : "", SLICE_ARGS(buf_slice(&why)));
+    }
+    if ((o->flags & SECRET) && value.string)
+        remember_secret(l, slice_of(value.string));
+    buf_free(&why);
+}
+
+/* ---- sources -------------------------------------------------------------------------------- */
+
+static void apply_defaults(struct loader *l)
+{
+    struct place place = {CONFIG_DEFAULT, "default", NULL};
+    for (size_t i = 0; i < OPTIONS_LEN; i++) {
+        const struct option *o = &config_options[i];
+        place.subject = o->key;
+        if (o->fallback)
+            loader_assign(l, o, slice_of(o->fallback), &place);
+        else
+            loader_unset(l, o, &place);
+    }
+    ASSERT(l->errors->len == 0 || l->no_memory); /* options.def holds only what it allows */
+}
+
+typedef void apply_fn(struct loader *l, const char *path, struct slice text);
+
+/* The file that was named, else the usual one if it exists. */
+static void apply_file(struct loader *l, const char *named, const char *usual, apply_fn *apply)
+{
+    struct slice text;
+    const char *path = named ? named : usual;
+    if (file_read(l, path, named != NULL, &text) != FILE_OK)
+        return;
+    apply(l, loader_format(l, "%s", path), text);
+    file_free(text);
+}
+
+/* ---- what values have to do with each other ------------------------------------------------- */
+
+static const char *origin_of(const struct loader *l, enum option_id id)
+{
+    return l->priv->origins[id];
+}
+
+static void check_limits(struct loader *l)
+{
+    const struct config *c = l->config;
+    if (c->limits_max_target > c->limits_max_head)
+        loader_error(l, origin_of(l, OPTION_ID_limits_max_target),
+                     "max_target: %lld bytes do not fit into a head of max_head, %lld bytes (%s)",
+                     (long long)c->limits_max_target, (long long)c->limits_max_head,
+                     origin_of(l, OPTION_ID_limits_max_head));
+}
+
+/* Each worker would have a database of its own. */
+static void check_memory(struct loader *l)
+{
+    const char *path;
+    if (config_database(l->config, &path) == CONFIG_DATABASE_MEMORY &&
+        l->config->server_workers > 1)
+        loader_error(l, origin_of(l, OPTION_ID_database_url),
+                     "url: a database in memory serves one worker, not %lld (%s); use --workers 1",
+                     (long long)l->config->server_workers, origin_of(l, OPTION_ID_server_workers));
+}
+
+static void check_together(struct loader *l)
+{
+    check_limits(l);
+    check_memory(l);
+}
+
+/* ---- public --------------------------------------------------------------------------------- */
+
+static struct config *config_new(void)
+{
+    struct config *c = calloc(1, sizeof *c);
+    struct config_private *priv = calloc(1, sizeof *priv);
+    if (!c || !priv) {
+        free(c);
+        free(priv);
+        return NULL;
+    }
+    arena_init(&priv->arena, NULL, 0, ARENA_MAX);
+    c->private_data = priv;
+    return c;
+}
+
+struct config *config_load(const struct config_flags *flags, struct buf *errors,
+                           struct buf *warnings)
+{
+    size_t errors_before = errors->len;
+    struct config *c = config_new();
+    if (!c) {
+        buf_append_slice(errors, SLICE("configuration: out of memory\n"));
+        return NULL;
+    }
+    struct loader l = {c, c->private_data, errors, warnings, false};
+    apply_defaults(&l);
+    apply_file(&l, flags->config_path, CONFIG_DEFAULT_INI, ini_apply);
+    apply_file(&l, flags->env_path, CONFIG_DEFAULT_ENV, dotenv_apply);
+    environment_apply(&l, flags->environ);
+    flags_apply(&l, flags->argc, flags->argv);
+    if (l.no_memory)
+        loader_error(&l, "configuration", "out of memory");
+    else
+        check_together(&l);
+    if (errors->len == errors_before && !errors->failed)
+        return c;
+    config_free(c);
+    return NULL;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    struct config_private *priv = c->private_data;
+    for (const struct secret_ref *ref = priv->secrets; ref; ref = ref->next)
+        explicit_bzero((char *)(uintptr_t)ref->text.ptr, ref->text.len);
+    arena_fini(&priv->arena);
+    free(priv);
+    free(c);
+}
+
+enum config_database config_database(const struct config *c, const char **path_r)
+{
+    enum config_database kind;
+    struct buf why = {0};
+    ASSERT(database_parse(c->database_url, &kind, path_r, &why)); /* it was checked */
+    return kind;
+}

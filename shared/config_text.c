@@ -1,0 +1,184 @@
+/* config_text.c: texts and lists: the named rules of the check column, and how foreign text stands
+ * in a message. */
+#include "shared/check.h"
+#include "shared/config_internal.h"
+#include "shared/sock.h"
+
+#include <arpa/inet.h>
+
+void text_quote(struct buf *out, struct slice text)
+{
+    enum { SHOWN = 80 };
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < text.len && i < SHOWN; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c < 0x20 || c == 0x7f)
+            buf_printf(out, "\\x%02x", c);
+        else
+            buf_append_char(out, (char)c);
+    }
+    if (text.len > SHOWN)
+        buf_append_slice(out, SLICE("…"));
+    buf_append_char(out, '"');
+}
+
+bool text_refuse(struct buf *why, struct slice text, const char *what)
+{
+    text_quote(why, text);
+    buf_printf(why, " %s", what);
+    return false;
+}
+
+bool text_no_memory(struct buf *why)
+{
+    buf_printf(why, "out of memory");
+    return false;
+}
+
+static bool sqlite_parse(const char *rest, enum config_database *kind_r, const char **path_r,
+                         struct buf *why)
+{
+    bool slash = rest[0] == '/';
+    const char *path = rest + slash;
+    *path_r = path;
+    if ((rest[0] && !slash) || strncmp(path, "file:", 5) == 0)
+        buf_printf(why,
+                   "after sqlite: stand three slashes and a file, as in sqlite:///database.db, or "
+                   "four for an absolute one");
+    else if (strchr(path, '?'))
+        buf_printf(why, "options after ? are not supported; write sqlite:///database.db");
+    else if (path[0] && path[strlen(path) - 1] == '/')
+        buf_printf(why, "it names a directory; write sqlite:///directory/database.db");
+    else {
+        bool memory = path[0] == 0 || strcmp(path, ":memory:") == 0;
+        *kind_r = memory ? CONFIG_DATABASE_MEMORY : CONFIG_DATABASE_FILE;
+        return true;
+    }
+    return false;
+}
+
+/* scheme, or scheme+driver as SQLAlchemy has it. */
+static bool is_scheme(struct slice text, const char *scheme)
+{
+    struct slice rest = text;
+    return slice_equals(slice_split(&rest, '+'), slice_of(scheme));
+}
+
+bool database_parse(const char *url, enum config_database *kind_r, const char **path_r,
+                    struct buf *why)
+{
+    const char *colon = strstr(url, "://");
+    struct slice scheme = {url, colon ? (size_t)(colon - url) : 0};
+    *path_r = NULL;
+    if (scheme.len == 0 || scheme.len > 40) {
+        buf_printf(why, "it is no database URL; write sqlite:///database.db");
+        return false;
+    }
+    if (is_scheme(scheme, "sqlite"))
+        return sqlite_parse(colon + 3, kind_r, path_r, why);
+    *kind_r = CONFIG_DATABASE_POSTGRESQL;
+    if (is_scheme(scheme, "postgresql") || is_scheme(scheme, "postgres")) {
+        buf_printf(why, "this build cannot use PostgreSQL yet; use sqlite:///database.db");
+        return false;
+    }
+    text_quote(why, scheme);
+    buf_printf(why, " databases are not supported; use sqlite:///database.db");
+    return false;
+}
+
+static bool has_control_bytes(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* ADDRESS or ADDRESS/BITS, numeric. */
+static bool is_network(struct slice text)
+{
+    char host[INET6_ADDRSTRLEN];
+    unsigned char address[sizeof(struct in6_addr)];
+    struct slice bits = text;
+    struct slice name = slice_split(&bits, '/');
+    uint64_t n;
+    if (name.len >= sizeof host)
+        return false;
+    memcpy(host, name.ptr, name.len);
+    host[name.len] = 0;
+    bool v4 = inet_pton(AF_INET, host, address) == 1;
+    if (!v4 && inet_pton(AF_INET6, host, address) != 1)
+        return false;
+    return !bits.ptr || slice_to_u64(bits, v4 ? 32 : 128, &n);
+}
+
+/* Named rules of the check column, for a string or one item of a list. */
+bool text_obeys(const struct option *o, const char *string, struct buf *why)
+{
+    struct slice text = slice_of(string);
+    enum config_database kind;
+    const char *path;
+    struct sock_address address;
+    if (o->check[0] && has_control_bytes(text))
+        return text_refuse(why, text, "holds control characters");
+    if (strcmp(o->check, "address") == 0)
+        return sock_parse(text, &address, why);
+    if (strcmp(o->check, "network") == 0)
+        return is_network(text) || text_refuse(why, text,
+                                               "is no numeric address or network, as 10.0.0.1, "
+                                               "10.0.0.0/8 or fd00::/8");
+    if (strcmp(o->check, "database") == 0)
+        return database_parse(string, &kind, &path, why);
+    if (strcmp(o->check, "algorithm") == 0)
+        return slice_equals(text, SLICE("HS256")) ||
+               text_refuse(why, text, "is not supported: tokens are signed with HS256 only");
+    if (strcmp(o->check, "file") == 0 && text.len == 0) {
+        buf_printf(why, "it is empty; name a file, or leave it out");
+        return false;
+    }
+    ASSERT(strcmp(o->check, "") == 0 || strcmp(o->check, "file") == 0);
+    return true;
+}
+
+/* Two listeners on one address cannot be; on port 0 they can. */
+static bool is_repeated(const struct option *o, const char *const *items, size_t i)
+{
+    struct slice item = slice_of(items[i]);
+    if (strcmp(o->check, "address") != 0 || slice_ends_with(item, SLICE(":0")))
+        return false;
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(items[k], items[i]) == 0)
+            return true;
+    return false;
+}
+
+bool text_list(const struct option *o, struct slice text, struct arena *arena,
+               struct config_list *list_r, struct buf *why)
+{
+    size_t max = 1, len = 0;
+    for (size_t i = 0; i < text.len; i++)
+        max += text.ptr[i] == ',';
+    const char **items = arena_alloc(arena, max * sizeof *items);
+    if (!items)
+        return text_no_memory(why);
+    struct slice rest = text.len ? text : (struct slice){NULL, 0};
+    while (rest.ptr) {
+        struct slice item = slice_trim(slice_split(&rest, ','), " \t");
+        items[len] = slice_dup(arena, item).ptr;
+        if (!items[len])
+            return text_no_memory(why);
+        if (item.len == 0)
+            return text_refuse(why, text, "has an empty item");
+        if (!text_obeys(o, items[len], why))
+            return false;
+        if (is_repeated(o, items, len))
+            return text_refuse(why, item, "is listed twice");
+        len++;
+    }
+    if (len == 0 && strcmp(o->check, "address") == 0) {
+        buf_printf(why, "it is empty; at least one address is needed");
+        return false;
+    }
+    *list_r = (struct config_list){items, len};
+    return true;
+}

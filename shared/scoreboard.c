@@ -1,0 +1,117 @@
+/* scoreboard.c: see scoreboard.h. mmap(2). */
+#include "shared/scoreboard.h"
+
+#include "shared/check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static const char *const state_names[] = {
+#define X(name, text) [SLOT_##name] = text,
+    SLOT_STATES(X)
+#undef X
+};
+
+static const struct {
+    const char *name;
+    const char *help;
+} counters[COUNTERS] = {
+#define COUNTER(name, help) [COUNTER_##name] = {#name, help},
+#include "shared/counters.def"
+#undef COUNTER
+};
+
+const char *slot_state_name(enum slot_state state)
+{
+    ASSERT((size_t)state < sizeof state_names / sizeof *state_names);
+    return state_names[state];
+}
+
+const char *counter_name(enum counter c)
+{
+    ASSERT(c < COUNTERS);
+    return counters[c].name;
+}
+
+const char *counter_help(enum counter c)
+{
+    ASSERT(c < COUNTERS);
+    return counters[c].help;
+}
+
+static size_t map_len(size_t slots_len)
+{
+    return sizeof(struct scoreboard) + slots_len * sizeof(struct scoreboard_slot);
+}
+
+struct scoreboard *scoreboard_new(size_t slots_len)
+{
+    ASSERT(slots_len >= 1 && slots_len <= SCOREBOARD_SLOTS_MAX);
+    struct scoreboard *s =
+        mmap(NULL, map_len(slots_len), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED)
+        return NULL;
+    s->slots_len = (uint32_t)slots_len;
+    return s;
+}
+
+void scoreboard_free(struct scoreboard *s)
+{
+    if (s)
+        munmap(s, map_len(s->slots_len));
+}
+
+static uint64_t sum(const struct scoreboard *s, enum counter c)
+{
+    uint64_t total = atomic_load_explicit(&s->totals[c], memory_order_relaxed);
+    for (size_t i = 0; i < s->slots_len; i++)
+        total += atomic_load_explicit(&s->slots[i].counters[c], memory_order_relaxed);
+    return total;
+}
+
+/* A sequence lock around the fold (Linux Documentation/locking/seqlock.rst): without it a reader
+ * could count a worker twice, or not at all, and a counter would seem to run backwards. A master
+ * killed in mid-fold leaves it odd for good, hence the bound. */
+uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
+{
+    ASSERT(c < COUNTERS);
+    uint64_t total = 0;
+    for (int tries = 0; tries < 10000; tries++) {
+        uint32_t before = atomic_load_explicit(&s->fold, memory_order_acquire);
+        total = sum(s, c);
+        atomic_thread_fence(memory_order_acquire);
+        uint32_t after = atomic_load_explicit(&s->fold, memory_order_relaxed);
+        if (before == after && before % 2 == 0)
+            break;
+    }
+    return total;
+}
+
+static void clear(struct scoreboard_slot *slot)
+{
+    atomic_store(&slot->pid, 0);
+    atomic_store(&slot->generation, 0);
+    atomic_store(&slot->state, SLOT_EMPTY);
+    atomic_store(&slot->started_ms, 0);
+    atomic_store(&slot->beat_ms, 0);
+    atomic_store(&slot->busy_since_us, 0);
+    atomic_store(&slot->connections, 0);
+    atomic_store(&slot->busy, 0);
+    atomic_store(&slot->holds_db_lock, 0);
+    memset(slot->route, 0, sizeof slot->route);
+    memset(slot->request_id, 0, sizeof slot->request_id);
+}
+
+void scoreboard_retire(struct scoreboard *s, size_t slot)
+{
+    ASSERT(slot < s->slots_len);
+    struct scoreboard_slot *dead = &s->slots[slot];
+    atomic_fetch_add(&s->fold, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (size_t c = 0; c < COUNTERS; c++) {
+        uint64_t n = atomic_exchange(&dead->counters[c], 0);
+        atomic_fetch_add(&s->totals[c], n);
+    }
+    atomic_fetch_add(&s->fold, 1);
+    clear(dead);
+}
