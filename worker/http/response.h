@@ -2,8 +2,8 @@
  * original's (CONTRACT section 0): date, server, then www-authenticate / allow / retry-after, then
  * content-length, content-type, location, connection. Loop thread. Exactly one response_… call
  * per request; it may free the request unless the caller holds it. Body and header values must stay
- * valid until the request goes: static, or in the request's arena. HEAD omits the body and keeps its
- * length. */
+ * valid until the request goes: static, or in the request's arena. HEAD omits the body and keeps
+ * its length. */
 #pragma once
 
 #include "worker/http/request.h"
@@ -16,7 +16,8 @@ struct response_headers {
     int retry_after_s; /* 0: none */
 };
 
-/* content_type {NULL,0}: none is sent. *headers* may be NULL; it is read before the call returns. */
+/* content_type {NULL,0}: none is sent. *headers* may be NULL; it is read before the call returns.
+ */
 void response_send(struct request *r, int status, struct slice content_type, struct slice body,
                    const struct response_headers *headers);
 /* application/json. */

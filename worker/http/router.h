@@ -1,6 +1,7 @@
-/* router.h: path → route and parameters, or 404, 307, 405. The table of routes belongs to the caller
- * (worker/api), is constant, and is searched in its order, which is the order of registration of the
- * original: `Allow` names the methods of the first route whose path matches. Pure; any thread. */
+/* router.h: path → route and parameters, or 404, 307, 405. The table of routes belongs to the
+ * caller (worker/api), is constant, and is searched in its order, which is the order of
+ * registration of the original: `Allow` names the methods of the first route whose path matches.
+ * Pure; any thread. */
 #pragma once
 
 #include "shared/str.h"
@@ -11,16 +12,16 @@
 /* One row. Paths are matched segment by segment; "{name}" matches one non-empty segment. */
 struct route {
     enum http_method method;
-    const char *path;      /* "/users/{user_id}"; static */
-    const char *name;      /* for logs and metrics: "read_user"; static */
-    const void *endpoint;  /* what the caller dispatches on; borrowed */
+    const char *path;     /* "/users/{user_id}"; static */
+    const char *name;     /* for logs and metrics: "read_user"; static */
+    const void *endpoint; /* what the caller dispatches on; borrowed */
 };
 
 enum router_result {
-    ROUTER_FOUND,      /* route and params are set */
-    ROUTER_NOT_FOUND,  /* 404 */
-    ROUTER_REDIRECT,   /* 307: the path with its trailing slash added or removed matches */
-    ROUTER_BAD_METHOD  /* 405: route is the one whose method Allow names */
+    ROUTER_FOUND,     /* route and params are set */
+    ROUTER_NOT_FOUND, /* 404 */
+    ROUTER_REDIRECT,  /* 307: the path with its trailing slash added or removed matches */
+    ROUTER_BAD_METHOD /* 405: route is the one whose method Allow names */
 };
 
 struct router_match {
@@ -30,5 +31,6 @@ struct router_match {
 };
 
 /* *path* is the percent-decoded path, as routing in the original sees it. */
-enum router_result router_match(const struct route *routes, size_t routes_len, enum http_method method,
-                                struct slice path, struct router_match *match_r);
+enum router_result router_match(const struct route *routes, size_t routes_len,
+                                enum http_method method, struct slice path,
+                                struct router_match *match_r);

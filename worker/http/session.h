@@ -1,6 +1,7 @@
 /* session.h: HTTP/1.1 on one connection (RFC 9112): head guard, llhttp strict, limits and absolute
  * deadlines, keep-alive, pipelining (answers in order), Expect: 100-continue, chunked and
- * Content-Length bodies, lingering close. Requests go to the one service of the worker. Loop thread. */
+ * Content-Length bodies, lingering close. Requests go to the one service of the worker. Loop
+ * thread. */
 #pragma once
 
 #include "shared/config.h"
@@ -13,16 +14,24 @@
 
 struct sockaddr;
 
+enum {
+    SESSION_PIPELINE_MAX = 16, /* requests begun and not answered; then reading pauses */
+    SESSION_HALF_CLOSED_MS =
+        2000, /* a client that ended its sending is given its answers so long */
+    SESSION_FRESH_DRAIN_MS = 5000,  /* … and one that has sent nothing yet when draining begins */
+    SESSION_DISCARD_MAX = 64 * 1024 /* bytes read away behind a connection's last request */
+};
+
 /* What all sessions of a worker share. Made once by the worker, never moves. */
 struct http_service {
     struct loop *loop;
     const struct config *config;
-    struct scoreboard_slot *slot;  /* this worker's; never NULL (tests give a private one) */
-    int worker_slot;               /* for access lines */
+    struct scoreboard_slot *slot; /* this worker's; never NULL (tests give a private one) */
+    int worker_slot;              /* for access lines */
     bool access_log;
     /* A complete request. Must lead to exactly one response_… call, now or later. */
     void (*handle)(struct request *r);
-    void *context;                 /* for handle: becomes r->context */
+    void *context; /* for handle: becomes r->context */
     /* Called when the last session of a draining service is gone; may be NULL. */
     void (*drained)(struct http_service *s);
 
@@ -36,11 +45,14 @@ void http_service_fini(struct http_service *s);
 /* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). */
 void session_accept(struct http_service *s, int fd, const struct sockaddr *peer, unsigned peer_len);
 
-/* From now on: idle connections are closed (lingering), answers carry "connection: close". drained()
- * is called, from a later turn of the loop, once no session is left. */
+/* From now on: idle connections are closed (lingering), answers carry "connection: close".
+ * drained() is called, from a later turn of the loop, once no session is left. */
 void http_service_drain(struct http_service *s);
-/* Closes whatever is left at once. Returns how many were cut in mid-request. */
+/* Closes whatever is left at once. Returns how many were cut in mid-request. Not from within
+ * handle(). */
 unsigned http_service_cut(struct http_service *s);
-/* Open connections, and those with a request begun. */
+/* For acceptor_options.refusal: a complete 503. Static. */
+struct slice http_service_refusal(void);
+/* Open connections (lingering ones are among them), and those with a request begun. */
 unsigned http_service_connections(const struct http_service *s);
 unsigned http_service_busy(const struct http_service *s);

@@ -22,11 +22,14 @@ struct acceptor_options {
     /* How many connections are open now. */
     unsigned (*connections)(void *ctx);
     void *ctx;
+    /* What the one client hears that is accepted with the spare descriptor when they have run out,
+     * before it is closed; {NULL, 0}: nothing. Static. */
+    struct slice refusal;
 };
 
 /* Reserves a spare descriptor for the day they run out. NULL without memory. */
 struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *options);
-/* Starts and stops watching. The descriptors stay open (SUPERVISOR.md T4). */
+/* Starts and stops watching; both are harmless twice. The descriptors stay open (SUPERVISOR.md T4). */
 void acceptor_start(struct acceptor *a);
 void acceptor_stop(struct acceptor *a);
 /* Accepts until every queue is empty (once, now), then stops watching. For a full stop. */

@@ -1,0 +1,119 @@
+/* request.c: see request.h and turn.h. Requests are reused: in the steady state none is allocated.
+ */
+#include "worker/http/request.h"
+
+#include "shared/check.h"
+#include "worker/http/service.h"
+#include "worker/http/turn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { POOL_MAX = 64 };
+
+const char *http_method_name(enum http_method method)
+{
+    switch (method) {
+#define X(name)                                                                                    \
+    case HTTP_##name:                                                                              \
+        return #name;
+        HTTP_METHODS(X)
+#undef X
+    case HTTP_OTHER:
+        return "OTHER";
+    }
+    UNREACHABLE();
+}
+
+enum http_method http_method_of(struct slice name)
+{
+#define X(method)                                                                                  \
+    if (slice_equals(name, SLICE(#method)))                                                        \
+        return HTTP_##method;
+    HTTP_METHODS(X)
+#undef X
+    return HTTP_OTHER;
+}
+
+struct slice request_header(const struct request *r, struct slice name)
+{
+    for (size_t i = 0; i < r->headers_len; i++) {
+        if (slice_equals_nocase(r->headers[i].name, name))
+            return r->headers[i].value;
+    }
+    return (struct slice){NULL, 0};
+}
+
+void request_hold(struct request *r)
+{
+    turn_hold(turn_of(r));
+}
+
+void request_release(struct request *r)
+{
+    turn_release(turn_of(r));
+}
+
+bool request_is_gone(const struct request *r)
+{
+    return ((const struct turn *)r)->gone;
+}
+
+struct turn *turn_new(struct http_service_private *home, struct session *s)
+{
+    struct turn *t = home->pool;
+    if (t) {
+        home->pool = t->next;
+        home->pool_len--;
+    } else {
+        t = malloc(sizeof *t);
+        if (!t)
+            return NULL;
+    }
+    memset(t, 0, offsetof(struct turn, block));
+    arena_init(&t->arena, t->block, sizeof t->block, TURN_ARENA_MAX);
+    t->home = home;
+    t->session = s;
+    t->refs = 1;
+    t->r.arena = &t->arena;
+    t->r.loop = home->service->loop;
+    t->r.context = home->service->context;
+    home->turns++;
+    return t;
+}
+
+void turn_hold(struct turn *t)
+{
+    ASSERT(t->refs > 0);
+    t->refs++;
+}
+
+void turn_release(struct turn *t)
+{
+    ASSERT(t->refs > 0);
+    if (--t->refs > 0)
+        return;
+    struct http_service_private *home = t->home;
+    bool had_body = t->parser.body_raw_len > 0;
+    arena_fini(&t->arena);
+    if (had_body) /* it may have held a password */
+        explicit_bzero(t->block, sizeof t->block);
+    home->turns--;
+    if (home->pool_len == POOL_MAX) {
+        free(t);
+        return;
+    }
+    t->next = home->pool;
+    home->pool = t;
+    home->pool_len++;
+}
+
+void turn_free_pool(struct http_service_private *home)
+{
+    while (home->pool) {
+        struct turn *t = home->pool;
+        home->pool = t->next;
+        free(t);
+    }
+    home->pool_len = 0;
+}

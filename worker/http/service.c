@@ -1,0 +1,200 @@
+/* service.c: what sessions share (service.h), and the worker's handles on all of them (session.h).
+ */
+#include "worker/http/service.h"
+
+#include "shared/check.h"
+#include "shared/log.h"
+#include "worker/http/session_internal.h"
+#include "worker/http/turn.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* ---- date and id --------------------------------------------------------------------------------
+ */
+
+/* IMF-fixdate (RFC 9110, 5.6.7); names are English whatever the locale says. */
+static void write_stamp(struct http_service_private *sp, time_t now)
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm tm;
+    ASSERT(gmtime_r(&now, &tm));
+    int n = snprintf(sp->stamp, sizeof sp->stamp,
+                     "date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\nserver: colmeia\r\n",
+                     days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900,
+                     tm.tm_hour, tm.tm_min, tm.tm_sec);
+    ASSERT(n > 0 && (size_t)n < sizeof sp->stamp);
+    sp->stamp_len = (size_t)n;
+}
+
+struct slice service_stamp(struct http_service_private *sp)
+{
+    int64_t now_s = (int64_t)ev_now(sp->conns.ev); /* of this turn of the loop */
+    if (now_s != sp->stamp_s) {
+        sp->stamp_s = now_s;
+        write_stamp(sp, (time_t)now_s);
+    }
+    return (struct slice){sp->stamp, sp->stamp_len};
+}
+
+static int start_ids(struct http_service_private *sp)
+{
+    uint32_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        return -1;
+    char text[SERVICE_ID_LEN + 1];
+    snprintf(text, sizeof text, "%08x-00000000", (unsigned)random);
+    memcpy(sp->id, text, SERVICE_ID_LEN);
+    return 0;
+}
+
+/* Counts in hexadecimal text, so that nothing needs formatting. */
+struct slice service_next_id(struct http_service_private *sp)
+{
+    for (char *digit = sp->id + SERVICE_ID_LEN - 1; *digit != '-'; digit--) {
+        if (*digit == '9') {
+            *digit = 'a';
+            break;
+        }
+        if (*digit != 'f') {
+            ++*digit;
+            break;
+        }
+        *digit = '0';
+    }
+    return (struct slice){sp->id, SERVICE_ID_LEN};
+}
+
+/* ---- scoreboard ---------------------------------------------------------------------------------
+ */
+
+void service_count_connection(struct http_service_private *sp, int change)
+{
+    sp->connections += (unsigned)change;
+    atomic_store_explicit(&sp->service->slot->connections, sp->connections, memory_order_relaxed);
+    if (sp->draining && sp->connections == 0 && !ev_is_active(&sp->drained)) {
+        ev_timer_set(&sp->drained, 0., 0.);
+        ev_timer_start(sp->conns.ev, &sp->drained);
+    }
+}
+
+void service_count_busy(struct http_service_private *sp, int change)
+{
+    struct scoreboard_slot *slot = sp->service->slot;
+    sp->busy += (unsigned)change;
+    atomic_store_explicit(&slot->busy, sp->busy, memory_order_relaxed);
+    if (sp->busy == 0)
+        slot->route[0] = slot->request_id[0] = 0;
+}
+
+static size_t copy_text(char *out, size_t room, struct slice text)
+{
+    size_t n = text.len < room ? text.len : room;
+    memcpy(out, text.ptr, n);
+    return n;
+}
+
+void service_note_work(struct http_service_private *sp, const struct request *r)
+{
+    struct scoreboard_slot *slot = sp->service->slot;
+    size_t n = copy_text(slot->route, 16, r->method_name);
+    slot->route[n++] = ' ';
+    n += copy_text(slot->route + n, sizeof slot->route - 1 - n, r->raw_path);
+    slot->route[n] = 0;
+    n = copy_text(slot->request_id, sizeof slot->request_id - 1, r->id);
+    slot->request_id[n] = 0;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------
+ */
+
+static void on_drained(struct ev_loop *ev, struct ev_timer *t, int revents)
+{
+    struct http_service_private *sp = t->data;
+    if (sp->connections == 0 && sp->service->drained)
+        sp->service->drained(sp->service);
+}
+
+int http_service_init(struct http_service *s)
+{
+    const struct config *c = s->config;
+    ASSERT(s->slot && s->handle);
+    struct http_service_private *sp = calloc(1, sizeof *sp);
+    if (!sp)
+        return -1;
+    sp->service = s;
+    sp->limits = (struct input_limits){
+        .max_target = (size_t)c->limits_max_target,
+        .max_head = (size_t)c->limits_max_head,
+        .max_headers = (size_t)c->limits_max_headers,
+        .max_body = (uint64_t)c->limits_max_body,
+    };
+    ev_init(&sp->drained, on_drained);
+    sp->drained.data = sp;
+    sp->proxies = proxies_new(&c->server_trusted_proxies);
+    s->private_data = sp;
+    if (conn_shared_init(&sp->conns, s->loop, s->slot, &session_events, c->limits_write_timeout) ||
+        !sp->proxies || start_ids(sp)) {
+        http_service_fini(s);
+        return -1;
+    }
+    return 0;
+}
+
+void http_service_fini(struct http_service *s)
+{
+    struct http_service_private *sp = s->private_data;
+    if (!sp)
+        return;
+    http_service_cut(s);
+    ev_timer_stop(sp->conns.ev, &sp->drained);
+    if (sp->turns > 0) /* their release would come after the end: they are left to leak */
+        log_error("%u requests were never answered or released", sp->turns);
+    turn_free_pool(sp);
+    conn_shared_fini(&sp->conns);
+    proxies_free(sp->proxies);
+    free(sp);
+    s->private_data = NULL;
+}
+
+void http_service_drain(struct http_service *s)
+{
+    struct http_service_private *sp = s->private_data;
+    sp->draining = true;
+    for (struct session *at = sp->sessions, *next; at; at = next) {
+        next = at->next;
+        session_drain(at);
+    }
+    service_count_connection(sp, 0);
+}
+
+unsigned http_service_cut(struct http_service *s)
+{
+    struct http_service_private *sp = s->private_data;
+    unsigned cut = 0;
+    while (sp->sessions)
+        cut += session_cut(sp->sessions);
+    return cut;
+}
+
+struct slice http_service_refusal(void)
+{
+    return SLICE("HTTP/1.1 503 Service Unavailable\r\nserver: colmeia\r\nretry-after: 1\r\n"
+                 "content-length: 32\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+                 "{\"detail\":\"Service Unavailable\"}");
+}
+
+unsigned http_service_connections(const struct http_service *s)
+{
+    return s->private_data->connections;
+}
+
+unsigned http_service_busy(const struct http_service *s)
+{
+    return s->private_data->busy;
+}

@@ -1,0 +1,49 @@
+/* service.h: what the sessions of one worker share, behind struct http_service. Inner header of
+ * worker/http. Loop thread. */
+#pragma once
+
+#include "worker/http/input.h"
+#include "worker/http/proxy.h"
+#include "worker/http/session.h"
+#include "worker/net/conn.h"
+
+struct turn;
+
+enum {
+    SERVICE_ID_LEN = 17, /* of a made request id: 8 random digits, "-", 8 counted ones */
+    SERVICE_STAMP_MAX = 80
+};
+
+struct http_service_private {
+    struct http_service *service; /* borrowed: it embeds the pointer to this */
+    struct conn_shared conns;
+    struct input_limits limits;
+    struct proxies *proxies;
+    int64_t now_us; /* clock_now_us() when the present callback began */
+
+    struct session *sessions; /* list; owned */
+    unsigned connections;
+    unsigned busy;
+    bool draining;
+    struct session *visited; /* by a walk over the list; NULL once that one is gone */
+    struct ev_timer drained; /* "a later turn of the loop" */
+
+    struct turn *pool; /* for reuse */
+    unsigned pool_len;
+    unsigned turns; /* in use */
+
+    int64_t stamp_s; /* the second of *stamp* */
+    size_t stamp_len;
+    char stamp[SERVICE_STAMP_MAX]; /* "date: …\r\nserver: …\r\n" */
+    char id[SERVICE_ID_LEN];       /* the last one made */
+};
+
+/* Date and server header lines of this second. */
+struct slice service_stamp(struct http_service_private *sp);
+/* A new request id: valid until the next call. Unique within the machine, near enough. */
+struct slice service_next_id(struct http_service_private *sp);
+/* A connection has come (+1) or gone (-1), became busy or idle. */
+void service_count_connection(struct http_service_private *sp, int change);
+void service_count_busy(struct http_service_private *sp, int change);
+/* For the obituary: what is worked on now. */
+void service_note_work(struct http_service_private *sp, const struct request *r);

@@ -1,0 +1,81 @@
+/* session_internal.h: the session's struct and what response and service call of it. Inner header
+ * of worker/http. Loop thread.
+ *
+ *             first byte            head complete, body follows
+ *   IDLE ─────────────────► HEAD ────────────────────────────► BODY
+ *    ▲ ◄── head complete, no body ──┘ ◄───── body complete ──────┘
+ *    │
+ *    └─ any of them: the last request is known, or the input is wrong ─► CLOSING ── all is sent ─►
+ * LINGERING
+ *
+ * Beside it stands the queue of requests that are complete: handled, or answered and being sent, in
+ * their order. Of several, only safe ones are handled at the same time (RFC 9112, 9.3.2). */
+#pragma once
+
+#include "worker/http/guard.h"
+#include "worker/http/proxy.h"
+#include "worker/net/conn.h"
+
+#include <stddef.h>
+
+struct http_service_private;
+struct request;
+struct turn;
+
+#define SESSION_STATES(X)                                                                          \
+    X(IDLE, "idle")           /* between requests, as far as reading goes */                       \
+    X(HEAD, "head")           /* some bytes of a head are there */                                 \
+    X(BODY, "body")           /* the head is complete, the body is not */                          \
+    X(CLOSING, "closing")     /* no further request is taken */                                    \
+    X(LINGERING, "lingering") /* everything is sent; conn reads the rest away */
+
+enum session_state {
+#define X(name, text) SESSION_##name,
+    SESSION_STATES(X)
+#undef X
+};
+const char *session_state_name(enum session_state state);
+
+/* Which deadline is set. */
+enum session_timer {
+    SESSION_TIMER_NONE,
+    SESSION_TIMER_FRESH,
+    SESSION_TIMER_IDLE,
+    SESSION_TIMER_HEAD,
+    SESSION_TIMER_BODY,
+    SESSION_TIMER_HALF_CLOSED
+};
+
+/* Every idle connection costs one of these: see the assertion in session.c. */
+struct session {
+    struct conn conn;                  /* first */
+    struct http_service_private *home; /* borrowed */
+    struct session *prev, *next;       /* the home's list */
+    struct turn *first, *last;         /* the queue; owned */
+    struct turn *incoming;             /* BODY: whose body is being read; owned */
+    struct guard guard;                /* IDLE, HEAD: how far the head was looked at */
+    struct peer peer;
+    uint32_t discarded; /* CLOSING: bytes read away */
+    uint8_t queued;     /* length of the queue */
+    uint8_t state;      /* enum session_state */
+    uint8_t timer;      /* enum session_timer */
+    bool trusted;       /* the peer may speak for others */
+    bool corked;        /* inside a callback that sends at its end */
+    bool busy;          /* counted as busy */
+    bool broken;        /* no memory to go on with: close */
+};
+
+/* For conn_shared_init(). */
+extern const struct conn_events session_events;
+
+/* An answer is set: send what its turn allows. The session may be gone after it. */
+void session_answered(struct session *s);
+/* Draining has begun: close when idle, else after what was begun. May be gone after it. */
+void session_drain(struct session *s);
+/* Closes at once, telling the handlers; frees. True: it was in mid-request. */
+bool session_cut(struct session *s);
+
+/* In response.c: the original's answer to what is no HTTP. */
+void response_malformed(struct request *r);
+/* One line for [log] access. status 0: the client left. */
+void response_log(const struct turn *t, int status, size_t body_len);

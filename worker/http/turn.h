@@ -1,0 +1,48 @@
+/* turn.h: one request and its answer within a session: what request.h shows to handlers, and what
+ * session and response need beside it. Inner header of worker/http. Loop thread. */
+#pragma once
+
+#include "worker/http/parser.h"
+#include "worker/http/request.h"
+
+#include <stdalign.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+struct http_service_private;
+struct session;
+
+/* All that one request may ever take from its arena: a list of a million users fits. */
+#define TURN_ARENA_MAX ((size_t)1 << 30)
+
+struct turn {
+    struct request r; /* first */
+    struct parser parser;
+    struct http_service_private *home; /* borrowed */
+    struct session *session;           /* borrowed; NULL once the session is done with it */
+    struct turn *next;                 /* of the session's queue, or of the pool */
+    unsigned refs; /* the session's, one until answered, and the handler's holds */
+
+    bool started;        /* given to the service (or answered without it) */
+    bool answered;       /* out is set */
+    bool gone;           /* the session ended before the answer */
+    bool close;          /* the connection ends with this answer */
+    bool interim;        /* no request: a 100 Continue on its way */
+    struct iovec out[2]; /* what is left to send: head and body */
+    int out_len;         /* 0 although answered: there was no memory for an answer */
+
+    struct arena arena;
+    alignas(max_align_t) char block[REQUEST_INLINE_ARENA]; /* the arena's first */
+};
+
+static inline struct turn *turn_of(struct request *r)
+{
+    return (struct turn *)r;
+}
+
+/* From the pool, or new; with one reference. NULL without memory. */
+struct turn *turn_new(struct http_service_private *home, struct session *s);
+void turn_hold(struct turn *t);
+void turn_release(struct turn *t);
+/* Frees those that are kept for reuse. */
+void turn_free_pool(struct http_service_private *home);

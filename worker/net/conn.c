@@ -1,0 +1,318 @@
+/* conn.c: see conn.h. The steady state of a busy connection is read(2), send(2) and no other call:
+ * the watcher's events do not change, and the timer is left alone while deadlines only move away.
+ */
+#include "worker/net/conn.h"
+
+#include "shared/check.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int conn_shared_init(struct conn_shared *sh, struct loop *l, struct scoreboard_slot *slot,
+                     const struct conn_events *events, int64_t write_timeout_ms)
+{
+    *sh = (struct conn_shared){
+        .loop = l,
+        .ev = loop_ev(l),
+        .slot = slot,
+        .events = events,
+        .write_timeout_ms = write_timeout_ms,
+        .read_buffer = malloc(CONN_READ_MAX),
+    };
+    return sh->read_buffer ? 0 : -1;
+}
+
+void conn_shared_fini(struct conn_shared *sh)
+{
+    free(sh->read_buffer);
+    sh->read_buffer = NULL;
+}
+
+/* ---- watching -----------------------------------------------------------------------------------
+ */
+
+/* Watches for what is wanted now; a system call follows only when that has changed. */
+static void watch(struct conn *c)
+{
+    int events = 0;
+    if (!c->eof && (c->lingering || !c->paused))
+        events |= EV_READ;
+    if (c->blocked)
+        events |= EV_WRITE;
+    if ((c->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&c->io) == (events != 0))
+        return;
+    ev_io_stop(c->shared->ev, &c->io);
+    ev_io_set(&c->io, c->io.fd, events);
+    if (events)
+        ev_io_start(c->shared->ev, &c->io);
+}
+
+/* Makes sure that the timer fires no later than the nearest deadline. */
+static void arm(struct conn *c)
+{
+    mono_ms next = c->deadline;
+    if (mono_is_set(c->own_deadline) && (!mono_is_set(next) || mono_before(c->own_deadline, next)))
+        next = c->own_deadline;
+    if (!mono_is_set(next) || (ev_is_active(&c->timer) && !mono_before(next, c->armed_for)))
+        return;
+    int64_t wait_ms = mono_diff_ms(next, loop_now(c->shared->loop));
+    ev_timer_stop(c->shared->ev, &c->timer);
+    ev_timer_set(&c->timer, wait_ms > 0 ? (double)wait_ms / 1000 : 0., 0.);
+    ev_timer_start(c->shared->ev, &c->timer);
+    c->armed_for = next;
+}
+
+void conn_set_deadline(struct conn *c, mono_ms deadline)
+{
+    c->deadline = deadline;
+    arm(c);
+}
+
+void conn_want_data(struct conn *c, bool wanted)
+{
+    c->paused = !wanted;
+    watch(c);
+}
+
+/* ---- kept bytes ---------------------------------------------------------------------------------
+ */
+
+/* What was read may hold a password: no copy stays behind. */
+static void drop_kept(struct conn *c)
+{
+    if (c->kept)
+        explicit_bzero(c->kept, c->kept_cap);
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_len = c->kept_cap = 0;
+}
+
+static bool keep(struct conn *c, const char *bytes, size_t len)
+{
+    size_t need = c->kept_len + len;
+    if (need > c->kept_cap) {
+        size_t cap = c->kept_cap ? c->kept_cap : 256;
+        while (cap < need)
+            cap *= 2;
+        char *kept = realloc(c->kept, cap);
+        if (!kept)
+            return false;
+        c->kept = kept;
+        c->kept_cap = (uint32_t)cap;
+    }
+    memcpy(c->kept + c->kept_len, bytes, len);
+    c->kept_len = (uint32_t)need;
+    return true;
+}
+
+static void end(struct conn *c, enum conn_end why)
+{
+    conn_close(c);
+    c->shared->events->closed(c, why);
+}
+
+/* Shows the kept bytes; what is taken of them goes. False: the connection is gone. */
+static bool show_kept(struct conn *c)
+{
+    ssize_t taken = c->shared->events->data(c, c->kept, c->kept_len);
+    if (taken < 0)
+        return false;
+    if (c->lingering || (size_t)taken >= c->kept_len) {
+        drop_kept(c);
+        return true;
+    }
+    c->kept_len -= (uint32_t)taken;
+    memmove(c->kept, c->kept + taken, c->kept_len);
+    return true;
+}
+
+/* Shows bytes of the shared buffer and keeps what is not taken. */
+static void show_read(struct conn *c, size_t len)
+{
+    struct conn_shared *sh = c->shared;
+    const char *bytes = sh->read_buffer;
+    sh->read_buffer_in_use = true;
+    ssize_t taken = sh->events->data(c, bytes, len);
+    sh->read_buffer_in_use = false;
+    bool kept = taken < 0 || c->lingering || (size_t)taken == len ||
+                keep(c, bytes + taken, len - (size_t)taken);
+    explicit_bzero(sh->read_buffer, len);
+    if (!kept)
+        end(c, CONN_END_BROKEN); /* no memory: this one client pays */
+}
+
+void conn_again(struct conn *c)
+{
+    if (c->kept_len > 0)
+        show_kept(c);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------
+ */
+
+static void on_lingering_bytes(struct conn *c, size_t len)
+{
+    c->lingered_bytes += (uint32_t)len;
+    if (c->lingered_bytes >= CONN_LINGER_BYTES)
+        end(c, CONN_END_LINGERED);
+}
+
+/* True when the other side cannot read any more either: both directions of a unix socket are down,
+ * or a reset came. A TCP peer that has closed looks like one that only ended its sending. */
+static bool is_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
+static void on_eof(struct conn *c)
+{
+    c->eof = true;
+    watch(c);
+    if (c->lingering)
+        end(c, CONN_END_LINGERED);
+    else if (is_hung_up(c->io.fd))
+        end(c, CONN_END_BROKEN);
+    else
+        c->shared->events->eof(c);
+}
+
+void conn_read_now(struct conn *c)
+{
+    struct conn_shared *sh = c->shared;
+    ASSERT(!sh->read_buffer_in_use);
+    ssize_t n = read(c->io.fd, sh->read_buffer, CONN_READ_MAX);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            end(c, c->lingering ? CONN_END_LINGERED : CONN_END_BROKEN);
+        return;
+    }
+    if (n == 0) {
+        on_eof(c);
+        return;
+    }
+    counter_add(sh->slot, COUNTER_bytes_in, (uint64_t)n);
+    if (c->lingering)
+        on_lingering_bytes(c, (size_t)n);
+    else if (c->kept_len == 0)
+        show_read(c, (size_t)n);
+    else if (keep(c, sh->read_buffer, (size_t)n))
+        show_kept(c);
+    else
+        end(c, CONN_END_BROKEN);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------
+ */
+
+static void on_room(struct conn *c)
+{
+    c->blocked = false;
+    c->own_deadline = (mono_ms){0};
+    c->shared->events->room(c);
+}
+
+ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
+{
+    ASSERT(!c->lingering && count > 0);
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += pieces[i].iov_len;
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
+    ssize_t n = count == 1 ? send(c->io.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
+                           : sendmsg(c->io.fd, &m, MSG_NOSIGNAL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+            return -1;
+        n = 0;
+    }
+    counter_add(c->shared->slot, COUNTER_bytes_out, (uint64_t)n);
+    bool incomplete = (size_t)n < total;
+    if (incomplete) {
+        if (n > 0 || !c->blocked)
+            c->own_deadline = mono_add(loop_now(c->shared->loop), c->shared->write_timeout_ms);
+        c->blocked = true;
+        arm(c);
+        watch(c);
+    } else if (ev_is_active(&c->io) && (c->io.events & EV_WRITE)) {
+        watch(c);
+    }
+    return n;
+}
+
+/* ---- watchers -----------------------------------------------------------------------------------
+ */
+
+static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+    struct conn *c = io->data;
+    /* libev reports errors and hang-ups as both events; whichever call comes first sees them */
+    if ((revents & EV_WRITE) && c->blocked) {
+        on_room(c); /* may free c: reading is left to the next turn */
+        return;
+    }
+    if (revents & EV_READ)
+        conn_read_now(c);
+}
+
+static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
+{
+    struct conn *c = t->data;
+    mono_ms now = loop_now(c->shared->loop);
+    c->armed_for = (mono_ms){0};
+    if (mono_is_set(c->own_deadline) && !mono_before(now, c->own_deadline)) {
+        end(c, c->lingering ? CONN_END_LINGERED : CONN_END_STUCK);
+        return;
+    }
+    if (mono_is_set(c->deadline) && !mono_before(now, c->deadline)) {
+        c->deadline = (mono_ms){0};
+        arm(c);
+        c->shared->events->deadline(c);
+        return;
+    }
+    arm(c);
+}
+
+/* ---- life ---------------------------------------------------------------------------------------
+ */
+
+void conn_open(struct conn *c, struct conn_shared *sh, int fd)
+{
+    *c = (struct conn){.shared = sh};
+    ev_io_init(&c->io, on_io, fd, EV_READ);
+    c->io.data = c;
+    ev_init(&c->timer, on_timer);
+    c->timer.data = c;
+    ev_io_start(sh->ev, &c->io);
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->io.fd < 0)
+        return;
+    ev_io_stop(c->shared->ev, &c->io);
+    ev_timer_stop(c->shared->ev, &c->timer);
+    close(c->io.fd);
+    c->io.fd = -1;
+    drop_kept(c);
+}
+
+bool conn_linger(struct conn *c)
+{
+    ASSERT(!c->lingering);
+    if (c->eof || shutdown(c->io.fd, SHUT_WR)) {
+        conn_close(c);
+        return false;
+    }
+    c->lingering = true;
+    c->blocked = false;
+    c->deadline = (mono_ms){0};
+    c->own_deadline = mono_add(loop_now(c->shared->loop), CONN_LINGER_MS);
+    arm(c);
+    watch(c);
+    return true;
+}

@@ -1,0 +1,115 @@
+/* conn.h: one connection: bytes in, bytes out, back-pressure, deadlines, lingering close. It knows
+ * nothing of what the bytes mean: its owner embeds it and is called through struct conn_events.
+ *
+ * An idle connection owns no buffer. Bytes are read into one buffer that all connections of a loop
+ * share, and what the owner does not take at once is kept in a buffer of the connection's own until
+ * it does. Output is the owner's: conn_write() takes what the kernel takes and, when that is not
+ * all, calls room() once there is more room. Loop thread only. */
+#pragma once
+
+#include "shared/clock.h"
+#include "shared/scoreboard.h"
+#include "worker/loop/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct conn;
+
+/* Why closed() is called. */
+enum conn_end {
+    CONN_END_BROKEN,  /* reset, or any other error of the socket; the other side is gone */
+    CONN_END_STUCK,   /* write_timeout_ms passed without progress */
+    CONN_END_LINGERED /* a lingering close is over */
+};
+
+/* Calls upward. In all of them but data() the owner may free the connection (after conn_close()).
+ */
+struct conn_events {
+    /* Bytes have come; kept ones are among them. Returns how many were taken (the rest is kept and
+     * shown again with what comes next, or by conn_again()), or -1 when the connection was closed,
+     * and possibly freed, meanwhile. */
+    ssize_t (*data)(struct conn *c, const char *bytes, size_t len);
+    /* The other side will send nothing more; it may still read. Called once. */
+    void (*eof)(struct conn *c);
+    /* After an incomplete conn_write(): write the rest now, or call conn_want_data(). */
+    void (*room)(struct conn *c);
+    /* The deadline of conn_set_deadline() has passed; it is unset again. */
+    void (*deadline)(struct conn *c);
+    /* The connection has ended by itself: the descriptor is closed already. */
+    void (*closed)(struct conn *c, enum conn_end why);
+};
+
+enum {
+    CONN_READ_MAX = 64 * 1024, /* bytes of one read */
+    CONN_LINGER_MS = 2000,     /* SUPERVISOR.md section 14 */
+    CONN_LINGER_BYTES = 64 * 1024
+};
+
+/* What the connections of one loop share. */
+struct conn_shared {
+    struct loop *loop;                /* borrowed */
+    struct ev_loop *ev;               /* of loop */
+    struct scoreboard_slot *slot;     /* bytes_in, bytes_out */
+    const struct conn_events *events; /* static */
+    int64_t write_timeout_ms;
+    char *read_buffer;       /* CONN_READ_MAX bytes; owned */
+    bool read_buffer_in_use; /* its bytes are being looked at */
+};
+
+/* 0, or -1 without memory. */
+int conn_shared_init(struct conn_shared *sh, struct loop *l, struct scoreboard_slot *slot,
+                     const struct conn_events *events, int64_t write_timeout_ms);
+void conn_shared_fini(struct conn_shared *sh);
+
+struct conn {
+    struct ev_io io;            /* fd is -1 once closed */
+    struct ev_timer timer;      /* re-armed lazily: may fire early, never late */
+    struct conn_shared *shared; /* borrowed */
+    mono_ms deadline;           /* the owner's */
+    mono_ms own_deadline;       /* of a blocked write, or of lingering */
+    mono_ms armed_for;          /* when the active timer fires */
+    char *kept;                 /* bytes not taken yet; NULL when there are none */
+    uint32_t kept_len;          /* <= kept_cap */
+    uint32_t kept_cap;
+    uint32_t lingered_bytes;
+    bool paused;  /* the owner does not want to read now */
+    bool eof;     /* read(2) has returned 0 */
+    bool blocked; /* the last conn_write() was incomplete */
+    bool lingering;
+};
+
+/* Takes the descriptor (non-blocking) and starts to read. No callback comes before it returns. */
+void conn_open(struct conn *c, struct conn_shared *sh, int fd);
+/* Stops everything, closes the descriptor at once, gives buffers back. Harmless twice. The memory
+ * is the owner's. */
+void conn_close(struct conn *c);
+/* Says goodbye politely (SUPERVISOR.md T7): ends sending, reads away what still comes until the
+ * other side has closed, CONN_LINGER_MS or CONN_LINGER_BYTES, then closes; closed() tells. False:
+ * there was nothing to wait for, the connection is closed already and closed() will not be called.
+ */
+bool conn_linger(struct conn *c);
+
+/* Writes at once what the kernel takes of count (at most IOV_MAX) pieces: returns the bytes taken,
+ * possibly 0 or not all (then room() follows), or -1 when the connection is broken: close it. */
+ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count);
+/* Output waits for the other side. */
+static inline bool conn_is_blocked(const struct conn *c)
+{
+    return c->blocked;
+}
+
+/* Back-pressure: whether to read. Kept bytes stay kept. Cheap when nothing changes. */
+void conn_want_data(struct conn *c, bool wanted);
+/* Shows kept bytes to data() again, now. Not from within data(). The connection may be gone after.
+ */
+void conn_again(struct conn *c);
+/* Reads now instead of when the loop next finds bytes. Not from within data(). The connection may
+ * be gone after it. */
+void conn_read_now(struct conn *c);
+
+/* Calls deadline() at that time; unset: never. Replaces the former one. */
+void conn_set_deadline(struct conn *c, mono_ms deadline);

@@ -1,0 +1,285 @@
+/* listener.c: see listener.h. accept4(2); SUPERVISOR.md section 1 and, for what is left out on
+ * purpose (EPOLLEXCLUSIVE, SO_REUSEPORT), section 0. */
+#include "worker/net/listener.h"
+
+#include "shared/check.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    ACCEPT_BATCH = 16,
+    FULL_CHECK_MS = 20,      /* how often a full worker looks whether it has room again */
+    EXHAUSTED_MIN_MS = 100,  /* pause when descriptors have run out, doubling … */
+    EXHAUSTED_MAX_MS = 1000, /* … up to this */
+    REFUSED_READ_MAX = 4     /* reads spent on the refused client's request */
+};
+
+struct watched {
+    struct ev_io io;
+    struct acceptor *acceptor;
+    bool dead; /* shut down by another process (SUPERVISOR.md T5): never watched again */
+};
+
+struct acceptor {
+    struct loop *loop;
+    struct acceptor_options options;
+    struct ev_timer pause; /* active while accepting pauses */
+    int64_t exhausted_ms;  /* next pause for want of descriptors; 0: there is no want */
+    int spare_fd;          /* -1 while used up */
+    bool started;
+    struct watched watched[];
+};
+
+enum accept_outcome { ACCEPT_TAKEN, ACCEPT_EMPTY, ACCEPT_SKIPPED, ACCEPT_EXHAUSTED, ACCEPT_DEAD };
+
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- gates --------------------------------------------------------------------------------------
+ */
+
+static bool is_full(const struct acceptor *a)
+{
+    uint64_t open = a->options.connections(a->options.ctx);
+    return open * 8 >= (uint64_t)a->options.max_connections * 7;
+}
+
+static bool has_room(const struct acceptor *a)
+{
+    uint64_t open = a->options.connections(a->options.ctx);
+    return open == 0 || open * 4 < (uint64_t)a->options.max_connections * 3;
+}
+
+static void watch_all(struct acceptor *a)
+{
+    for (size_t i = 0; i < a->options.listeners_len; i++) {
+        if (!a->watched[i].dead)
+            ev_io_start(loop_ev(a->loop), &a->watched[i].io);
+    }
+}
+
+static void unwatch_all(struct acceptor *a)
+{
+    for (size_t i = 0; i < a->options.listeners_len; i++)
+        ev_io_stop(loop_ev(a->loop), &a->watched[i].io);
+}
+
+static void pause_for(struct acceptor *a, int64_t ms)
+{
+    unwatch_all(a);
+    ev_timer_stop(loop_ev(a->loop), &a->pause);
+    ev_timer_set(&a->pause, (double)ms / 1000, 0.);
+    ev_timer_start(loop_ev(a->loop), &a->pause);
+}
+
+static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
+{
+    struct acceptor *a = t->data;
+    if (a->spare_fd < 0)
+        a->spare_fd = open_spare();
+    if (has_room(a))
+        watch_all(a);
+    else
+        pause_for(a, FULL_CHECK_MS);
+}
+
+/* ---- descriptors have run out -------------------------------------------------------------------
+ */
+
+/* Tells one client with the spare descriptor; the others wait in the queue. What it has sent is
+ * read away, or the close would take the answer with it (SUPERVISOR.md T7). */
+static void refuse_one(struct acceptor *a, int listener_fd)
+{
+    if (a->spare_fd < 0)
+        return;
+    close(a->spare_fd);
+    int fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        char away[4096];
+        if (a->options.refusal.ptr &&
+            send(fd, a->options.refusal.ptr, a->options.refusal.len, MSG_NOSIGNAL) > 0)
+            shutdown(fd, SHUT_WR);
+        for (int i = 0; i < REFUSED_READ_MAX && read(fd, away, sizeof away) > 0; i++)
+            continue;
+        close(fd);
+    }
+    a->spare_fd = open_spare();
+}
+
+static void on_exhausted(struct acceptor *a, int listener_fd, int error)
+{
+    refuse_one(a, listener_fd);
+    a->exhausted_ms = a->exhausted_ms ? a->exhausted_ms * 2 : EXHAUSTED_MIN_MS;
+    if (a->exhausted_ms > EXHAUSTED_MAX_MS)
+        a->exhausted_ms = EXHAUSTED_MAX_MS;
+    log_warning("cannot accept connections: %s; next try in %lld ms", strerror(error),
+                (long long)a->exhausted_ms);
+    pause_for(a, a->exhausted_ms);
+}
+
+/* ---- accepting ----------------------------------------------------------------------------------
+ */
+
+/* Which errors are whose: accept(2), "Error handling". */
+static enum accept_outcome judge(int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return ACCEPT_EMPTY;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return ACCEPT_EXHAUSTED;
+    case EINVAL: /* not listening any more */
+    case EBADF:
+    case ENOTSOCK:
+        return ACCEPT_DEAD;
+    case EINTR:
+    case ECONNABORTED: /* it and the network's troubles concern only that one client */
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT:
+        return ACCEPT_SKIPPED;
+    default: /* unknown: better a pause than a busy loop */
+        return ACCEPT_EXHAUSTED;
+    }
+}
+
+static enum accept_outcome accept_one(struct acceptor *a, int listener_fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t peer_len = sizeof peer;
+    peer.ss_family = AF_UNSPEC;
+    int fd =
+        accept4(listener_fd, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        a->exhausted_ms = 0;
+        a->options.accepted(a->options.ctx, fd, (const struct sockaddr *)&peer, peer_len);
+        return ACCEPT_TAKEN;
+    }
+    enum accept_outcome outcome = judge(errno);
+    if (outcome != ACCEPT_EMPTY)
+        counter_add(a->options.slot, COUNTER_accept_errors, 1);
+    return outcome;
+}
+
+static void give_up(struct acceptor *a, struct watched *w)
+{
+    w->dead = true;
+    ev_io_stop(loop_ev(a->loop), &w->io);
+}
+
+static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+    struct watched *w = io->data;
+    struct acceptor *a = w->acceptor;
+    for (int i = 0; i < ACCEPT_BATCH && ev_is_active(&w->io); i++) {
+        if (is_full(a)) {
+            pause_for(a, FULL_CHECK_MS);
+            return;
+        }
+        switch (accept_one(a, io->fd)) {
+        case ACCEPT_TAKEN:
+        case ACCEPT_SKIPPED:
+            break;
+        case ACCEPT_EMPTY: /* another worker was faster, or all are taken */
+            return;
+        case ACCEPT_EXHAUSTED:
+            on_exhausted(a, io->fd, errno);
+            return;
+        case ACCEPT_DEAD:
+            give_up(a, w);
+            return;
+        }
+    }
+}
+
+/* Takes everything that this listener has queued. */
+static void empty_queue(struct acceptor *a, struct watched *w)
+{
+    while (!w->dead) {
+        switch (accept_one(a, w->io.fd)) {
+        case ACCEPT_TAKEN:
+        case ACCEPT_SKIPPED:
+            break;
+        case ACCEPT_EMPTY:
+            return;
+        case ACCEPT_EXHAUSTED:
+            refuse_one(a, w->io.fd);
+            log_warning("some of the last connections are left unanswered: no descriptors");
+            return;
+        case ACCEPT_DEAD:
+            give_up(a, w);
+            return;
+        }
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------------
+ */
+
+struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *options)
+{
+    struct acceptor *a = calloc(1, sizeof *a + options->listeners_len * sizeof *a->watched);
+    if (!a)
+        return NULL;
+    a->loop = l;
+    a->options = *options;
+    a->spare_fd = open_spare();
+    ev_init(&a->pause, on_pause_over);
+    a->pause.data = a;
+    for (size_t i = 0; i < options->listeners_len; i++) {
+        struct watched *w = &a->watched[i];
+        w->acceptor = a;
+        ev_io_init(&w->io, on_listener, options->listeners[i].fd, EV_READ);
+        w->io.data = w;
+    }
+    return a;
+}
+
+void acceptor_start(struct acceptor *a)
+{
+    if (a->started)
+        return;
+    a->started = true;
+    watch_all(a);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+    a->started = false;
+    unwatch_all(a);
+    ev_timer_stop(loop_ev(a->loop), &a->pause);
+}
+
+void acceptor_drain(struct acceptor *a)
+{
+    acceptor_stop(a);
+    for (size_t i = 0; i < a->options.listeners_len; i++)
+        empty_queue(a, &a->watched[i]);
+}
+
+void acceptor_free(struct acceptor *a)
+{
+    if (!a)
+        return;
+    acceptor_stop(a);
+    if (a->spare_fd >= 0)
+        close(a->spare_fd);
+    free(a);
+}
