@@ -1,7 +1,7 @@
-/* driver.h: what a database kind implements. Shaped for both kinds: SQLite (synchronous functions on
- * executor threads) and PostgreSQL (a non-blocking connection on the loop); the tests add a scripted
- * one. store.c makes calls and hands them to the driver; the driver fills in the reply and completes
- * the call's task (through an executor, or with task_begin()/task_complete()). */
+/* driver.h: what a database kind implements. Shaped for both kinds: SQLite (synchronous functions
+ * on executor threads) and PostgreSQL (a non-blocking connection on the loop); the tests add a
+ * scripted one. store.c makes calls and hands them to the driver; the driver fills in the reply and
+ * completes the call's task (through an executor, or with task_begin()/task_complete()). */
 #pragma once
 
 #include "worker/store/store.h"
@@ -23,7 +23,8 @@ enum store_operation {
 #undef X
 };
 
-/* One call: arguments, reply and their memory. task is first: a driver gets it back from its task. */
+/* One call: arguments, reply and their memory. task is first: a driver gets it back from its task.
+ */
 struct store_call {
     struct task task;
     enum store_operation operation;

@@ -11,9 +11,15 @@ enum migrate_result {
     MIGRATE_UNUSABLE /* database unusable: exit code 6; the line in *out* says what to do */
 };
 
-/* Brings the database file at *path* to the newest revision, creating it when it does not exist (its
- * directory is not created). Holds the writer lock. Appends what was done, a line each, to *out*. */
+enum { MIGRATE_TIMEOUT_MS = 10000 };
+
+/* Brings the database file at *path* to the newest revision, creating it when it does not exist
+ * (its directory is not created). Holds the writer lock. Appends what was done, a line each, to
+ * *out*. */
 enum migrate_result migrate_upgrade(const char *path, struct buf *out);
+/* The same, waiting at most timeout_ms for the writer lock and as long for programs that keep the
+ * file locked (migrate_upgrade: MIGRATE_TIMEOUT_MS). */
+enum migrate_result migrate_upgrade_within(const char *path, int64_t timeout_ms, struct buf *out);
 /* Appends the present revision ("74f39286e2f6 (head) create users table"), or "no revision". */
 enum migrate_result migrate_current(const char *path, struct buf *out);
 /* Appends the known revisions, newest first. No database is needed. */

@@ -1,7 +1,7 @@
-/* store.h: the accounts, behind one asynchronous interface for every database. A call is started on the
- * loop's thread and answered by its done function exactly once, in a later turn of the loop: also when the
- * store is full (STORE_BUSY) or broken (STORE_UNAVAILABLE). Results are an enum, never text. Nothing
- * here blocks, but store_open() and store_close(). */
+/* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
+ * the loop's thread and answered by its done function exactly once, in a later turn of the loop:
+ * also when the store is full (STORE_BUSY) or broken (STORE_UNAVAILABLE). Results are an enum,
+ * never text. Nothing here blocks, but store_open() and store_close(). */
 #pragma once
 
 #include "shared/config.h"
@@ -48,16 +48,17 @@ struct store;
 
 struct store_options {
     enum config_database kind;
-    const char *path;                 /* SQLite file; NULL for :memory:; borrowed */
-    int durability;                   /* CONFIG_DURABILITY_… */
-    struct scoreboard *scoreboard;    /* for the lock holder's name; may be NULL */
-    struct scoreboard_slot *slot;     /* counters; may be NULL */
-    unsigned max_queue;               /* calls in flight, reads and writes each; 0: a default */
-    int64_t lock_timeout_ms;          /* to get the writer lock; 0: a default */
+    const char *path;              /* SQLite file; NULL for :memory:; borrowed */
+    int durability;                /* CONFIG_DURABILITY_… */
+    struct scoreboard *scoreboard; /* for the lock holder's name; may be NULL */
+    struct scoreboard_slot *slot;  /* counters; may be NULL */
+    unsigned max_queue;            /* calls in flight, reads and writes each; 0: a default */
+    int64_t lock_timeout_ms;       /* to get the writer lock; 0: a default */
 };
 
-/* Opens the store for this process: after the fork, on the loop's thread, before serving (it may wait).
- * NULL with one clear line in *error* that says what to do. For :memory: the schema is made here. */
+/* Opens the store for this process: after the fork, on the loop's thread, before serving (it may
+ * wait). NULL with one clear line in *error* that says what to do. For :memory: the schema is made
+ * here. */
 struct store *store_open(struct loop *l, const struct store_options *options, struct buf *error);
 /* Finishes what was accepted, then closes. The last done() calls come when the loop turns again. */
 void store_close(struct store *s);
@@ -65,7 +66,8 @@ void store_close(struct store *s);
 /* Each returns the call's task, for task_cancel(), valid until its done() was called; NULL only
  * without memory (then done() is not called). Slices are copied. */
 struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx);
-struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done, void *ctx);
+struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
+                                 void *ctx);
 /* The first row that has this username or this email: USERNAME_TAKEN, EMAIL_TAKEN or NOT_FOUND. The
  * username is looked at first. */
 struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,

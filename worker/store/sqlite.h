@@ -1,0 +1,124 @@
+/* sqlite.h: what the files of the SQLite driver share; nobody else includes it.
+ *
+ *   sqlite.c             the driver: executors, batches
+ *   sqlite_connection.c  opening, settings, prepared statements, errors and how they are told
+ *   sqlite_read.c        a batch of reads in one read transaction
+ *   sqlite_write.c       a batch of writes in one transaction under the lock: group commit
+ *   sqlite_checkpoint.c  keeps the WAL short; looks out for changes made without the lock
+ *   sqlite_lock.c        the lock between processes
+ *
+ * A connection belongs to one thread at a time: opened on the loop's thread, then used by its
+ * executor's thread only, closed by the loop when that has ended. */
+#pragma once
+
+#include "worker/store/driver.h"
+#include "worker/store/schema.h"
+#include "worker/store/sqlite_lock.h"
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+enum sqlite_side { SQLITE_SIDE_READ = 1, SQLITE_SIDE_WRITE = 2, SQLITE_SIDE_BOTH = 3 };
+
+enum sqlite_statement {
+#define STATEMENT(name, side, when, sql) SQL_##name,
+#include "worker/store/statements.def"
+#undef STATEMENT
+    SQL_STATEMENTS
+};
+
+/* Lets a message through once in a while. */
+struct seldom {
+    mono_ms next;
+};
+bool seldom_due(struct seldom *s, int64_t interval_ms);
+
+struct sqlite_connection {
+    /* fixed when opened the first time */
+    const char *path; /* borrowed; NULL: in memory */
+    enum sqlite_side sides;
+    int durability;
+    int64_t busy_timeout_ms;
+    /* of the open connection */
+    sqlite3 *db;                              /* NULL: closed, to be opened with the next batch */
+    sqlite3_stmt *statements[SQL_STATEMENTS]; /* NULL: not of this side, or not in this database */
+    struct schema schema;
+    dev_t dev; /* of the file at path when it was opened */
+    ino_t ino;
+    /* trouble */
+    bool reopen;           /* what happened may have broken it: open it anew */
+    int trouble;           /* the last error, SQLITE_OK: all is well */
+    int logged;            /* the last error that was logged */
+    struct seldom log_gap; /* the same error again is not worth a line before that */
+    struct seldom odd_gap;
+};
+
+/* ---- sqlite_connection.c ---- */
+
+/* Opens a file with the settings every connection of ours has; *db_r* is to be closed even after an
+ * error. Runs no statement. SQLITE_OK or an error code. */
+int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r);
+/* A heap copy of the path that SQLite takes for a plain file name, whatever it is; NULL without
+ * memory. */
+char *sqlite_plain_path(const char *path);
+/* One clause that says what is wrong with the database at *path* and what to do. */
+void sqlite_explain(struct buf *out, const char *path, int rc, const char *message);
+
+/* Opens, sets and prepares; the fields above "of the open connection" are set. False with one line
+ * in *error*. */
+bool sqlite_connection_open(struct sqlite_connection *c, struct buf *error);
+void sqlite_connection_close(struct sqlite_connection *c);
+/* Before a batch: opens anew if need be. STORE_OK, or what to answer instead. */
+enum store_result sqlite_connection_ready(struct sqlite_connection *c);
+/* Runs a statement without rows, or whose rows do not matter. SQLITE_OK or an error code. */
+int sqlite_connection_run(struct sqlite_connection *c, enum sqlite_statement statement);
+/* What an error means for the caller of the store. Logs when the state changes, not per call. */
+enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc);
+/* A batch went through: logs the end of a trouble. */
+void sqlite_connection_worked(struct sqlite_connection *c);
+/* Whether *path* still names the file that is open; logs when that changes. */
+bool sqlite_connection_file_is_there(struct sqlite_connection *c);
+
+/* Binds parameter i to bytes that outlive the step; U+0000 included. */
+int sqlite_bind_slice(sqlite3_stmt *statement, int i, struct slice value);
+struct slice sqlite_column_slice(sqlite3_stmt *statement, int i);
+/* The id of the row that the statement finds for the text: SQLITE_ROW, SQLITE_DONE or an error. */
+int sqlite_find_id(struct sqlite_connection *c, enum sqlite_statement statement, struct slice text,
+                   int64_t *id_r);
+
+/* ---- the driver's state, and the batches ---- */
+
+enum { SQLITE_BATCH_MAX = 256 };
+
+struct sqlite {
+    struct store_options options; /* path replaced by our copy */
+    char *path;                   /* owned; NULL: in memory */
+    struct executor *reader;      /* NULL in memory: the writer does both */
+    struct executor *writer;
+    struct sqlite_connection read_side;
+    struct sqlite_connection write_side;
+    /* writer's thread only */
+    struct sqlite_lock lock; /* fd -1 in memory */
+    int wal_pages;           /* after the last commit of ours */
+    int wal_pages_tried;     /* when a checkpoint was last tried */
+    int64_t data_version;    /* as last seen under the lock; -1: not yet */
+    uint64_t seen_changes;   /* the lock's count then */
+    struct seldom foreign_gap;
+    struct seldom busy_gap;
+};
+
+/* The connection that reads: the writer's when there is one only. */
+static inline struct sqlite_connection *sqlite_reading(struct sqlite *s)
+{
+    return s->path ? &s->read_side : &s->write_side;
+}
+
+/* sqlite_read.c, sqlite_write.c: fill in the replies of len calls, 1 to SQLITE_BATCH_MAX. */
+void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len);
+void sqlite_write_batch(struct sqlite *s, struct store_call **calls, size_t len);
+
+/* sqlite_checkpoint.c. Lock held. */
+void sqlite_checkpoint_watch(struct sqlite *s);      /* after the writer's connection was opened */
+void sqlite_checkpoint_if_due(struct sqlite *s);     /* after a commit */
+void sqlite_check_foreign_changes(struct sqlite *s); /* in a transaction, before it writes */
+void sqlite_remember_changes(struct sqlite *s, bool changed); /* before the lock is released */

@@ -1,0 +1,139 @@
+/* sqlite_read.c: a batch of reads inside one read transaction: one snapshot, and the locks and the
+ * look at the WAL index are paid for once. Rows are copied into the calls' own memory. */
+#include "worker/store/sqlite.h"
+
+#include "shared/check.h"
+
+/* Columns in the order of the statements: id, username, email[, password]. False without memory. */
+static bool add_row(struct store_call *call, size_t *capacity, sqlite3_stmt *statement)
+{
+    struct store_user user = {
+        .id = sqlite3_column_int64(statement, 0),
+        .username = sqlite_column_slice(statement, 1),
+        .email = sqlite_column_slice(statement, 2),
+    };
+    if (sqlite3_column_count(statement) > 3)
+        user.password = sqlite_column_slice(statement, 3);
+    return store_call_add_user(call, capacity, &user);
+}
+
+/* Steps through the rows of a bound statement. */
+static enum store_result collect(struct sqlite_connection *c, struct store_call *call,
+                                 sqlite3_stmt *statement)
+{
+    size_t capacity = 0;
+    bool memory = true;
+    while (memory && sqlite3_step(statement) == SQLITE_ROW)
+        memory = add_row(call, &capacity, statement);
+    int rc = sqlite3_reset(statement);
+    if (!memory)
+        return STORE_NO_MEMORY;
+    return rc == SQLITE_OK ? STORE_OK : sqlite_connection_failed(c, rc);
+}
+
+static enum store_result one_row(struct sqlite_connection *c, struct store_call *call,
+                                 sqlite3_stmt *statement)
+{
+    enum store_result result = collect(c, call, statement);
+    return result == STORE_OK && call->reply.users_len == 0 ? STORE_NOT_FOUND : result;
+}
+
+static enum store_result read_by_id(struct sqlite_connection *c, struct store_call *call)
+{
+    sqlite3_stmt *by_id = c->statements[SQL_BY_ID];
+    int rc = sqlite3_bind_int64(by_id, 1, call->id);
+    return rc == SQLITE_OK ? one_row(c, call, by_id) : sqlite_connection_failed(c, rc);
+}
+
+static enum store_result read_by_email(struct sqlite_connection *c, struct store_call *call)
+{
+    sqlite3_stmt *by_email = c->statements[SQL_BY_EMAIL];
+    int rc = sqlite_bind_slice(by_email, 1, call->email);
+    return rc == SQLITE_OK ? one_row(c, call, by_email) : sqlite_connection_failed(c, rc);
+}
+
+static enum store_result read_conflict(struct sqlite_connection *c, struct store_call *call)
+{
+    int64_t id;
+    int rc = sqlite_find_id(c, SQL_ID_OF_USERNAME, call->username, &id);
+    if (rc == SQLITE_ROW)
+        return STORE_USERNAME_TAKEN;
+    if (rc == SQLITE_DONE)
+        rc = sqlite_find_id(c, SQL_ID_OF_EMAIL, call->email, &id);
+    if (rc == SQLITE_ROW)
+        return STORE_EMAIL_TAKEN;
+    return rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_connection_failed(c, rc);
+}
+
+static enum store_result read_list(struct sqlite_connection *c, struct store_call *call)
+{
+    sqlite3_stmt *list = c->statements[SQL_LIST];
+    int rc = sqlite3_bind_int64(list, 1, call->limit);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(list, 2, call->offset);
+    return rc == SQLITE_OK ? collect(c, call, list) : sqlite_connection_failed(c, rc);
+}
+
+static enum store_result read_one(struct sqlite_connection *c, struct store_call *call)
+{
+    switch (call->operation) {
+    case STORE_OP_BY_ID:
+        return read_by_id(c, call);
+    case STORE_OP_BY_EMAIL:
+        return read_by_email(c, call);
+    case STORE_OP_CONFLICT:
+        return read_conflict(c, call);
+    case STORE_OP_LIST:
+        return read_list(c, call);
+    case STORE_OP_CREATE:
+    case STORE_OP_UPDATE:
+    case STORE_OP_DELETE:
+    case STORE_OP_REHASH:
+    case STORE_OP_PROBE:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static bool is_answer(enum store_result result)
+{
+    switch (result) {
+    case STORE_OK:
+    case STORE_NOT_FOUND:
+    case STORE_USERNAME_TAKEN:
+    case STORE_EMAIL_TAKEN:
+    case STORE_CHANGED:
+        return true;
+    case STORE_BUSY:
+    case STORE_UNAVAILABLE:
+    case STORE_NO_MEMORY:
+        return false;
+    }
+    UNREACHABLE();
+}
+
+void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len)
+{
+    struct sqlite_connection *c = sqlite_reading(s);
+    enum store_result ready = sqlite_connection_ready(c);
+    if (ready == STORE_OK) {
+        int rc = sqlite_connection_run(c, SQL_BEGIN_READ);
+        if (rc != SQLITE_OK)
+            ready = sqlite_connection_failed(c, rc);
+    }
+    size_t answered = 0;
+    for (size_t i = 0; i < len; i++) {
+        calls[i]->reply.result = ready == STORE_OK ? read_one(c, calls[i]) : ready;
+        if (is_answer(calls[i]->reply.result))
+            answered++;
+    }
+    if (ready == STORE_OK && !sqlite3_get_autocommit(c->db) &&
+        sqlite_connection_run(c, SQL_COMMIT) != SQLITE_OK)
+        c->reopen = true; /* a read transaction that cannot end: closing ends it */
+    if (answered == len)
+        sqlite_connection_worked(c);
+    if (s->options.slot && answered) {
+        counter_add(s->options.slot, COUNTER_store_reads, answered);
+        counter_add(s->options.slot, COUNTER_store_read_batches, 1);
+    }
+}

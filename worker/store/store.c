@@ -1,0 +1,349 @@
+/* store.c: see store.h. Makes calls, hands them to the driver, passes its answers on. Calls are
+ * recycled: each comes with a block of memory big enough for a row or two, so that reading one user
+ * allocates nothing once the store is warm. */
+#include "worker/store/driver.h"
+
+#include "shared/check.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CALL_BLOCK_BYTES = 1024, /* arguments and a row with its hash: about 500 */
+    CALLS_KEPT = 512         /* recycled calls; what a peak needs beyond goes back to the heap */
+};
+/* A list without end must not take the machine with it: about a million rows. */
+static const size_t CALL_MAX_BYTES = (size_t)256 << 20;
+
+struct pooled_call {
+    struct store_call call; /* first: a task, a store_call and a pooled_call have one address */
+    struct pooled_call *next_free;
+    bool read_tried; /* probes: their first half is over */
+    alignas(max_align_t) char block[CALL_BLOCK_BYTES];
+};
+
+struct store {
+    const struct store_driver *driver;
+    void *driver_state; /* NULL: closed */
+    struct loop *loop;
+    struct scoreboard_slot *slot; /* borrowed; may be NULL */
+    struct pooled_call *free_calls;
+    unsigned free_calls_len;
+    unsigned in_flight; /* calls made and not given back; keeps the store alive after its close */
+};
+
+const char *store_result_name(enum store_result result)
+{
+    switch (result) {
+#define X(name, text)                                                                              \
+    case STORE_##name:                                                                             \
+        return text;
+        STORE_RESULTS(X)
+#undef X
+    }
+    UNREACHABLE();
+}
+
+static void free_store(struct store *s)
+{
+    while (s->free_calls) {
+        struct pooled_call *p = s->free_calls;
+        s->free_calls = p->next_free;
+        free(p);
+    }
+    free(s);
+}
+
+static void give_back(struct store_call *c)
+{
+    struct pooled_call *p = (struct pooled_call *)c;
+    struct store *s = c->store;
+    /* stored hashes do not linger in recycled memory */
+    explicit_bzero(p->block,
+                   c->arena.blocks ? sizeof p->block : (size_t)(c->arena.next - p->block));
+    arena_fini(&c->arena);
+    if (s->free_calls_len < CALLS_KEPT) {
+        p->next_free = s->free_calls;
+        s->free_calls = p;
+        s->free_calls_len++;
+    } else {
+        free(p);
+    }
+    s->in_flight--;
+    if (!s->driver_state && s->in_flight == 0)
+        free_store(s);
+}
+
+static void submit(struct store_call *c);
+
+/* What the caller gets, by how the task ended. */
+static enum store_result judge(const struct store_call *c)
+{
+    switch (c->task.outcome) {
+    case TASK_RAN:
+        return c->reply.result;
+    case TASK_EXPIRED:
+    case TASK_CANCELLED:
+        return STORE_BUSY;
+    case TASK_REFUSED:
+        return STORE_UNAVAILABLE;
+    }
+    UNREACHABLE();
+}
+
+/* A probe reads first. True when its second half, the writer's, was started. */
+static bool probe_goes_on(struct store_call *c, enum store_result result)
+{
+    struct pooled_call *p = (struct pooled_call *)c;
+    if (p->read_tried || (result != STORE_OK && result != STORE_NOT_FOUND) ||
+        !c->store->driver_state)
+        return false;
+    p->read_tried = true;
+    bool cancelled = atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
+    mono_ms deadline = c->task.deadline;
+    task_init(&c->task, c->store->loop, c->task.done);
+    c->task.deadline = deadline;
+    if (cancelled)
+        task_cancel(&c->task);
+    c->operation = STORE_OP_PROBE;
+    c->reply = (struct store_reply){.result = STORE_UNAVAILABLE};
+    submit(c);
+    return true;
+}
+
+static void on_done(struct task *t)
+{
+    struct store_call *c = (struct store_call *)t;
+    struct pooled_call *p = (struct pooled_call *)c;
+    enum store_result result = judge(c);
+    if (!p->read_tried) {
+        if (probe_goes_on(c, result))
+            return;
+        if (result == STORE_NOT_FOUND)
+            result = STORE_UNAVAILABLE; /* closed between the halves */
+    }
+    c->reply.result = result;
+    if (result != STORE_OK) {
+        c->reply.users = NULL;
+        c->reply.users_len = 0;
+    }
+    bool failed =
+        (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
+        t->outcome != TASK_CANCELLED;
+    if (failed && c->store->slot)
+        counter_add(c->store->slot, COUNTER_store_errors, 1);
+    c->done(c->ctx, &c->reply);
+    give_back(c);
+}
+
+static struct store_call *call_new(struct store *s, enum store_operation operation,
+                                   store_done_fn *done, void *ctx)
+{
+    LOOP_ASSERT_OWNER(s->loop);
+    ASSERT(s->driver_state);
+    struct pooled_call *p = s->free_calls;
+    if (p) {
+        s->free_calls = p->next_free;
+        s->free_calls_len--;
+    } else {
+        p = malloc(sizeof *p);
+        if (!p)
+            return NULL;
+    }
+    p->next_free = NULL;
+    p->read_tried = true;
+    struct store_call *c = &p->call;
+    *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
+    c->reply.result = STORE_UNAVAILABLE;
+    arena_init(&c->arena, p->block, sizeof p->block, CALL_MAX_BYTES);
+    task_init(&c->task, s->loop, on_done);
+    s->in_flight++;
+    return c;
+}
+
+/* Copies an argument. False without memory. */
+static bool take(struct store_call *c, struct slice *field, struct slice value)
+{
+    *field = slice_dup(&c->arena, value);
+    return field->ptr != NULL;
+}
+
+static void submit(struct store_call *c)
+{
+    if (c->store->driver->submit(c->store->driver_state, c))
+        return;
+    c->reply.result = STORE_BUSY;
+    task_begin(&c->task);
+    task_complete(&c->task, TASK_RAN);
+}
+
+/* Starts the call if its arguments were copied; else there is no call. */
+static struct task *start(struct store_call *c, bool complete)
+{
+    if (!complete) {
+        give_back(c);
+        return NULL;
+    }
+    submit(c);
+    return &c->task;
+}
+
+struct store *store_open_with(struct loop *l, const struct store_driver *driver,
+                              const struct store_options *options, struct buf *error)
+{
+    struct store *s = calloc(1, sizeof *s);
+    if (!s) {
+        buf_printf(error, "no memory to open the store");
+        return NULL;
+    }
+    *s = (struct store){.driver = driver, .loop = l, .slot = options->slot};
+    s->driver_state = driver->open(l, options, error);
+    if (!s->driver_state) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct store *store_open(struct loop *l, const struct store_options *options, struct buf *error)
+{
+    switch (options->kind) {
+    case CONFIG_DATABASE_FILE:
+    case CONFIG_DATABASE_MEMORY:
+        return store_open_with(l, &store_driver_sqlite, options, error);
+    case CONFIG_DATABASE_POSTGRESQL:
+        buf_printf(error,
+                   "this build cannot use PostgreSQL yet; set [database] url to a SQLite file");
+        return NULL;
+    }
+    UNREACHABLE();
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    LOOP_ASSERT_OWNER(s->loop);
+    ASSERT(s->driver_state);
+    s->driver->close(s->driver_state);
+    s->driver_state = NULL;
+    if (s->in_flight == 0)
+        free_store(s);
+}
+
+bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
+{
+    /* the reply shows its rows as const; here they are made */
+    struct store_user *rows = (struct store_user *)(uintptr_t)call->reply.users;
+    if (call->reply.users_len == *capacity) {
+        size_t wanted = *capacity == 0 ? 1 : *capacity < 32 ? 64 : *capacity * 2;
+        struct store_user *more = arena_alloc(&call->arena, wanted * sizeof *more);
+        if (!more) {
+            call->reply.result = STORE_NO_MEMORY;
+            return false;
+        }
+        if (call->reply.users_len)
+            memcpy(more, rows, call->reply.users_len * sizeof *more);
+        call->reply.users = rows = more;
+        *capacity = wanted;
+    }
+    struct store_user copy = {.id = user->id};
+    copy.username = slice_dup(&call->arena, user->username);
+    copy.email = slice_dup(&call->arena, user->email);
+    if (user->password.ptr)
+        copy.password = slice_dup(&call->arena, user->password);
+    if (!copy.username.ptr || !copy.email.ptr || (user->password.ptr && !copy.password.ptr)) {
+        call->reply.result = STORE_NO_MEMORY;
+        return false;
+    }
+    rows[call->reply.users_len++] = copy;
+    return true;
+}
+
+struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    if (!c)
+        return NULL;
+    c->id = id;
+    return start(c, true);
+}
+
+struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
+                                 void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_BY_EMAIL, done, ctx);
+    return c ? start(c, take(c, &c->email, email)) : NULL;
+}
+
+struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
+                                 store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_CONFLICT, done, ctx);
+    return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email)) : NULL;
+}
+
+struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
+                             void *ctx)
+{
+    ASSERT(offset >= 0 && limit >= 0);
+    struct store_call *c = call_new(s, STORE_OP_LIST, done, ctx);
+    if (!c)
+        return NULL;
+    c->offset = offset;
+    c->limit = limit;
+    return start(c, true);
+}
+
+struct task *store_user_create(struct store *s, struct slice username, struct slice email,
+                               struct slice password, store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_CREATE, done, ctx);
+    return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email) &&
+                            take(c, &c->password, password))
+             : NULL;
+}
+
+struct task *store_user_update(struct store *s, int64_t id, struct slice seen_password,
+                               struct slice username, struct slice email, struct slice password,
+                               store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_UPDATE, done, ctx);
+    if (!c)
+        return NULL;
+    c->id = id;
+    return start(c, take(c, &c->seen_password, seen_password) && take(c, &c->username, username) &&
+                        take(c, &c->email, email) && take(c, &c->password, password));
+}
+
+struct task *store_user_delete(struct store *s, int64_t id, struct slice seen_password,
+                               store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_DELETE, done, ctx);
+    if (!c)
+        return NULL;
+    c->id = id;
+    return start(c, take(c, &c->seen_password, seen_password));
+}
+
+struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_password,
+                               struct slice password, store_done_fn *done, void *ctx)
+{
+    struct store_call *c = call_new(s, STORE_OP_REHASH, done, ctx);
+    if (!c)
+        return NULL;
+    c->id = id;
+    return start(c, take(c, &c->seen_password, seen_password) && take(c, &c->password, password));
+}
+
+struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
+{
+    /* a read of an id that no row has, then the writer's side */
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    if (!c)
+        return NULL;
+    c->id = INT64_MIN;
+    ((struct pooled_call *)c)->read_tried = false;
+    return start(c, true);
+}
