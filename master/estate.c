@@ -73,11 +73,12 @@ static void set_title(const struct estate *e)
 
 enum exit_code estate_open(struct estate *e, const struct config *config, size_t slots_len)
 {
-    enum exit_code code = open_secret(e, config);
-    if (code == EXIT_CODE_OK)
-        code = open_tables(e, slots_len);
+    /* listeners first: a second server on a taken port leaves no key file behind */
+    enum exit_code code = open_tables(e, slots_len);
     if (code == EXIT_CODE_OK)
         code = open_listeners(e, config);
+    if (code == EXIT_CODE_OK)
+        code = open_secret(e, config);
     if (code == EXIT_CODE_OK)
         set_title(e);
     return code;

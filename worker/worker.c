@@ -109,6 +109,8 @@ static void cut_after(struct worker *w, int64_t ms)
 static void on_drained(struct http_service *s)
 {
     struct worker *w = (struct worker *)((char *)s - offsetof(struct worker, service));
+    if (!w->acceptor)
+        return; /* tearing down already */
     acceptor_drain(w->acceptor);
     if (http_service_connections(&w->service) == 0)
         leave(w, EXIT_CODE_OK);
@@ -402,6 +404,7 @@ static void tear_down(struct worker *w)
 {
     selfprobe_free(w->probe);
     acceptor_free(w->acceptor);
+    w->acceptor = NULL;
     if (w->service_made)
         http_service_cut(&w->service);
     passwords_free(w->passwords);

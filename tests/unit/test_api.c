@@ -1,0 +1,444 @@
+/* test_api.c: dispatch and handlers over the scripted fake store: the order of judgement, what each
+ * store result becomes on the wire, and clients that leave. Requests go through a socket pair and
+ * every layer above the store. */
+#include "worker/api/api.h"
+
+#include "tests/unit/fake_driver.h"
+#include "worker/http/session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define KEY "0123456789abcdef0123456789abcdef"
+
+struct world {
+    struct loop *loop;
+    struct config config;
+    struct scoreboard *board;
+    struct http_service service;
+    struct api api;
+    int client;
+    char token[1024]; /* of alice, account 1 */
+    char answer[8192];
+};
+
+/* ---- a worker in small ---- */
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->loop = loop_new();
+    w->board = scoreboard_new(1);
+    assert_non_null(w->loop);
+    assert_non_null(w->board);
+    w->config = (struct config){
+        .limits_header_timeout = 10000,
+        .limits_body_timeout = 10000,
+        .limits_write_timeout = 10000,
+        .limits_keepalive_timeout = 10000,
+        .limits_max_target = 8192,
+        .limits_max_head = 16384,
+        .limits_max_headers = 100,
+        .limits_max_body = 65536,
+        .limits_max_connections = 100,
+    };
+    struct buf error = {0};
+    fake_driver_script(NULL, 0);
+    struct store_options store = {.slot = &w->board->slots[0]};
+    struct password_options passwords = {
+        .memory_bytes = 8192, .iterations = 1, .threads = 1, .slot = &w->board->slots[0]};
+    w->api = (struct api){
+        .config = &w->config,
+        .store = store_open_with(w->loop, &store_driver_fake, &store, &error),
+        .tokens = tokens_new(SLICE(KEY), 30, 30 * 86400),
+        .passwords = passwords_new(w->loop, &passwords),
+        .scoreboard = w->board,
+    };
+    w->service = (struct http_service){
+        .loop = w->loop,
+        .config = &w->config,
+        .slot = &w->board->slots[0],
+        .handle = api_handle,
+        .context = &w->api,
+    };
+    assert_non_null(w->api.store);
+    assert_int_equal(http_service_init(&w->service), 0);
+    w->client = -1;
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    fake_driver_script(NULL, 0);
+    if (w->client >= 0)
+        close(w->client);
+    http_service_cut(&w->service);
+    passwords_free(w->api.passwords);
+    loop_run_once(w->loop, false);
+    store_close(w->api.store);
+    loop_run_once(w->loop, false);
+    assert_int_equal(http_service_busy(&w->service), 0);
+    http_service_fini(&w->service);
+    tokens_free(w->api.tokens);
+    scoreboard_free(w->board);
+    loop_free(w->loop);
+    free(w);
+    return 0;
+}
+
+static void send_request(struct world *w, const char *method, const char *target, const char *token,
+                         const char *content_type, const char *body)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    if (w->client >= 0)
+        close(w->client);
+    w->client = pair[0];
+    struct sockaddr peer = {.sa_family = AF_UNIX};
+    session_accept(&w->service, pair[1], &peer, sizeof peer.sa_family);
+    struct buf out = {0};
+    buf_printf(&out, "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n", method, target);
+    if (token)
+        buf_printf(&out, "Authorization: Bearer %s\r\n", token);
+    if (content_type)
+        buf_printf(&out, "Content-Type: %s\r\n", content_type);
+    buf_printf(&out, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+    assert_int_equal(write(w->client, out.data, out.len), out.len);
+    buf_free(&out);
+}
+
+static void receive(struct world *w)
+{
+    size_t len = 0;
+    for (;;) {
+        ssize_t n = read(w->client, w->answer + len, sizeof w->answer - 1 - len);
+        if (n == 0)
+            break;
+        if (n > 0)
+            len += (size_t)n;
+        else
+            loop_run_once(w->loop, true);
+    }
+    w->answer[len] = 0;
+}
+
+static const char *ask(struct world *w, const char *method, const char *target, const char *token,
+                       const char *body)
+{
+    send_request(w, method, target, token, "application/json", body);
+    receive(w);
+    return w->answer;
+}
+
+static const char *login(struct world *w, const char *email, const char *password)
+{
+    char form[256];
+    snprintf(form, sizeof form, "username=%s&password=%s", email, password);
+    send_request(w, "POST", "/auth/token", NULL, "application/x-www-form-urlencoded", form);
+    receive(w);
+    return w->answer;
+}
+
+static int status(const char *answer)
+{
+    assert_memory_equal(answer, "HTTP/1.1 ", 9);
+    return atoi(answer + 9);
+}
+
+static const char *body_of(const char *answer)
+{
+    const char *end = strstr(answer, "\r\n\r\n");
+    assert_non_null(end);
+    return end + 4;
+}
+
+static const char alice[] =
+    "{\"username\":\"alice\",\"email\":\"alice@example.com\",\"password\":\"secret\"}";
+
+static void sign_up_and_log_in(struct world *w)
+{
+    assert_string_equal(body_of(ask(w, "POST", "/users/", NULL, alice)),
+                        "{\"id\":1,\"username\":\"alice\",\"email\":\"alice@example.com\"}");
+    assert_int_equal(status(login(w, "alice@example.com", "secret")), 200);
+    const char *token = strstr(w->answer, "access_token\":\"");
+    assert_non_null(token);
+    token += strlen("access_token\":\"");
+    snprintf(w->token, sizeof w->token, "%.*s", (int)strcspn(token, "\""), token);
+}
+
+/* ---- the order of judgement ---- */
+
+static void test_order_of_judgement(void **state)
+{
+    struct world *w = *state;
+    sign_up_and_log_in(w);
+    static const struct {
+        const char *method, *target;
+        bool token;
+        const char *body;
+        int status;
+        const char *answer; /* its body */
+    } rows[] = {
+        /* the route before everything */
+        {"PUT", "/nope", false, "{", 404, "{\"detail\":\"Not Found\"}"},
+        {"POST", "/users/1", false, "{", 405, "{\"detail\":\"Method Not Allowed\"}"},
+        /* JSON syntax before credentials */
+        {"PUT", "/users/1", false, "{", 422,
+         "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",1],\"msg\":\"JSON decode "
+         "error\","
+         "\"input\":{},\"ctx\":{\"error\":\"Expecting property name enclosed in double "
+         "quotes\"}}]}"},
+        {"PUT", "/users/1", false, "\"\xff\"", 400,
+         "{\"detail\":\"There was an error parsing the body\"}"},
+        /* credentials before fields */
+        {"PUT", "/users/x", false, "{}", 401, "{\"detail\":\"Not authenticated\"}"},
+        {"DELETE", "/users/x", false, "", 401, "{\"detail\":\"Not authenticated\"}"},
+        /* path before body, both in one answer */
+        {"PUT", "/users/x", true, "[]", 422,
+         "{\"detail\":[{\"type\":\"int_parsing\",\"loc\":[\"path\",\"user_id\"],\"msg\":\"Input "
+         "should "
+         "be a valid integer, unable to parse string as an integer\",\"input\":\"x\"},"
+         "{\"type\":\"model_attributes_type\",\"loc\":[\"body\"],\"msg\":\"Input should be a valid "
+         "dictionary or object to extract fields from\",\"input\":[]}]}"},
+        /* fields before permission */
+        {"PUT", "/users/2", true, "null", 422,
+         "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\"],\"msg\":\"Field required\","
+         "\"input\":null}]}"},
+        /* permission before conflict; an unknown id is no different */
+        {"PUT", "/users/2", true, alice, 403, "{\"detail\":\"Not enough permissions\"}"},
+        {"DELETE", "/users/99999999999999999999", true, "", 403,
+         "{\"detail\":\"Not enough permissions\"}"},
+        {"GET", "/users/99999999999999999999", false, "", 404, "{\"detail\":\"User not found\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, rows[i].method, rows[i].target, rows[i].token ? w->token : NULL, rows[i].body);
+        assert_string_equal(body_of(w->answer), rows[i].answer);
+        assert_int_equal(status(w->answer), rows[i].status);
+    }
+}
+
+static void test_challenge_and_allow(void **state)
+{
+    struct world *w = *state;
+    assert_non_null(
+        strstr(ask(w, "DELETE", "/users/1", NULL, ""), "\r\nwww-authenticate: Bearer\r\n"));
+    assert_non_null(strstr(ask(w, "DELETE", "/users/1", "x.y.z", ""),
+                           "{\"detail\":\"Could not validate credentials\"}"));
+    assert_non_null(strstr(ask(w, "PATCH", "/users/1", NULL, ""), "\r\nallow: PUT\r\n"));
+    assert_non_null(strstr(ask(w, "DELETE", "/users/", NULL, ""), "\r\nallow: POST\r\n"));
+    assert_non_null(strstr(ask(w, "GET", "/users?limit=1", NULL, ""),
+                           "\r\nlocation: http://test/users/?limit=1\r\n"));
+    assert_null(strstr(login(w, "nobody@example.com", "x"), "www-authenticate"));
+    assert_int_equal(status(w->answer), 401);
+}
+
+/* ---- what store results become ---- */
+
+enum { STEPS_MAX = 4 };
+
+static void test_store_results(void **state)
+{
+    struct world *w = *state;
+    sign_up_and_log_in(w);
+    static const char bob[] =
+        "{\"username\":\"bob\",\"email\":\"bob@example.com\",\"password\":\"p\"}";
+    static const struct {
+        const char *method, *target, *body;
+        struct fake_step steps[STEPS_MAX]; /* one for each call the request makes */
+        int status;
+        const char *has;
+    } rows[] = {
+        {"POST",
+         "/users/",
+         bob,
+         {{.replace = true, .result = STORE_USERNAME_TAKEN}},
+         409,
+         "{\"detail\":\"Username already exists\"}"},
+        {"POST",
+         "/users/",
+         bob,
+         {{.replace = true, .result = STORE_EMAIL_TAKEN}},
+         409,
+         "{\"detail\":\"Email already exists\"}"},
+        {"POST",
+         "/users/",
+         bob,
+         {{.replace = true, .result = STORE_BUSY}},
+         503,
+         "retry-after: 1\r\n"},
+        /* taken between the look and the insert */
+        {"POST",
+         "/users/",
+         bob,
+         {{0}, {.replace = true, .result = STORE_USERNAME_TAKEN}},
+         409,
+         "{\"detail\":\"Username already exists\"}"},
+        {"POST",
+         "/users/",
+         bob,
+         {{0}, {.replace = true, .result = STORE_UNAVAILABLE}},
+         503,
+         "retry-after: 5\r\n"},
+        {"POST", "/users/", bob, {{0}, {.refuse = true}}, 503, "retry-after: "},
+        {"GET",
+         "/users/",
+         "",
+         {{.replace = true, .result = STORE_UNAVAILABLE}},
+         503,
+         "{\"detail\":\"Service Unavailable\"}"},
+        {"GET",
+         "/users/1",
+         "",
+         {{.replace = true, .result = STORE_NO_MEMORY}},
+         503,
+         "retry-after: "},
+        {"GET",
+         "/users/1",
+         "",
+         {{.replace = true, .result = STORE_NOT_FOUND}},
+         404,
+         "User not found"},
+        /* the token's account: gone, or not to be had */
+        {"DELETE",
+         "/users/1",
+         "",
+         {{.replace = true, .result = STORE_NOT_FOUND}},
+         401,
+         "Could not validate credentials"},
+        {"DELETE",
+         "/users/1",
+         "",
+         {{.replace = true, .result = STORE_BUSY}},
+         503,
+         "retry-after: 1\r\n"},
+        /* changed between the token check and the write */
+        {"PUT",
+         "/users/1",
+         bob,
+         {{0}, {.replace = true, .result = STORE_CHANGED}},
+         401,
+         "Could not validate credentials"},
+        {"PUT",
+         "/users/1",
+         bob,
+         {{0}, {.replace = true, .result = STORE_EMAIL_TAKEN}},
+         409,
+         "{\"detail\":\"Username or Email already exists\"}"},
+        {"DELETE",
+         "/users/1",
+         "",
+         {{0}, {.replace = true, .result = STORE_CHANGED}},
+         401,
+         "Could not validate credentials"},
+        {"DELETE",
+         "/users/1",
+         "",
+         {{0}, {.replace = true, .result = STORE_UNAVAILABLE}},
+         503,
+         "retry-after: 5\r\n"},
+        {"POST", "/auth/refresh_token", "{", {{.turns = 3}}, 200, "\"token_type\":\"bearer\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fake_driver_script(rows[i].steps, STEPS_MAX);
+        ask(w, rows[i].method, rows[i].target, w->token, rows[i].body);
+        fake_driver_script(NULL, 0);
+        assert_int_equal(status(w->answer), rows[i].status);
+        assert_non_null(strstr(w->answer, rows[i].has));
+        assert_int_equal(fake_driver_pending(), 0);
+    }
+    /* none of it has changed anything */
+    assert_string_equal(
+        body_of(ask(w, "GET", "/users/", NULL, "")),
+        "{\"users\":[{\"id\":1,\"username\":\"alice\",\"email\":\"alice@example.com\"}]}");
+}
+
+/* ---- sessions end with what they were given for ---- */
+
+static void test_tokens_end(void **state)
+{
+    struct world *w = *state;
+    sign_up_and_log_in(w);
+    assert_int_equal(status(ask(w, "POST", "/auth/refresh_token", w->token, "")), 200);
+    assert_int_equal(status(ask(w, "PUT", "/users/1", w->token, alice)),
+                     200); /* the same password */
+    assert_int_equal(status(ask(w, "POST", "/auth/refresh_token", w->token, "")), 401);
+    assert_int_equal(status(login(w, "alice@example.com", "wrong")), 401);
+    assert_int_equal(status(login(w, "alice@example.com", "secret")), 200);
+}
+
+/* ---- clients that leave ---- */
+
+static void leave_and_settle(struct world *w)
+{
+    close(w->client);
+    w->client = -1;
+    while (http_service_connections(&w->service) > 0 || http_service_busy(&w->service) > 0 ||
+           fake_driver_pending() > 0)
+        loop_run_once(w->loop, true);
+}
+
+static void test_client_leaves_during_a_store_call(void **state)
+{
+    struct world *w = *state;
+    const struct fake_step slow[] = {{.turns = 5}};
+    fake_driver_script(slow, 1);
+    send_request(w, "GET", "/users/", NULL, NULL, "");
+    while (fake_driver_pending() == 0)
+        loop_run_once(w->loop, true);
+    leave_and_settle(w);
+    fake_driver_script(NULL, 0);
+    assert_string_equal(body_of(ask(w, "GET", "/users/", NULL, "")), "{\"users\":[]}");
+}
+
+/* … while the conflict is looked for: no hash is made, and nothing is stored. */
+static void test_client_leaves_before_its_hash(void **state)
+{
+    struct world *w = *state;
+    const struct fake_step slow[] = {{.turns = 5}};
+    fake_driver_script(slow, 1);
+    send_request(w, "POST", "/users/", NULL, "application/json", alice);
+    while (fake_driver_pending() == 0)
+        loop_run_once(w->loop, true);
+    leave_and_settle(w);
+    fake_driver_script(NULL, 0);
+    assert_string_equal(body_of(ask(w, "GET", "/users/", NULL, "")), "{\"users\":[]}");
+    assert_int_equal(atomic_load(&w->board->slots[0].counters[COUNTER_hashes]), 0);
+}
+
+static void test_healthcheck(void **state)
+{
+    struct world *w = *state;
+    assert_string_equal(body_of(ask(w, "GET", "/healthcheck", NULL, "")), "{\"status\":\"ok\"}");
+    assert_int_equal(status(w->answer), 200);
+    atomic_store(&w->board->stopping, 1);
+    assert_string_equal(body_of(ask(w, "GET", "/healthcheck", NULL, "")),
+                        "{\"status\":\"stopping\"}");
+    assert_int_equal(status(w->answer), 503);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_order_of_judgement),
+        TEST(test_challenge_and_allow),
+        TEST(test_store_results),
+        TEST(test_tokens_end),
+        TEST(test_client_leaves_during_a_store_call),
+        TEST(test_client_leaves_before_its_hash),
+        TEST(test_healthcheck),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

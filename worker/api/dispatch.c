@@ -1,0 +1,222 @@
+/* dispatch.c: from a request to its handler, in the order of judgement of CONTRACT section 0.1:
+ * route, JSON syntax, bearer, path, query, body. Each step either answers or calls the next. */
+#include "worker/api/exchange.h"
+
+#include "shared/check.h"
+#include "worker/auth/bearer.h"
+#include "worker/http/redirect.h"
+#include "worker/http/router.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct endpoint endpoints[] = {
+#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
+    {CREDENTIALS_##credentials, BODY_TYPE_##body, path_field, query, schema, api_##name},
+#include "worker/api/routes.def"
+#undef ROUTE
+};
+
+enum {
+#define ROUTE(method, path, name, credentials, body, path_field, query, schema) ROW_##name,
+#include "worker/api/routes.def"
+#undef ROUTE
+};
+
+static const struct route routes[] = {
+#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
+    {HTTP_##method, path, #name, &endpoints[ROW_##name]},
+#include "worker/api/routes.def"
+#undef ROUTE
+};
+
+/* ---- path, query, body ------------------------------------------------------------------------ */
+
+static void answer_problems(struct exchange *x)
+{
+    struct buf out = buf_in_arena(x->r->arena);
+    problems_write(&x->problems, &out);
+    exchange_json(x, 422, &out);
+}
+
+static void validate(struct exchange *x)
+{
+    const struct endpoint *e = x->endpoint;
+    if (e->path)
+        schema_read_path(e->path, x->r->params[0], &x->path, &x->problems);
+    if (e->query)
+        schema_read_query(e->query, x->r->query, x->query, &x->problems);
+    if (e->body_type == BODY_TYPE_JSON)
+        schema_read_object(e->body, &x->json, x->body, &x->problems);
+    if (e->body_type == BODY_TYPE_FORM)
+        schema_read_form(e->body, &x->form, x->body, &x->problems);
+    if (x->problems.failed)
+        exchange_no_memory(x);
+    else if (x->problems.count > 0)
+        answer_problems(x);
+    else
+        e->handler(x);
+}
+
+/* ---- bearer ----------------------------------------------------------------------------------- */
+
+static void on_current_user(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result == STORE_NOT_FOUND) {
+        exchange_bad_credentials(x);
+        return;
+    }
+    if (reply->result != STORE_OK) {
+        exchange_store_failed(x, reply->result);
+        return;
+    }
+    const struct store_user *user = &reply->users[0];
+    if (!token_fits(x->api->tokens, &x->claims, user->id, user->password))
+        exchange_bad_credentials(x);
+    else if (!exchange_keep_user(x, user, &x->current))
+        exchange_no_memory(x);
+    else
+        validate(x);
+}
+
+static void check_bearer(struct exchange *x)
+{
+    struct slice token;
+    if (!bearer_token(request_header(x->r, SLICE("authorization")), &token)) {
+        exchange_not_authenticated(x);
+        return;
+    }
+    switch (token_verify(x->api->tokens, x->r->arena, token, clock_wall_s(), &x->claims)) {
+    case TOKEN_VALID:
+        exchange_await(x, store_user_by_email(x->api->store, x->claims.sub, on_current_user, x));
+        return;
+    case TOKEN_INVALID:
+    case TOKEN_EXPIRED:
+        exchange_bad_credentials(x);
+        return;
+    case TOKEN_NO_MEMORY:
+        exchange_no_memory(x);
+        return;
+    }
+    UNREACHABLE();
+}
+
+/* ---- body syntax ------------------------------------------------------------------------------ */
+
+/* True: go on; false: answered. */
+static bool parse_json(struct exchange *x)
+{
+    switch (schema_parse_body(x->r->arena, request_header(x->r, SLICE("content-type")), x->r->body,
+                              &x->json, &x->problems)) {
+    case BODY_OK:
+        return true;
+    case BODY_SYNTAX:
+        answer_problems(x);
+        return false;
+    case BODY_UNDECODABLE:
+        response_detail(x->r, 400, SLICE("There was an error parsing the body"), NULL);
+        return false;
+    case BODY_NO_MEMORY:
+        exchange_no_memory(x);
+        return false;
+    }
+    UNREACHABLE();
+}
+
+static bool parse_form(struct exchange *x)
+{
+    const char *error = NULL;
+    switch (form_read(x->r->arena, request_header(x->r, SLICE("content-type")), x->r->body, &x->form,
+                      &error)) {
+    case FORM_OK:
+        return true;
+    case FORM_INVALID:
+        response_detail(x->r, 400, slice_of(error), NULL);
+        return false;
+    case FORM_NO_MEMORY:
+        exchange_no_memory(x);
+        return false;
+    }
+    UNREACHABLE();
+}
+
+static bool parse_body(struct exchange *x)
+{
+    switch (x->endpoint->body_type) {
+    case BODY_TYPE_NONE:
+        return true;
+    case BODY_TYPE_JSON:
+        return parse_json(x);
+    case BODY_TYPE_FORM:
+        return parse_form(x);
+    }
+    UNREACHABLE();
+}
+
+/* ---- route ------------------------------------------------------------------------------------ */
+
+static void on_gone(struct request *r)
+{
+    struct exchange *x = r->state;
+    if (x->task)
+        task_cancel(x->task);
+}
+
+static void begin(struct request *r, const struct router_match *match)
+{
+    struct exchange *x = arena_zalloc(r->arena, sizeof *x);
+    if (!x) {
+        response_status(r, 503, NULL);
+        return;
+    }
+    r->route = match->route;
+    r->params_len = match->params_len;
+    for (size_t i = 0; i < match->params_len; i++)
+        r->params[i] = match->params[i];
+    r->state = x;
+    r->on_gone = on_gone;
+    x->r = r;
+    x->api = r->context;
+    x->endpoint = match->route->endpoint;
+    x->problems = problems_in(r->arena);
+    if (!parse_body(x))
+        return;
+    if (x->endpoint->credentials == CREDENTIALS_BEARER)
+        check_bearer(x);
+    else
+        validate(x);
+}
+
+static void redirect(struct request *r)
+{
+    struct slice location = redirect_location(r);
+    if (location.ptr)
+        response_send(r, 307, (struct slice){NULL, 0}, SLICE(""),
+                      &(struct response_headers){.location = location});
+    else
+        response_status(r, 503, NULL);
+}
+
+void api_handle(struct request *r)
+{
+    struct router_match match;
+    switch (router_match(routes, COUNT(routes), r->method, r->path, &match)) {
+    case ROUTER_FOUND:
+        begin(r, &match);
+        return;
+    case ROUTER_NOT_FOUND:
+        response_status(r, 404, NULL);
+        return;
+    case ROUTER_REDIRECT:
+        redirect(r);
+        return;
+    case ROUTER_BAD_METHOD:
+        response_status(r, 405,
+                        &(struct response_headers){
+                            .allow = slice_of(http_method_name(match.route->method))});
+        return;
+    }
+    UNREACHABLE();
+}

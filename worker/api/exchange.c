@@ -1,0 +1,100 @@
+/* exchange.c: see exchange.h. */
+#include "worker/api/exchange.h"
+
+#include "shared/check.h"
+#include "shared/log.h"
+
+#include <string.h>
+
+static const struct response_headers bearer_challenge = {.www_authenticate = {"Bearer", 6}};
+
+static void unavailable(struct exchange *x, int retry_after_s)
+{
+    response_status(x->r, 503, &(struct response_headers){.retry_after_s = retry_after_s});
+}
+
+void exchange_await(struct exchange *x, struct task *task)
+{
+    x->task = task;
+    if (!task)
+        exchange_no_memory(x);
+}
+
+bool exchange_abandoned(struct exchange *x)
+{
+    x->task = NULL;
+    if (!request_is_gone(x->r))
+        return false;
+    response_internal_error(x->r);
+    return true;
+}
+
+void exchange_not_authenticated(struct exchange *x)
+{
+    response_detail(x->r, 401, SLICE("Not authenticated"), &bearer_challenge);
+}
+
+void exchange_bad_credentials(struct exchange *x)
+{
+    response_detail(x->r, 401, SLICE("Could not validate credentials"), &bearer_challenge);
+}
+
+void exchange_store_failed(struct exchange *x, enum store_result result)
+{
+    switch (result) {
+    case STORE_BUSY:
+        unavailable(x, 1);
+        return;
+    case STORE_UNAVAILABLE:
+    case STORE_NO_MEMORY:
+        unavailable(x, 5);
+        return;
+    case STORE_OK:
+    case STORE_NOT_FOUND:
+    case STORE_USERNAME_TAKEN:
+    case STORE_EMAIL_TAKEN:
+    case STORE_CHANGED:
+        break; /* answers; a call that cannot end so has a bug */
+    }
+    log_error("store result \"%s\" has no answer here", store_result_name(result));
+    response_internal_error(x->r);
+}
+
+void exchange_password_failed(struct exchange *x, enum password_result result)
+{
+    ASSERT(result == PASSWORD_BUSY || result == PASSWORD_NO_MEMORY);
+    unavailable(x, password_retry_after_s(x->api->passwords));
+}
+
+void exchange_no_memory(struct exchange *x)
+{
+    unavailable(x, 5);
+}
+
+void exchange_json(struct exchange *x, int status, const struct buf *json)
+{
+    if (json->failed)
+        exchange_no_memory(x);
+    else
+        response_json(x->r, status, buf_slice(json));
+}
+
+bool exchange_keep_user(struct exchange *x, const struct store_user *user, struct store_user *kept_r)
+{
+    *kept_r = (struct store_user){
+        .id = user->id,
+        .username = slice_dup(x->r->arena, user->username),
+        .email = slice_dup(x->r->arena, user->email),
+        .password = slice_dup(x->r->arena, user->password),
+    };
+    return kept_r->username.ptr && kept_r->email.ptr && kept_r->password.ptr;
+}
+
+void exchange_wipe_password(struct exchange *x, struct field_value *value)
+{
+    /* both lie in the request's arena, which is ours to write to */
+    explicit_bzero((char *)(uintptr_t)value->text.ptr, value->text.len);
+    explicit_bzero((char *)(uintptr_t)x->r->body.ptr, x->r->body.len);
+    *value = (struct field_value){0};
+    x->r->body = (struct slice){NULL, 0};
+}

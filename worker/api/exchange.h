@@ -1,0 +1,70 @@
+/* exchange.h: one request on its way through the API: what dispatch has found out so far, for the
+ * handlers, and the answers they share. Lives in the request's arena. Loop thread only. */
+#pragma once
+
+#include "worker/api/api.h"
+#include "worker/api/schemas.h"
+#include "worker/http/response.h"
+
+struct exchange;
+
+enum credentials { CREDENTIALS_PUBLIC, CREDENTIALS_BEARER };
+enum body_type { BODY_TYPE_NONE, BODY_TYPE_JSON, BODY_TYPE_FORM };
+
+/* What a route leads to (a row of routes.def). */
+struct endpoint {
+    enum credentials credentials;
+    enum body_type body_type;
+    const struct field *path;    /* of the only path parameter, or NULL */
+    const struct schema *query;  /* or NULL */
+    const struct schema *body;   /* or NULL */
+    void (*handler)(struct exchange *x);
+};
+
+struct exchange {
+    struct request *r;
+    struct api *api;
+    const struct endpoint *endpoint;
+    struct task *task;           /* in flight for this request; cancelled when the client leaves */
+    struct problems problems;
+    struct body json;            /* BODY_TYPE_JSON, parsed */
+    struct form form;            /* BODY_TYPE_FORM, parsed */
+
+    /* BEARER routes: who asks, as the token check saw the account; copies in the arena */
+    struct token_claims claims;
+    struct store_user current;
+
+    /* valid, by the schemas' places */
+    struct field_value path;
+    struct field_value query[SCHEMA_FIELDS_MAX];
+    struct field_value body[SCHEMA_FIELDS_MAX];
+
+    struct store_user account;   /* the handler's: the row it works on */
+};
+
+/* The handlers, one for each row of routes.def. */
+#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
+    void api_##name(struct exchange *x);
+#include "worker/api/routes.def"
+#undef ROUTE
+
+/* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
+void exchange_await(struct exchange *x, struct task *task);
+/* The client has left: whatever comes back is for nobody. Answers (nobody) and returns true. */
+bool exchange_abandoned(struct exchange *x);
+/* The two 401s of bearer routes, with their www-authenticate. */
+void exchange_not_authenticated(struct exchange *x);
+void exchange_bad_credentials(struct exchange *x);
+/* 503 with Retry-After for a store result that is no answer (BUSY, UNAVAILABLE, NO_MEMORY). */
+void exchange_store_failed(struct exchange *x, enum store_result result);
+/* 503 with Retry-After for a password result that is no answer (BUSY, NO_MEMORY). */
+void exchange_password_failed(struct exchange *x, enum password_result result);
+/* 503: memory ran out. */
+void exchange_no_memory(struct exchange *x);
+/* A buffer's JSON as the answer, or 503 when the buffer failed. */
+void exchange_json(struct exchange *x, int status, const struct buf *json);
+/* Copies a row into the request's arena. False without memory. */
+bool exchange_keep_user(struct exchange *x, const struct store_user *user, struct store_user *kept_r);
+/* The clear-text password in *value* is not needed any more: wipes it and the body it came from. Whatever
+ * else is needed of the body must have been copied. */
+void exchange_wipe_password(struct exchange *x, struct field_value *value);

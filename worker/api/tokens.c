@@ -1,0 +1,93 @@
+/* tokens.c: login and refresh (CONTRACT sections 1.6 and 1.7; DESIGN section 7). */
+#include "worker/api/exchange.h"
+
+#include "shared/check.h"
+
+static void answer_token(struct exchange *x, const struct store_user *user, int64_t auth_time_s,
+                         int64_t now_s)
+{
+    struct slice token = token_issue(x->api->tokens, x->r->arena, user->email, user->id,
+                                     user->password, auth_time_s, now_s);
+    if (!token.ptr) {
+        exchange_no_memory(x);
+        return;
+    }
+    struct buf out = buf_in_arena(x->r->arena);
+    struct jsonw w = jsonw_on(&out);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("access_token"));
+    jsonw_string(&w, token);
+    jsonw_name(&w, SLICE("token_type"));
+    jsonw_string(&w, SLICE("bearer"));
+    jsonw_object_close(&w);
+    exchange_json(x, 200, &out);
+}
+
+/* ---- POST /auth/token ------------------------------------------------------------------------- */
+
+/* A re-hash is a favour: whatever becomes of it, the login stands. */
+static void on_rehashed(void *ctx, const struct store_reply *reply)
+{
+}
+
+static void on_verified(void *ctx, const struct password_reply *reply)
+{
+    struct exchange *x = ctx;
+    exchange_wipe_password(x, &x->body[LOGIN_PASSWORD]);
+    if (exchange_abandoned(x))
+        return;
+    switch (reply->result) {
+    case PASSWORD_OK:
+        break;
+    case PASSWORD_MISMATCH:
+        response_detail(x->r, 401, SLICE("Incorrect email or password"), NULL);
+        return;
+    case PASSWORD_BUSY:
+    case PASSWORD_NO_MEMORY:
+        exchange_password_failed(x, reply->result);
+        return;
+    }
+    if (reply->hash.ptr)
+        store_user_rehash(x->api->store, x->account.id, x->account.password, reply->hash, on_rehashed,
+                          NULL);
+    int64_t now_s = clock_wall_s();
+    answer_token(x, &x->account, now_s, now_s);
+}
+
+static void on_login_user(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result != STORE_OK && reply->result != STORE_NOT_FOUND) {
+        exchange_store_failed(x, reply->result);
+        return;
+    }
+    if (reply->result == STORE_OK && !exchange_keep_user(x, &reply->users[0], &x->account)) {
+        exchange_no_memory(x);
+        return;
+    }
+    /* an unknown address has no stored text: the same work, the same answer */
+    exchange_await(x, password_verify(x->api->passwords, x->body[LOGIN_PASSWORD].text,
+                                      x->account.password,
+                                      password_fair_key(x->body[LOGIN_USERNAME].text), on_verified, x));
+}
+
+void api_login_for_access_token(struct exchange *x)
+{
+    exchange_await(x, store_user_by_email(x->api->store, x->body[LOGIN_USERNAME].text, on_login_user, x));
+}
+
+/* ---- POST /auth/refresh_token ----------------------------------------------------------------- */
+
+void api_refresh_access_token(struct exchange *x)
+{
+    int64_t now_s = clock_wall_s();
+    if (token_session_over(x->api->tokens, &x->claims, now_s)) {
+        exchange_bad_credentials(x);
+        return;
+    }
+    /* a token of the Python app does not say when the password was given: its session begins now */
+    int64_t auth_time_s = x->claims.auth_time_s ? x->claims.auth_time_s : now_s;
+    answer_token(x, &x->current, auth_time_s, now_s);
+}

@@ -1,0 +1,222 @@
+/* users.c: the accounts (CONTRACT sections 1.2, 1.3, 1.8). Order of a sign-up: look for a conflict, so
+ * that a taken name costs no hash; hash; insert, which finds the conflicts that came meanwhile. */
+#include "worker/api/exchange.h"
+
+enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */
+
+static void write_user(struct jsonw *w, const struct store_user *user)
+{
+    jsonw_object_open(w);
+    jsonw_name(w, SLICE("id"));
+    jsonw_i64(w, user->id);
+    jsonw_name(w, SLICE("username"));
+    jsonw_string(w, user->username);
+    jsonw_name(w, SLICE("email"));
+    jsonw_string(w, user->email);
+    jsonw_object_close(w);
+}
+
+static void answer_user(struct exchange *x, int status, const struct store_user *user)
+{
+    struct buf out = buf_in_arena(x->r->arena);
+    struct jsonw w = jsonw_on(&out);
+    write_user(&w, user);
+    exchange_json(x, status, &out);
+}
+
+static void conflict(struct exchange *x, struct slice detail)
+{
+    response_detail(x->r, 409, detail, NULL);
+}
+
+/* Keeps what outlives the password: copies name and address into x->account. */
+static bool keep_fields(struct exchange *x)
+{
+    x->account.username = slice_dup(x->r->arena, x->body[USER_USERNAME].text);
+    x->account.email = slice_dup(x->r->arena, x->body[USER_EMAIL].text);
+    if (x->account.username.ptr && x->account.email.ptr)
+        return true;
+    exchange_no_memory(x);
+    return false;
+}
+
+static void start_hash(struct exchange *x, struct slice account, password_done_fn *done)
+{
+    struct field_value *password = &x->body[USER_PASSWORD];
+    exchange_await(x, password_hash(x->api->passwords, password->text, password_fair_key(account),
+                                    done, x));
+}
+
+/* ---- POST /users/ ----------------------------------------------------------------------------- */
+
+static void on_created(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result == STORE_OK)
+        answer_user(x, 201, &reply->users[0]);
+    else if (reply->result == STORE_USERNAME_TAKEN)
+        conflict(x, SLICE("Username already exists"));
+    else if (reply->result == STORE_EMAIL_TAKEN)
+        conflict(x, SLICE("Email already exists"));
+    else
+        exchange_store_failed(x, reply->result);
+}
+
+static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
+{
+    struct exchange *x = ctx;
+    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result != PASSWORD_OK) {
+        exchange_password_failed(x, reply->result);
+        return;
+    }
+    exchange_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
+                                        reply->hash, on_created, x));
+}
+
+static void on_conflict_known(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result != STORE_NOT_FOUND) {
+        x->task = NULL;
+        on_created(x, reply);
+        return;
+    }
+    start_hash(x, x->account.email, on_hashed_for_create);
+}
+
+void api_create_user(struct exchange *x)
+{
+    if (keep_fields(x))
+        exchange_await(x, store_user_conflict(x->api->store, x->account.username, x->account.email,
+                                              on_conflict_known, x));
+}
+
+/* ---- GET /users/ and /users/{user_id} --------------------------------------------------------- */
+
+static void on_listed(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result != STORE_OK) {
+        exchange_store_failed(x, reply->result);
+        return;
+    }
+    struct buf out = buf_in_arena(x->r->arena);
+    buf_reserve(&out, 16 + reply->users_len * USER_JSON_GUESS);
+    struct jsonw w = jsonw_on(&out);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("users"));
+    jsonw_array_open(&w);
+    for (size_t i = 0; i < reply->users_len; i++)
+        write_user(&w, &reply->users[i]);
+    jsonw_array_close(&w);
+    jsonw_object_close(&w);
+    exchange_json(x, 200, &out);
+}
+
+void api_read_users(struct exchange *x)
+{
+    exchange_await(x, store_user_list(x->api->store, x->query[PAGE_OFFSET].number,
+                                      x->query[PAGE_LIMIT].number, on_listed, x));
+}
+
+static void no_such_user(struct exchange *x)
+{
+    response_detail(x->r, 404, SLICE("User not found"), NULL);
+}
+
+static void on_read(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result == STORE_OK)
+        answer_user(x, 200, &reply->users[0]);
+    else if (reply->result == STORE_NOT_FOUND)
+        no_such_user(x);
+    else
+        exchange_store_failed(x, reply->result);
+}
+
+void api_read_user(struct exchange *x)
+{
+    if (x->path.overflow)
+        no_such_user(x);
+    else
+        exchange_await(x, store_user_by_id(x->api->store, x->path.number, on_read, x));
+}
+
+/* ---- PUT and DELETE /users/{user_id} ---------------------------------------------------------- */
+
+/* True when the account in the path is the caller's own; else answered. */
+static bool is_own(struct exchange *x)
+{
+    if (!x->path.overflow && x->path.number == x->current.id)
+        return true;
+    response_detail(x->r, 403, SLICE("Not enough permissions"), NULL);
+    return false;
+}
+
+static void on_updated(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result == STORE_OK)
+        answer_user(x, 200, &reply->users[0]);
+    else if (reply->result == STORE_USERNAME_TAKEN || reply->result == STORE_EMAIL_TAKEN)
+        conflict(x, SLICE("Username or Email already exists"));
+    else if (reply->result == STORE_CHANGED)
+        exchange_bad_credentials(x);
+    else
+        exchange_store_failed(x, reply->result);
+}
+
+static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
+{
+    struct exchange *x = ctx;
+    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result != PASSWORD_OK) {
+        exchange_password_failed(x, reply->result);
+        return;
+    }
+    exchange_await(x, store_user_update(x->api->store, x->current.id, x->current.password,
+                                        x->account.username, x->account.email, reply->hash,
+                                        on_updated, x));
+}
+
+void api_update_user(struct exchange *x)
+{
+    if (is_own(x) && keep_fields(x))
+        start_hash(x, x->current.email, on_hashed_for_update);
+}
+
+static void on_deleted(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (exchange_abandoned(x))
+        return;
+    if (reply->result == STORE_OK)
+        response_json(x->r, 200, SLICE("{\"message\":\"User deleted\"}"));
+    else if (reply->result == STORE_CHANGED)
+        exchange_bad_credentials(x);
+    else
+        exchange_store_failed(x, reply->result);
+}
+
+void api_delete_user(struct exchange *x)
+{
+    if (is_own(x))
+        exchange_await(x, store_user_delete(x->api->store, x->current.id, x->current.password,
+                                            on_deleted, x));
+}
