@@ -1,0 +1,57 @@
+"""conftest.py: fixtures for tests of the real binary."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.server import Server
+
+
+@pytest.fixture
+def place():
+    """An empty directory of the test's own, with a path short enough for unix sockets."""
+    directory = Path(tempfile.mkdtemp(prefix="colmeia-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+class Servers:
+    def __init__(self, place):
+        self.place = place
+        self.all = []
+
+    def make(self, directory=None, **options):
+        """A server that is not started yet; see harness/server.py."""
+        server = Server(directory or self.place, **options)
+        self.all.append(server)
+        return server
+
+    def __call__(self, directory=None, **options):
+        """A server, all its workers ready."""
+        return self.make(directory, **options).start()
+
+
+@pytest.fixture
+def serve(place, request):
+    """serve(config=…, workers=…): a running server; it is stopped and judged when the test is over."""
+    servers = Servers(place)
+    yield servers
+    try:
+        if not getattr(request.node, "broken", False):
+            for server in servers.all:
+                server.finish()
+    finally:
+        for server in servers.all:
+            server.kill()
+            if server.process:
+                print(f"---- log of the server in {server.directory}\n{server.log}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Tells the serve fixture that its test failed: then the judgement would only hide the cause."""
+    outcome = yield
+    if call.when == "call" and outcome.get_result().failed:
+        item.broken = True

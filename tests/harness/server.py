@@ -1,0 +1,310 @@
+"""server.py: the real binary for tests: started on port 0 in a directory of its own, awaited by its
+ready line, and judged at its end: exit code, no sanitizer report, no secret in its log."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BINARY = Path(os.environ.get("COLMEIA_BINARY", ROOT / "build" / "asan" / "colmeia"))
+# To wait for anything: far beyond what it takes, so that only a hang fails.
+PATIENCE_S = float(os.environ.get("COLMEIA_PATIENCE_S", "90"))
+
+# What a test does not say: cheap hashes, and a log that holds all it can.
+DEFAULTS = {
+    "auth.hash_memory": "8k",
+    "auth.hash_iterations": "1",
+    "log.level": "debug",
+    "log.access": "on",
+}
+
+# Names that must not leak into a test from the outside.
+FOREIGN = re.compile(r"^(COLMEIA_|WEB_CONCURRENCY$|DATABASE_URL$|SECRET_KEY$|ALGORITHM$|ACCESS_TOKEN|"
+                     r"JOURNAL_STREAM$|NOTIFY_SOCKET$|LISTEN_|CREDENTIALS_DIRECTORY$)", re.IGNORECASE)
+REPORTS = re.compile(r"Sanitizer|runtime error:|ASSERT|assertion", re.IGNORECASE)
+
+
+def clean_environment(extra=None):
+    env = {k: v for k, v in os.environ.items() if not FOREIGN.match(k)}
+    env.setdefault("ASAN_OPTIONS", "detect_leaks=1:exitcode=86")
+    return {**env, **(extra or {})}
+
+
+def without_aslr(argv):
+    """See tests/runner.py: the sanitizers cannot live with more than 28 random bits in addresses."""
+    try:
+        bits = int(Path("/proc/sys/vm/mmap_rnd_bits").read_text())
+    except (OSError, ValueError):
+        bits = 0
+    return ["setarch", "-R", *argv] if bits > 28 else list(argv)
+
+
+def write_ini(directory, values, name="colmeia.ini"):
+    """{"auth.hash_memory": "8k", "server.bind": ["a", "b"]} as an ini file; its path."""
+    sections = {}
+    for key, value in values.items():
+        section, option = key.split(".")
+        text = ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+        sections.setdefault(section, []).append(f"{option} = {text}\n")
+    path = Path(directory) / name
+    path.write_text("".join(f"[{s}]\n" + "".join(rows) for s, rows in sections.items()))
+    return path
+
+
+def run_verb(directory, *words, env=None, stdin=b"", timeout_s=PATIENCE_S):
+    """`colmeia words…` to its end: subprocess.CompletedProcess with text in stdout and stderr."""
+    done = subprocess.run(without_aslr([str(BINARY), *words]), cwd=directory, env=clean_environment(env),
+                          input=stdin, capture_output=True, timeout=timeout_s)
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    assert not REPORTS.search(done.stderr), done.stderr
+    return done
+
+
+def await_gone(pid):
+    """Waits for a process, ours or not, to end: a pidfd becomes readable then (pidfd_open(2))."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ready, _, _ = select.select([fd], [], [], PATIENCE_S)
+        assert ready, f"process {pid} is still there"
+    finally:
+        os.close(fd)
+
+
+def await_true(what, predicate):
+    """For what announces itself nowhere. Looks again and again; returns what predicate() gave."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        value = predicate()
+        if value:
+            return value
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.01)
+
+
+def children(pid):
+    """{pid: title} of the living children of a process."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path(f"/proc/{entry}/stat").read_text()
+            title = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        state, parent = stat.rpartition(")")[2].split()[:2]
+        if int(parent) == pid and state != "Z":
+            found[int(entry)] = title
+    return found
+
+
+class Server:
+    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0"):
+        self.directory = Path(directory)
+        self.config = {**DEFAULTS, **(config or {})}
+        if bind:
+            self.config.setdefault("server.bind", bind)
+        self.verb = []
+        self.args = list(args)
+        if workers:
+            self.args += ["--workers", str(workers)]
+        self.env = env
+        self.secrets = set()         # texts that must never be logged
+        self.expected_reports = None # a pattern that excuses lines which look like a sanitizer's
+        self.lines = []
+        self.eof = False
+        self.changed = threading.Condition()
+        self.process = None
+        self.exit_code = None
+        self.addresses = []          # "127.0.0.1:43210", "[::1]:43211", "unix:…", as the ready line has them
+
+    # ---- life ----
+
+    def spawn(self, prefix=()):
+        """Starts the master and returns at once."""
+        ini = write_ini(self.directory, self.config)
+        argv = [*prefix, str(BINARY), *self.verb, "--config", str(ini), *self.args]
+        # nothing survives a test run that is itself killed
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *without_aslr(argv)], cwd=self.directory,
+            env=clean_environment(self.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, start_new_session=True)
+        return self.read_log()
+
+    def start(self, prefix=()):
+        """Starts and waits until all workers are ready."""
+        self.spawn(prefix)
+        return self.await_ready()
+
+    def await_ready(self):
+        text = self.await_line(r"\bready: .*").group(0)
+        self.addresses = re.findall(r"(?:\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:.%\w]+\]):\d+|unix:[^\s,]+", text)
+        return self
+
+    def read_log(self):
+        """Begins to collect the lines of self.process."""
+        threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
+        return self
+
+    def _read(self, stream):
+        for raw in stream:
+            with self.changed:
+                self.lines.append(raw.decode(errors="replace").rstrip("\n"))
+                self.changed.notify_all()
+        stream.close()
+        with self.changed:
+            self.eof = True
+            self.changed.notify_all()
+
+    @property
+    def log(self):
+        with self.changed:
+            return "\n".join(self.lines)
+
+    def mark(self):
+        """The present end of the log: for await_line(after=…)."""
+        with self.changed:
+            return len(self.lines)
+
+    def await_line(self, pattern, after=0, count=1):
+        """Waits for the count-th line that has the pattern; its match. Fails at once when the log ends."""
+        pattern = re.compile(pattern)
+        end = time.monotonic() + PATIENCE_S
+        with self.changed:
+            while True:
+                found = [m for m in map(pattern.search, self.lines[after:]) if m]
+                if len(found) >= count:
+                    return found[count - 1]
+                left = end - time.monotonic()
+                assert not self.eof and left > 0, \
+                    f"no line /{pattern.pattern}/ ({len(found)} of {count}) in:\n" + "\n".join(self.lines)
+                self.changed.wait(left)
+
+    def send_signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def wait(self):
+        """Waits for the master's end; its exit code."""
+        try:
+            self.exit_code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the master does not end\n{self.log}") from None
+        return self.exit_code
+
+    def stop(self, number=signal.SIGTERM, code=0):
+        self.send_signal(number)
+        assert self.wait() == code, self.log
+        return self
+
+    def finish(self):
+        """Stops it if it still runs, and judges it."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.stop()
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.eof, PATIENCE_S), "somebody still holds the log open"
+        for line in self.lines:
+            if REPORTS.search(line) and not (self.expected_reports and re.search(self.expected_reports, line)):
+                raise AssertionError(f"a report in the log:\n{self.log}")
+        key = self.directory / "secret.key"
+        secrets = self.secrets | ({key.read_text().strip()} if key.exists() else set())
+        for secret in filter(None, secrets):
+            assert secret not in self.log, f"a secret was logged:\n{self.log}"
+
+    def kill(self):
+        """Whatever state it is in: away with it. For the end of a failed test."""
+        if self.process and self.process.poll() is None:
+            mine = [*children(self.process.pid)]
+            self.process.kill()
+            self.process.wait()
+            for pid in mine:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    # ---- processes ----
+
+    def children(self):
+        return children(self.process.pid)
+
+    def workers(self):
+        """{pid: title} of the workers that say they are ready."""
+        return {p: t for p, t in self.children().items() if re.search(r"worker \d+ .*\[ready\]", t)}
+
+    def await_served(self):
+        """Waits until the first start is over for the master: a worker that dies within 500 ms of being
+        ready (min_ready) counts as one that never started. Nothing announces it."""
+        ready_at = time.monotonic()
+        await_true("min_ready is over", lambda: time.monotonic() - ready_at > 0.6)
+        return self
+
+    def await_workers(self, count, without=()):
+        """Waits until so many workers are ready, none of them in *without*; {pid: title}."""
+        def enough():
+            found = self.workers()
+            return found if len(found) == count and not set(found) & set(without) else None
+        return await_true(f"{count} ready workers, none of {list(without)}", enough)
+
+    # ---- talking to it ----
+
+    def tcp(self, index=0):
+        """(host, port) of the index-th TCP address."""
+        tcp = [a for a in self.addresses if not a.startswith("unix:")]
+        host, _, port = tcp[index].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def url(self):
+        return "http://" + next(a for a in self.addresses if not a.startswith("unix:"))
+
+    def api(self, **options):
+        return Api(self, **options)
+
+
+class Api:
+    """An httpx client that knows the API and keeps in mind what must not be logged."""
+
+    def __init__(self, server, **options):
+        self.server = server
+        self.http = httpx.Client(base_url=server.url, follow_redirects=True, timeout=PATIENCE_S,
+                                 trust_env=False, **options)
+        self.get, self.post, self.put = self.http.get, self.http.post, self.http.put
+        self.delete, self.request = self.http.delete, self.http.request
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.close()
+
+    def sign_up(self, name="Teste", email=None, password="testtest-pw"):
+        self.server.secrets.add(password)
+        return self.post("/users/", json={"username": name, "email": email or f"{name.lower()}@test.com",
+                                          "password": password})
+
+    def try_login(self, email="teste@test.com", password="testtest-pw"):
+        self.server.secrets.add(password)
+        return self.post("/auth/token", data={"username": email, "password": password})
+
+    def login(self, email="teste@test.com", password="testtest-pw"):
+        """A token."""
+        answer = self.try_login(email, password)
+        assert answer.status_code == 200, answer.text
+        self.server.secrets.add(answer.json()["access_token"])
+        return answer.json()["access_token"]
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}

@@ -1,0 +1,347 @@
+"""runner.py: finds, builds and runs every kind of test under one set of names; see tests/run.
+
+A test is a name and a function that returns what went wrong. Names say where to look:
+
+    layering, layering/self-test       tests/layering.sh
+    scripts/etc/run                    syntax of each script
+    unit/test_str                      tests/unit/test_str.c, one cmocka program
+    tsan/test_store                    the same program under TSan, where threads are at work
+    fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
+    process/test_start.py::test_x      pytest: the real binary
+    contract/test_vectors.py::test_x   pytest: captured exchanges
+    mutants/17-name                    only with --mutants: a planted fault must turn its test red
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+PYTEST_FOLDERS = ["process", "contract"]
+SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh"]
+# Programs whose subject runs on threads or is shared between processes.
+TSAN_UNITS = re.compile(r"test_(executor|task|loop|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
+PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
+PYTEST_TIMEOUT_S = 240      # one test function
+FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6
+FUZZ_LONG_S = 30 * 60
+OUTPUT_LINES = 120          # of a failed program
+
+
+@dataclass
+class Outcome:
+    state: str              # passed, failed, skipped
+    seconds: float
+    output: str = ""
+
+
+@dataclass
+class Test:
+    name: str
+    run: object = None      # () -> Outcome; None: pytest runs it, with the others of its file
+    build: tuple = ()       # (preset, target)
+
+
+@dataclass
+class Report:
+    """Counts, and prints a line for each test as it ends."""
+    total: int
+    passed: int = 0
+    skipped: int = 0
+    failures: list = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, name, outcome):
+        with self.lock:
+            if outcome.state == "passed":
+                self.passed += 1
+            elif outcome.state == "skipped":
+                self.skipped += 1
+            else:
+                self.failures.append(name)
+            done = self.passed + self.skipped + len(self.failures)
+            word = {"passed": "ok", "skipped": "skip", "failed": "FAIL"}[outcome.state]
+            print(f"[{done:4}/{self.total}] {word:4} {name}  {outcome.seconds:.1f} s", flush=True)
+            if outcome.state == "skipped" and outcome.output:
+                print(f"            {outcome.output.strip()}", flush=True)
+            if outcome.state == "failed":
+                lines = outcome.output.rstrip().splitlines()[-OUTPUT_LINES:]
+                print("\n".join("    | " + line for line in lines), flush=True)
+
+    def finish(self):
+        if self.failures:
+            print("\nfailed; run one again with:")
+            for name in self.failures:
+                print(f"    tests/run -k '{name}'")
+        print()
+        counts = f"{self.passed} passed, {len(self.failures)} failed"
+        print(counts + (f", {self.skipped} skipped" if self.skipped else ""), flush=True)
+        return 1 if self.failures else 0
+
+
+# ---- running programs -----------------------------------------------------------------------------
+
+def sanitizer_environment():
+    return dict(
+        os.environ,
+        ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=86:strict_string_checks=1",
+        LSAN_OPTIONS="exitcode=86",
+        UBSAN_OPTIONS="print_stacktrace=1",
+        TSAN_OPTIONS="exitcode=86:halt_on_error=1:second_deadlock_stack=1",
+    )
+
+
+def stop_group(process):
+    """Ends a program of ours that hangs, with whatever it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def run_program(argv, cwd=ROOT, timeout_s=PROGRAM_TIMEOUT_S, env=None):
+    begin = time.monotonic()
+    process = subprocess.Popen([str(a) for a in argv], cwd=cwd, env=env or sanitizer_environment(),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    hung = ""
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        stop_group(process)
+        output, _ = process.communicate()
+        hung = f"\nstill running after {timeout_s} s"
+    except BaseException:
+        stop_group(process)
+        raise
+    text = output.decode(errors="replace") + hung
+    if process.returncode:
+        text += f"\n{argv[0]}: exit code {process.returncode}"
+    return Outcome("failed" if process.returncode else "passed", time.monotonic() - begin, text)
+
+
+def without_aslr(argv):
+    """gcc 12's and clang 14's sanitizers cannot live with more than 28 random bits in addresses."""
+    try:
+        bits = int(Path("/proc/sys/vm/mmap_rnd_bits").read_text())
+    except (OSError, ValueError):
+        bits = 0
+    return ["setarch", "-R", *argv] if bits > 28 else list(argv)
+
+
+# ---- building -------------------------------------------------------------------------------------
+
+def configure(preset, build=None, source=ROOT):
+    build = build or source / "build" / preset
+    if not (build / "build.ninja").exists():
+        print(f"== configuring {build.relative_to(ROOT)}", flush=True)
+        argv = ["cmake", "--preset", preset, "-B", str(build)]
+        outcome = run_program(argv, cwd=source)
+        if outcome.state == "failed":
+            print(outcome.output)
+            sys.exit(f"tests/run: cannot configure the preset {preset}")
+    return build
+
+
+def build_targets(preset, targets):
+    """Builds; returns the set of those that would not, with the compiler's words printed."""
+    build = configure(preset)
+    print(f"== building {build.relative_to(ROOT)}: {len(targets)} targets", flush=True)
+    if subprocess.run(["ninja", "-C", str(build), "-k", "0", *targets]).returncode == 0:
+        return set()
+    return {t for t in targets
+            if subprocess.run(["ninja", "-C", str(build), t], stdout=subprocess.DEVNULL).returncode}
+
+
+def program(preset, name):
+    build = ROOT / "build" / preset
+    for place in ("", "tests/unit", "tests/fuzz"):
+        if (build / place / name).exists():
+            return build / place / name
+    return build / name
+
+
+# ---- finding --------------------------------------------------------------------------------------
+
+def cmake_rows(function, file):
+    """The names in the rows unit(NAME …) or fuzz(NAME …)."""
+    text = (TESTS / file).read_text() if (TESTS / file).exists() else ""
+    return re.findall(rf"^{function}\((\w+)", text, re.MULTILINE)
+
+
+def find_scripts():
+    yield Test("layering", lambda: run_program([TESTS / "layering.sh"]))
+    yield Test("layering/self-test", lambda: run_program([TESTS / "layering.sh", "--self-test"]))
+    for script in SCRIPTS:
+        yield Test(f"scripts/{script}", lambda s=script: run_program(["sh", "-n", ROOT / s]))
+
+
+def find_units(preset):
+    for name in cmake_rows("unit", "unit/CMakeLists.txt"):
+        yield Test(f"unit/{name}",
+                   lambda n=name: run_program(without_aslr([program(preset, n)])), (preset, name))
+
+
+def find_tsan():
+    for name in cmake_rows("unit", "unit/CMakeLists.txt"):
+        if TSAN_UNITS.match(name):
+            yield Test(f"tsan/{name}",
+                       lambda n=name: run_program(without_aslr([program("tsan", n)])), ("tsan", name))
+
+
+def fuzz(name, long):
+    seeds = TESTS / "fuzz" / "corpus" / name
+    crashes = ROOT / "build" / "fuzz" / "crashes"
+    crashes.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as found:
+        limits = ([f"-max_total_time={FUZZ_LONG_S}"] if long
+                  else [f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_LIMIT_S}"])
+        argv = without_aslr([program("fuzz", name), *limits, "-timeout=20", "-print_final_stats=1",
+                             f"-artifact_prefix={crashes}/{name}-", found])
+        return run_program(argv + ([seeds] if seeds.is_dir() else []),
+                           timeout_s=PROGRAM_TIMEOUT_S + (FUZZ_LONG_S if long else 0))
+
+
+def find_fuzz(long):
+    for name in cmake_rows("fuzz", "fuzz/CMakeLists.txt"):
+        yield Test(f"fuzz/{name}", lambda n=name: fuzz(n, long), ("fuzz", name))
+
+
+def pytest_argv(long, *words):
+    argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "harness.report", "-p", "no:cacheprovider", "-q",
+            f"--timeout={PYTEST_TIMEOUT_S * (20 if long else 1)}"]
+    return argv + ([] if long else ["-m", "not long"]) + list(words)
+
+
+def pytest_environment(binary):
+    return dict(sanitizer_environment(), PYTHONPATH=str(TESTS), COLMEIA_BINARY=str(binary))
+
+
+def find_pytest(preset, long):
+    folders = [f for f in PYTEST_FOLDERS if list((TESTS / f).glob("test_*.py"))]
+    if not folders:
+        return
+    outcome = run_program(pytest_argv(long, "--collect-only", *folders), cwd=TESTS,
+                          env=pytest_environment(program(preset, "colmeia")))
+    names = re.findall(r"^(\S+\.py::.+)$", outcome.output, re.MULTILINE)
+    if outcome.state == "failed":
+        yield Test("process/collect", lambda: outcome)
+    for name in names:
+        # what needs no server says so by its file's name
+        yield Test(name, None, (preset, "colmeia"))
+
+
+def find_mutants():
+    from mutants import mutants
+    return mutants.find(ROOT, sys.modules[__name__])
+
+
+def chosen(test, pattern):
+    if not pattern or pattern in test.name:
+        return True
+    try:
+        return re.search(pattern, test.name) is not None
+    except re.error:
+        return False
+
+
+# ---- running --------------------------------------------------------------------------------------
+
+def run_pytest_file(file, tests, long, binary, report):
+    """One pytest process for the chosen tests of one file; harness/report.py tells how each went."""
+    left = {t.name for t in tests}
+    reader, writer = os.pipe()
+    env = dict(pytest_environment(binary), COLMEIA_REPORT_FD=str(writer))
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(pytest_argv(long, *sorted(left)), cwd=TESTS, env=env, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT, pass_fds=[writer],
+                                   start_new_session=True)
+        os.close(writer)
+        try:
+            with os.fdopen(reader) as lines:
+                for line in lines:
+                    told = json.loads(line)
+                    if told["name"] in left:
+                        left.discard(told["name"])
+                        report.add(told["name"], Outcome(told["state"], told["seconds"], told["output"]))
+            process.wait()
+        except BaseException:
+            stop_group(process)
+            raise
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    for name in sorted(left):
+        report.add(name, Outcome("failed", 0, f"pytest ended without running it\n{text}"))
+
+
+def run_all(tests, broken, long, binary, report, jobs):
+    """Programs first, then a job for each pytest file; *jobs* at a time."""
+    files = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        work = []
+        for test in tests:
+            if test.build in broken:
+                report.add(test.name, Outcome("failed", 0, f"{test.build[1]} was not built: see above"))
+            elif test.run:
+                work.append(pool.submit(lambda t=test: report.add(t.name, t.run())))
+            else:
+                files.setdefault(test.name.split("::")[0], []).append(test)
+        for file, its_tests in files.items():
+            work.append(pool.submit(run_pytest_file, file, its_tests, long, binary, report))
+        for job in work:
+            job.result()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Builds colmeia with sanitizers and runs its tests.", epilog=__doc__.split("\n\n", 1)[1])
+    parser.add_argument("--yes", action="store_true", help="install missing packages without asking")
+    parser.add_argument("-k", metavar="PATTERN", help="only tests whose name contains or matches it")
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument("--long", action="store_true", help="add the tests that take hours")
+    parser.add_argument("--mutants", action="store_true", help="plant each fault of tests/mutants instead")
+    parser.add_argument("--preset", default="asan", help="what unit and process tests run (default: asan)")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="tests at a time")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    if args.mutants:
+        tests = list(find_mutants())
+    else:
+        tests = [*find_scripts(), *find_units(args.preset), *find_tsan(), *find_fuzz(args.long),
+                 *find_pytest(args.preset, args.long)]
+    tests = [t for t in tests if chosen(t, args.k)]
+    if args.list:
+        print("\n".join(t.name for t in tests))
+        return 0
+    if not tests:
+        sys.exit(f"tests/run: no test is called {args.k!r}; tests/run --list names them")
+    broken = set()
+    for preset in dict.fromkeys(t.build[0] for t in tests if t.build):
+        targets = list(dict.fromkeys(t.build[1] for t in tests if t.build and t.build[0] == preset))
+        broken |= {(preset, t) for t in build_targets(preset, targets)}
+    report = Report(len(tests))
+    run_all(tests, broken, args.long, program(args.preset, "colmeia"), report, 1 if args.mutants else args.jobs)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(TESTS))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
