@@ -256,6 +256,7 @@ static void start_accepting(struct worker *w)
                                             .listeners = w->entry->listeners,
                                             .listeners_len = w->entry->listeners_len,
                                             .max_connections = max_connections(w->entry->config),
+                                            .refusal = http_service_refusal(),
                                             .slot = w->slot,
                                             .accepted = accepted,
                                             .connections = connections,

@@ -116,12 +116,14 @@ static enum store_result delete_where_seen(struct sqlite_connection *c, struct s
     return change(c, call, remove, rc);
 }
 
-static enum store_result delete (struct sqlite_connection *c, struct store_call *call) {
-    if (c->schema.has_todos){
+static enum store_result delete_user(struct sqlite_connection *c, struct store_call *call)
+{
+    if (c->schema.has_todos) {
         enum store_result todos = delete_where_seen(c, call, SQL_DELETE_TODOS);
         if (todos != STORE_OK && todos != STORE_CHANGED) /* CHANGED: there were none */
-        return todos;}
-return delete_where_seen(c, call, SQL_DELETE);
+            return todos;
+    }
+    return delete_where_seen(c, call, SQL_DELETE);
 }
 
 static enum store_result write_one(struct sqlite_connection *c, struct store_call *call)
@@ -132,7 +134,7 @@ static enum store_result write_one(struct sqlite_connection *c, struct store_cal
     case STORE_OP_UPDATE:
         return update(c, call);
     case STORE_OP_DELETE:
-        return delete (c, call);
+        return delete_user(c, call);
     case STORE_OP_REHASH:
         return rehash(c, call);
     case STORE_OP_PROBE:
