@@ -135,12 +135,16 @@ def soon():
     return int(time.time()) + 600
 
 
-@pytest.mark.parametrize("change", [
-    {}, {"exp": None}, {"exp": float(soon()) + 0.5}, {"exp": str(soon())}, {"iss": "someone"},
-    {"nbf": int(time.time()) - 10}, {"iat": int(time.time()) - 10}, {"extra": {"a": [1, 2]}}], ids=str)
+HONOURED = {
+    "sub-and-exp": {}, "no-exp": {"exp": None}, "exp-with-fraction": {"exp": float(soon()) + 0.5},
+    "exp-text": {"exp": str(soon())}, "iss": {"iss": "someone"}, "nbf": {"nbf": soon() - 700},
+    "iat": {"iat": soon() - 700}, "extra": {"extra": {"a": [1, 2]}}}
+
+
+@pytest.mark.parametrize("change", HONOURED)
 def test_tokens_of_the_python_app_are_honoured(api, change):
     """With the same key: only sub and exp, or any of what PyJWT lets pass."""
-    claims = {"sub": "teste@test.com", "exp": soon(), **change}
+    claims = {"sub": "teste@test.com", "exp": soon(), **HONOURED[change]}
     claims = {k: v for k, v in claims.items() if v is not None}
     answer = refresh(api, bearer(sign(claims)))
     assert answer.status_code == 200, answer.text
@@ -150,7 +154,7 @@ def test_token_without_typ(api):
     assert refresh(api, bearer(sign({"sub": "teste@test.com", "exp": soon()}, header={"alg": "HS256"}))).status_code == 200
 
 
-@pytest.mark.parametrize("scheme", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}  "])
+@pytest.mark.parametrize("scheme", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}"])
 def test_scheme_in_any_case_and_space(api, scheme):
     assert refresh(api, {"authorization": scheme.format(api.login())}).status_code == 200
 
@@ -223,7 +227,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("name", FORGERIES, ids=lambda n: n.replace(" ", "-"))
 def test_forgery(api, name):
-    answer = refresh(api, bearer(FORGERIES[name]()))
+    answer = refresh(api, {"authorization": f"Bearer {FORGERIES[name]()}".strip()})
     assert (answer.status_code, answer.json()) == (401, CREDENTIALS)
     assert answer.headers["www-authenticate"] == "Bearer"
     answer = api.delete("/users/1", headers=bearer(FORGERIES[name]()))

@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from harness.server import await_gone
+from harness.server import await_gone, await_true
 
 THREADS = 6
 
@@ -90,15 +90,16 @@ def test_killed_all_at_once(serve, place, durability):
 
 def test_one_worker_after_the_other_is_killed(serve, place):
     """The writer lock of a dead worker is free at once; the others go on."""
-    server = serve(workers=3)
+    server = serve(workers=3).await_served()
+    stop, acknowledged = threading.Event(), []
 
     def kill():
         for pid in list(server.workers()):
+            enough = len(acknowledged) + 5
+            await_true("accounts signed up", lambda: len(acknowledged) >= enough)
             os.kill(pid, signal.SIGKILL)
             await_gone(pid)
             server.await_workers(3, without=[pid])
-
-    stop, acknowledged = threading.Event(), []
 
     def client(prefix):
         while not stop.is_set():
@@ -113,7 +114,7 @@ def test_one_worker_after_the_other_is_killed(serve, place):
     for thread in threads:
         thread.join()
     server.stop()
-    assert len(acknowledged) > 10
+    assert len(acknowledged) >= 15
     everything_is_there(place, acknowledged)
 
 

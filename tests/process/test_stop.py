@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from harness.server import BINARY, await_gone, clean_environment, without_aslr, write_ini
+from harness.server import BINARY, await_gone, await_true, clean_environment, without_aslr, write_ini
 from harness.wire import Wire
 
 BODY = b'{"username":"ana","email":"ana@test.com","password":"pw-in-flight"}'
@@ -42,7 +42,7 @@ def test_graceful_stop_answers_what_is_in_flight(serve, number):
     wire = begin(server)
     server.send_signal(number)
     server.await_line("stopping: ")
-    assert refused(server.tcp()), "newcomers are refused at once"
+    await_true("newcomers are refused while the old request goes on", lambda: refused(server.tcp()))
     wire.send(BODY[20:])
     answer = wire.answer()
     assert (answer.status, answer.header("connection")) == (201, "close")
