@@ -64,7 +64,8 @@ struct slice loader_keep_secret(struct loader *l, struct slice s)
     return copy;
 }
 
-static void say(struct buf *out, const char *origin, const char *format, va_list ap)
+__attribute__((format(printf, 3, 0))) static void say(struct buf *out, const char *origin,
+                                                      const char *format, va_list ap)
 {
     buf_printf(out, "%s: ", origin);
     buf_vprintf(out, format, ap);

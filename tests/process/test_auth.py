@@ -227,10 +227,11 @@ FORGERIES = {
 
 @pytest.mark.parametrize("name", FORGERIES, ids=lambda n: n.replace(" ", "-"))
 def test_forgery(api, name):
-    answer = refresh(api, {"authorization": f"Bearer {FORGERIES[name]()}".strip()})
+    forged = {"authorization": f"Bearer {FORGERIES[name]()}".strip()}
+    answer = refresh(api, forged)
     assert (answer.status_code, answer.json()) == (401, CREDENTIALS)
     assert answer.headers["www-authenticate"] == "Bearer"
-    answer = api.delete("/users/1", headers=bearer(FORGERIES[name]()))
+    answer = api.delete("/users/1", headers=forged)
     assert answer.status_code == 401 and api.get("/users/1").status_code == 200
 
 
