@@ -2,8 +2,8 @@
 #include "master/estate.h"
 
 #include "shared/log.h"
+#include "shared/title.h"
 
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static void set_title(const struct estate *e)
 {
     struct buf where = {0};
     listeners_describe(&e->listeners, &where);
-    setproctitle("-colmeia: master %.*s", SLICE_ARGS(buf_slice(&where)));
+    title_set("master %.*s", SLICE_ARGS(buf_slice(&where)));
     buf_free(&where);
 }
 

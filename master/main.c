@@ -7,10 +7,10 @@
 #include "shared/config.h"
 #include "shared/entry.h"
 #include "shared/log.h"
+#include "shared/title.h"
 
 #include "version.h"
 
-#include <bsd/unistd.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -208,7 +208,7 @@ static int help_for(const struct cli *cli, bool named)
 
 int main(int argc, char **argv)
 {
-    setproctitle_init(argc, argv, environ); /* first: it moves argv and environ */
+    title_init(argc, argv, environ);
     struct cli cli;
     struct buf error = {0};
     int code;

@@ -3,8 +3,8 @@
 
 #include "master/signals.h"
 #include "shared/log.h"
+#include "shared/title.h"
 
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,9 +35,9 @@ static void introduce(const struct entry *entry)
     spawn_name(entry->role, entry->slot, name);
     log_set_role(name);
     if (entry->slot >= 0)
-        setproctitle("-colmeia: %s gen %u", name, entry->generation);
+        title_set("%s gen %u", name, entry->generation);
     else
-        setproctitle("-colmeia: %s", name);
+        title_set("%s", name);
 }
 
 /* The signal of the master's death is TERM, not KILL: an orphan answers what it has begun. It is

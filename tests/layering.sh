@@ -40,7 +40,7 @@ uni*        worker/validate
 libpq-fe.h  worker/store
 curl/*      worker/upstream
 openssl/*   worker/net
-bsd/*       worker master
+bsd/*       shared/title.c
 pthread.h   worker/loop worker/auth worker/store shared
 END
 }

@@ -8,12 +8,12 @@
 #include "shared/check.h"
 #include "shared/log.h"
 #include "shared/message.h"
+#include "shared/title.h"
 #include "worker/api/api.h"
 #include "worker/http/session.h"
 #include "worker/net/listener.h"
 #include "worker/selfprobe.h"
 
-#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -50,7 +50,7 @@ struct worker {
 
 static void title(const struct worker *w, const char *state)
 {
-    setproctitle("worker %d gen %u [%s]", w->entry->slot, w->entry->generation, state);
+    title_set("worker %d gen %u [%s]", w->entry->slot, w->entry->generation, state);
 }
 
 static void leave(struct worker *w, int exit_code)

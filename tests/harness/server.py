@@ -99,7 +99,7 @@ def children(pid):
             continue
         try:
             stat = Path(f"/proc/{entry}/stat").read_text()
-            title = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+            title = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace").rstrip()
         except (FileNotFoundError, ProcessLookupError):
             continue
         state, parent = stat.rpartition(")")[2].split()[:2]
