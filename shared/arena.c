@@ -10,6 +10,9 @@
 
 enum { BLOCK_MIN = 2048, BLOCK_MAX = 64 * 1024 };
 
+/* No object is larger (malloc(3)), and lengths up to here can be rounded up. */
+static const size_t LEN_MAX = PTRDIFF_MAX / 2;
+
 struct arena_block {
     struct arena_block *older;
     size_t len;
@@ -62,7 +65,7 @@ void arena_fini(struct arena *a)
 
 void *arena_alloc(struct arena *a, size_t len)
 {
-    if (len > a->max_bytes || a->used_bytes > a->max_bytes - len)
+    if (len > LEN_MAX || len > a->max_bytes || a->used_bytes > a->max_bytes - len)
         return NULL;
     size_t need = align_up(len ? len : 1);
     if ((size_t)(a->end - a->next) < need && add_block(a, need))
@@ -83,7 +86,7 @@ void *arena_zalloc(struct arena *a, size_t len)
 
 char *arena_dup(struct arena *a, const void *bytes, size_t len)
 {
-    char *p = arena_alloc(a, len + 1);
+    char *p = len < LEN_MAX ? arena_alloc(a, len + 1) : NULL;
     if (!p)
         return NULL;
     if (len)

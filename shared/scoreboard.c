@@ -3,6 +3,7 @@
 
 #include "shared/check.h"
 
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -71,7 +72,8 @@ static uint64_t sum(const struct scoreboard *s, enum counter c)
 
 /* A sequence lock around the fold (Linux Documentation/locking/seqlock.rst): without it a reader
  * could count a worker twice, or not at all, and a counter would seem to run backwards. A master
- * killed in mid-fold leaves it odd for good, hence the bound. */
+ * killed in mid-fold leaves it odd for good, hence the bound; one that only lost its processor there
+ * gets it back sooner when the reader yields. */
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
 {
     ASSERT(c < COUNTERS);
@@ -83,6 +85,8 @@ uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
         uint32_t after = atomic_load_explicit(&s->fold, memory_order_relaxed);
         if (before == after && before % 2 == 0)
             break;
+        if (tries >= 100)
+            sched_yield();
     }
     return total;
 }

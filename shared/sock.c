@@ -378,6 +378,7 @@ void listener_close(struct listener *l, bool unlink_path)
     if (l->fd >= 0)
         close(l->fd);
     l->fd = -1;
+    l->path_ino = 0; /* without the socket its number may be given to another's */
 }
 
 void listener_shutdown(struct listener *l)

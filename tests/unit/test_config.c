@@ -1,146 +1,20 @@
-/* test_config.c: shared/config*.c: sources, precedence, errors word for word, origins, masks. Each
- * case is a directory of its own with a c.ini and a .env in it. */
-#include "shared/config_internal.h"
+/* test_config.c: shared/config*.c: sources, precedence, errors word for word, origins, masks. */
+#include "tests/unit/config_tester.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <cmocka.h>
-
-static char sample_path[PATH_MAX]; /* etc/colmeia.ini */
-
-enum { WORDS_MAX = 12 };
-
-/* What is loaded, and what comes of it: *errors* and *warnings* whole, *lines* of config --origin.
- */
-struct load_case {
-    const char *name;
-    const char *ini; /* NULL: no --config */
-    const char *env; /* NULL: no .env */
-    const char *environ[WORDS_MAX];
-    const char *flags[WORDS_MAX];
-    const char *errors; /* NULL: it loads */
-    const char *warnings;
-    const char *lines[WORDS_MAX];
-};
-
-static int setup(void **state)
-{
-    char *directory = strdup("/tmp/test_config.XXXXXX");
-    if (!directory || !mkdtemp(directory) || chdir(directory) != 0)
-        return -1;
-    *state = directory;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    unlink("c.ini");
-    unlink(".env");
-    int failed = chdir("/") != 0 || rmdir(*state) != 0;
-    free(*state);
-    return failed ? -1 : 0;
-}
-
-static void write_bytes(const char *path, const char *bytes, size_t len)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void write_or_remove(const char *path, const char *text)
-{
-    if (text)
-        write_bytes(path, text, strlen(text));
-    else
-        assert_true(unlink(path) == 0 || errno == ENOENT);
-}
-
-static char *text_of(struct buf *b)
-{
-    buf_append_char(b, 0);
-    assert_false(b->failed);
-    b->len--;
-    return b->data;
-}
-
-static int count(const char *const *words)
-{
-    int n = 0;
-    while (n < WORDS_MAX && words[n])
-        n++;
-    return n;
-}
-
-static struct config *load(const char *ini, const char *const *environ, const char *const *flags,
-                           struct buf *errors, struct buf *warnings)
-{
-    struct config_flags f = {.config_path = ini,
-                             .argc = count(flags),
-                             .argv = (char **)(uintptr_t)flags,
-                             .environ = (char **)(uintptr_t)environ};
-    return config_load(&f, errors, warnings);
-}
-
-static bool has_line(const char *text, const char *line)
-{
-    size_t len = strlen(line);
-    for (const char *at = text; (at = strstr(at, line)); at++)
-        if ((at == text || at[-1] == '\n') && at[len] == '\n')
-            return true;
-    return false;
-}
-
-static void check_lines(const struct load_case *c, const struct config *config)
-{
-    struct buf printed = {0};
-    config_print(config, true, &printed);
-    for (int i = 0; i < count(c->lines); i++)
-        if (!has_line(text_of(&printed), c->lines[i]))
-            fail_msg("%s: no line \"%s\" in:\n%s", c->name, c->lines[i], printed.data);
-    buf_free(&printed);
-}
-
-static void run_case(const struct load_case *c)
-{
-    struct buf errors = {0}, warnings = {0};
-    write_or_remove("c.ini", c->ini);
-    write_or_remove(".env", c->env);
-    struct config *config = load(c->ini ? "c.ini" : NULL, c->environ, c->flags, &errors, &warnings);
-    const char *expected = c->errors ? c->errors : "";
-    if (strcmp(text_of(&errors), expected) != 0)
-        fail_msg("%s: errors are:\n%snot:\n%s", c->name, errors.data, expected);
-    expected = c->warnings ? c->warnings : "";
-    if (strcmp(text_of(&warnings), expected) != 0)
-        fail_msg("%s: warnings are:\n%snot:\n%s", c->name, warnings.data, expected);
-    if ((config == NULL) != (c->errors != NULL))
-        fail_msg("%s: loaded: %d", c->name, config != NULL);
-    if (config)
-        check_lines(c, config);
-    config_free(config);
-    buf_free(&errors);
-    buf_free(&warnings);
-}
-
-#define RUN(cases)                                                                                 \
-    for (size_t i_ = 0; i_ < sizeof(cases) / sizeof *(cases); i_++)                                \
-    run_case(&(cases)[i_])
 
 /* ---- ini ------------------------------------------------------------------------------------ */
 
 static void test_ini_values(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"nothing at all",
          .lines = {"workers = auto  # default", "bind = 127.0.0.1:8000  # default",
                    "secret_key =  # default", "graceful_timeout = 30s  # default"}},
@@ -156,8 +30,8 @@ static void test_ini_values(void **state)
          .lines = {"url = \"sqlite:///a#b;c\"  # c.ini:2"}},
         {"quotes", "[database]\nurl = \"sqlite:///a # \\\"b\\\\ \\t\" ; c\n",
          .errors = "c.ini:2: url: \"sqlite:///a # \"b\\ \\x09\" holds control characters\n"},
-        {"quotes kept", "[auth]\nsecret_key_file = \" a\\\"b\\\\c\\n\"",
-         .lines = {"secret_key_file = \" a\\\"b\\\\c\\n\"  # c.ini:2"}},
+        {"quotes kept", "[auth]\nsecret_key_file = \" a\\\"b\\\\c\" # d",
+         .lines = {"secret_key_file = \" a\\\"b\\\\c\"  # c.ini:2"}},
         {"quotes within", "[auth]\nsecret_key_file = a\"b\"",
          .lines = {"secret_key_file = a\"b\"  # c.ini:2"}},
         {"lists", "[server]\ntrusted_proxies = 10.0.0.0/8,::1 ,  fd00::/8\nbind = :80, unix:/run/x",
@@ -170,12 +44,12 @@ static void test_ini_values(void **state)
          "[log]\nlevel = debug\n[server]\nworkers = 2\n[log]\nformat = json\n",
          .lines = {"level = debug  # c.ini:2", "format = json  # c.ini:6"}},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 static void test_ini_errors(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"unknown key", "[server]\nworkrs = 3",
          .errors = "c.ini:2: unknown key \"workrs\" in [server]; did you mean \"workers\"?\n"},
         {"unknown key, nothing near", "[server]\nfrobnicate = 3",
@@ -222,26 +96,25 @@ static void test_ini_errors(void **state)
         {"both keys", "[auth]\nsecret_key = k\nsecret_key_file = f",
          .errors = "c.ini:3: secret_key_file: secret_key is set too (c.ini:2); keep one of them\n"},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 static void test_ini_nul(void **state)
 {
-    static const char *const none[] = {NULL};
     static const char text[] = "[server]\nwork\0ers = 3\nbacklog = 0";
-    struct buf errors = {0}, warnings = {0};
-    write_bytes("c.ini", text, sizeof text - 1);
-    assert_null(load("c.ini", none, none, &errors, &warnings));
-    assert_string_equal(text_of(&errors), "c.ini:2: a NUL byte: this is no text\n"
-                                          "c.ini:3: backlog: \"0\" is out of range: 1 to 65535\n");
-    buf_free(&errors);
+    config_write_bytes("c.ini", text, sizeof text - 1);
+    config_write_or_remove(".env", NULL);
+    assert_null(config_load_held("c.ini", NULL, NULL));
+    assert_string_equal(config_text_of(&config_held.errors),
+                        "c.ini:2: a NUL byte: this is no text\n"
+                        "c.ini:3: backlog: \"0\" is out of range: 1 to 65535\n");
 }
 
 /* ---- .env and environment ------------------------------------------------------------------- */
 
 static void test_dotenv(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"the Python app's", NULL,
          "DATABASE_URL=\"sqlite+aiosqlite:///database.db\"\nSECRET_KEY='your-very-secret'\n"
          "ALGORITHM=\"HS256\"\nACCESS_TOKEN_EXPIRE_MINUTES=30\n",
@@ -260,10 +133,12 @@ static void test_dotenv(void **state)
          .lines = {"workers = 2  # .env:1", "level = debug  # .env:2"}},
         {"single quotes", NULL, "COLMEIA_AUTH_SECRET_KEY_FILE='a\\n\\'\\\\'",
          .lines = {"secret_key_file = a\\n'\\  # .env:1"}},
-        {"double quotes", NULL, "COLMEIA_AUTH_SECRET_KEY_FILE=\"a\\n\\\"\\\\\\q\"",
-         .lines = {"secret_key_file = \"a\\n\\\"\\\\\\\\q\"  # .env:1"}},
-        {"over lines", NULL, "COLMEIA_AUTH_SECRET_KEY_FILE=\"a\nb\"\nWEB_CONCURRENCY=2",
-         .lines = {"secret_key_file = \"a\\nb\"  # .env:1", "workers = 2  # .env:3"}},
+        {"double quotes", NULL, "COLMEIA_AUTH_SECRET_KEY_FILE=\"a#\\\"\\\\\\q\"",
+         .lines = {"secret_key_file = \"a#\\\"\\\\\\\\q\"  # .env:1"}},
+        {"over lines", NULL, "SECRET_KEY=\"a\nb\"\nWEB_CONCURRENCY=2",
+         .lines = {"# secret_key = ********  # .env:1", "workers = 2  # .env:3"}},
+        {"a path over lines", NULL, "COLMEIA_AUTH_SECRET_KEY_FILE=\"a\nb\"",
+         .errors = ".env:1: COLMEIA_AUTH_SECRET_KEY_FILE: \"a\\x0ab\" holds control characters\n"},
         {"the last of equal names", NULL, "WEB_CONCURRENCY=2\nWEB_CONCURRENCY=3",
          .lines = {"workers = 3  # .env:2"}},
         {"the full name wins", NULL, "COLMEIA_SERVER_WORKERS=2\nWEB_CONCURRENCY=3",
@@ -285,24 +160,47 @@ static void test_dotenv(void **state)
                    ".env:2: WEB_CONCURRENCY: \"0\" is out of range: 1 to 256, or auto\n"
                    ".env:7: ACCESS_TOKEN_EXPIRE_MINUTES: \"soon\" is not a whole number\n"},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 static void test_dotenv_nul(void **state)
 {
-    static const char *const none[] = {NULL};
     static const char text[] = "A=1\nB=\0\nWEB_CONCURRENCY=0";
-    struct buf errors = {0}, warnings = {0};
-    unlink("c.ini");
-    write_bytes(".env", text, sizeof text - 1);
-    assert_null(load(NULL, none, none, &errors, &warnings));
-    assert_string_equal(text_of(&errors), ".env:2: a NUL byte: this is no text\n");
-    buf_free(&errors);
+    config_write_bytes(".env", text, sizeof text - 1);
+    assert_null(config_load_held(NULL, NULL, NULL));
+    assert_string_equal(config_text_of(&config_held.errors),
+                        ".env:2: a NUL byte: this is no text\n");
+}
+
+/* What escapes and quotes mean, where every byte may stand: in a key. */
+static void test_escapes(void **state)
+{
+    static const struct {
+        const char *ini, *env, *key;
+    } cases[] = {
+        {"[auth]\nsecret_key = a b\"c\\n", NULL, "a b\"c\\n"},
+        {"[auth]\nsecret_key = \" a\\n\\r\\t\\\"\\\\#;\" # b", NULL, " a\n\r\t\"\\#;"},
+        {"[auth]\nsecret_key = \"\"", NULL, ""},
+        {NULL, "SECRET_KEY=a b\"c\\n", "a b\"c\\n"},
+        {NULL, "SECRET_KEY='a\\n\\'\\\\\\q\"'", "a\\n'\\\\q\""},
+        {NULL, "SECRET_KEY=\"\\a\\b\\f\\n\\r\\t\\v\\\"\\'\\\\\\q\"", "\a\b\f\n\r\t\v\"'\\\\q"},
+        {NULL, "SECRET_KEY='a\r\nb # c'", "a\r\nb # c"},
+        {NULL, "SECRET_KEY=\"${HOME}\"", "${HOME}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config_write_or_remove("c.ini", cases[i].ini);
+        config_write_or_remove(".env", cases[i].env);
+        struct config *c = config_load_held(cases[i].ini ? "c.ini" : NULL, NULL, NULL);
+        if (!c)
+            fail_msg("case %zu: %s", i, config_text_of(&config_held.errors));
+        assert_string_equal(c->auth_secret_key, cases[i].key);
+        config_teardown(NULL);
+    }
 }
 
 static void test_environment(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"full and further names",
          .environ = {"WEB_CONCURRENCY=2", "COLMEIA_LOG_LEVEL=WARNING", "PATH=/x",
                      "DATABASE_URL=sqlite://"},
@@ -333,14 +231,14 @@ static void test_environment(void **state)
                    "environment COLMEIA_SERVER_BIND: it is empty; at least one address is needed\n"
                    "environment COLMEIA_LOG_ACCESS: \"a\\x0ab\" is none of auto, on, off\n"},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 /* ---- command line --------------------------------------------------------------------------- */
 
 static void test_flags(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"both spellings", .flags = {"--workers", "3", "--log-level=debug", "--access-log", "on"},
          .lines = {"workers = 3  # command line --workers",
                    "level = debug  # command line --log-level",
@@ -389,30 +287,31 @@ static void test_flags(void **state)
         {"port 0 twice", .flags = {"--bind", ":0", "--bind", ":0"},
          .lines = {"bind = :0, :0  # command line --bind"}},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 static void test_flags_known(void **state)
 {
     static const struct {
-        const char *flags[WORDS_MAX];
+        int argc;
+        const char *flags[CONFIG_WORDS_MAX];
         const char *errors;
     } cases[] = {
-        {{NULL}, ""},
-        {{"--workers", "many", "--host=x", "--uds", "y"}, ""},
-        {{"--worker", "1"},
+        {0, {NULL}, ""},
+        {5, {"--workers", "many", "--host=x", "--uds", "y"}, ""},
+        {2,
+         {"--worker", "1"},
          "command line: unknown option \"--worker\"; did you mean --workers?; try 'colmeia "
          "--help'\n"
          "command line: unexpected word \"1\"; try 'colmeia --help'\n"},
-        {{"--workers"}, "command line --workers: the value is missing; try 'colmeia --help'\n"},
+        {1, {"--workers"}, "command line --workers: the value is missing; try 'colmeia --help'\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct buf errors = {0};
-        struct config_flags f = {.argc = count(cases[i].flags),
-                                 .argv = (char **)(uintptr_t)cases[i].flags};
-        assert_int_equal(config_flags_known(&f, &errors), cases[i].errors[0] == 0);
-        assert_string_equal(text_of(&errors), cases[i].errors);
-        buf_free(&errors);
+        struct buf *errors = &config_held.errors;
+        struct config_flags f = {.argc = cases[i].argc, .argv = (char **)(uintptr_t)cases[i].flags};
+        errors->len = 0;
+        assert_int_equal(config_flags_known(&f, errors), cases[i].errors[0] == 0);
+        assert_string_equal(config_text_of(errors), cases[i].errors);
     }
 }
 
@@ -426,7 +325,7 @@ static void test_precedence(void **state)
                                           "workers = 13  # environment COLMEIA_SERVER_WORKERS",
                                           "workers = 14  # command line --workers"};
     for (unsigned set = 0; set < 16; set++) {
-        struct load_case c = {.name = "precedence"};
+        struct config_case c = {.name = "precedence"};
         int winner = 0;
         for (int source = 0; source < 4; source++)
             if (set & (1u << source))
@@ -440,13 +339,13 @@ static void test_precedence(void **state)
             c.flags[1] = "14";
         }
         c.lines[0] = winners[winner];
-        run_case(&c);
+        config_run(&c, 1);
     }
 }
 
 static void test_between_sources(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"no error hides another", "[server]\nworkers = x\n", "WEB_CONCURRENCY=y",
          .environ = {"WEB_CONCURRENCY=z"}, .flags = {"--workers", "0"},
          .errors = "c.ini:2: workers: \"x\" is neither a whole number nor auto\n"
@@ -477,14 +376,14 @@ static void test_between_sources(void **state)
         {"target and head, both", "[limits]\nmax_target = 20k\nmax_head = 20k",
          .lines = {"max_target = 20k  # c.ini:2"}},
     };
-    RUN(cases);
+    CONFIG_RUN(cases);
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
 static void test_files(void **state)
 {
-    static const char *const none[] = {NULL};
+    static char *const none[] = {NULL};
     static const struct {
         const char *config, *env, *errors;
     } cases[] = {
@@ -494,50 +393,45 @@ static void test_files(void **state)
         {"/dev/zero", NULL, "/dev/zero: cannot read it: File too large\n"},
         {"/dev/null", "/dev/null", ""},
     };
-    write_or_remove(".env", NULL);
+    config_write_or_remove(".env", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct buf errors = {0}, warnings = {0};
         struct config_flags f = {.config_path = cases[i].config,
                                  .env_path = cases[i].env,
                                  .environ = (char **)(uintptr_t)none};
-        struct config *c = config_load(&f, &errors, &warnings);
-        assert_string_equal(text_of(&errors), cases[i].errors);
+        struct config *c = config_load(&f, &config_held.errors, &config_held.warnings);
+        config_held.configs[0] = c;
+        config_held.configs_len = 1;
+        assert_string_equal(config_text_of(&config_held.errors), cases[i].errors);
         assert_int_equal(c != NULL, cases[i].errors[0] == 0);
-        config_free(c);
-        buf_free(&errors);
+        config_teardown(NULL);
     }
 }
 
 /* ./.env is read when it exists, and not swallowed when it cannot be read. */
 static void test_usual_env_unreadable(void **state)
 {
-    static const char *const none[] = {NULL};
-    struct buf errors = {0}, warnings = {0};
-    write_or_remove(".env", NULL);
+    config_write_or_remove(".env", NULL);
     assert_int_equal(mkdir(".env", 0700), 0);
-    struct config *c = load(NULL, none, none, &errors, &warnings);
+    struct config *c = config_load_held(NULL, NULL, NULL);
     assert_int_equal(rmdir(".env"), 0);
     assert_null(c);
-    assert_string_equal(text_of(&errors), ".env: cannot read it: Is a directory\n");
-    buf_free(&errors);
+    assert_string_equal(config_text_of(&config_held.errors),
+                        ".env: cannot read it: Is a directory\n");
 }
 
 /* A configuration of 1 MiB of errors is refused, not a crash. */
 static void test_many_errors(void **state)
 {
-    static const char *const none[] = {NULL};
     enum { LINES = 100000 };
-    struct buf text = {0}, errors = {0}, warnings = {0};
+    const struct buf *errors = &config_held.errors;
     for (int i = 0; i < LINES; i++)
-        buf_append_slice(&text, SLICE("x\n"));
-    write_bytes("c.ini", text.data, text.len);
-    assert_null(load("c.ini", none, none, &errors, &warnings));
+        buf_append_slice(&config_held.text, SLICE("x\n"));
+    config_write_bytes("c.ini", config_held.text.data, config_held.text.len);
+    assert_null(config_load_held("c.ini", NULL, NULL));
     size_t lines = 0;
-    for (size_t i = 0; i < errors.len; i++)
-        lines += errors.data[i] == '\n';
+    for (size_t i = 0; i < errors->len; i++)
+        lines += errors->data[i] == '\n';
     assert_int_equal(lines, LINES);
-    buf_free(&text);
-    buf_free(&errors);
 }
 
 /* ---- secrets -------------------------------------------------------------------------------- */
@@ -545,7 +439,7 @@ static void test_many_errors(void **state)
 /* No text that comes out of a configuration holds a secret. */
 static void test_secrets_never_shown(void **state)
 {
-    static const struct load_case cases[] = {
+    static const struct config_case cases[] = {
         {"a key", .ini = "[auth]\nsecret_key = hush-hush\n[server]\nworkers = x"},
         {"a key in quotes left open", .ini = "[auth]\nsecret_key = \"hush-hush\n"},
         {"a key without a key", .ini = "[auth]\nhush-hush\n"},
@@ -557,246 +451,40 @@ static void test_secrets_never_shown(void **state)
         {"loaded", .ini = "[auth]\nsecret_key = hush-hush\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct load_case *c = &cases[i];
-        struct buf text = {0};
-        write_or_remove("c.ini", c->ini);
-        write_or_remove(".env", c->env);
-        struct config *config = load(c->ini ? "c.ini" : NULL, c->environ, c->flags, &text, &text);
+        const struct config_case *c = &cases[i];
+        struct buf *text = &config_held.text;
+        config_write_or_remove("c.ini", c->ini);
+        config_write_or_remove(".env", c->env);
+        struct config *config = config_load_held(c->ini ? "c.ini" : NULL, c->environ, c->flags);
+        buf_append_slice(text, buf_slice(&config_held.errors));
+        buf_append_slice(text, buf_slice(&config_held.warnings));
         if (config)
-            config_print(config, true, &text);
-        assert_true(text.len > 0);
-        if (strstr(text_of(&text), "hush"))
-            fail_msg("%s: %s", c->name, text.data);
-        config_free(config);
-        buf_free(&text);
+            config_print(config, true, text);
+        assert_true(text->len > 0);
+        if (strstr(config_text_of(text), "hush"))
+            fail_msg("%s: %s", c->name, text->data);
+        config_teardown(NULL);
     }
-}
-
-/* ---- round trips ---------------------------------------------------------------------------- */
-
-static void assert_equal_configs(const struct config *a, const struct config *b)
-{
-    for (size_t i = 0; i < OPTIONS_LEN; i++) {
-        struct buf x = {0}, y = {0};
-        struct option_value va = option_load(a, &config_options[i]);
-        struct option_value vb = option_load(b, &config_options[i]);
-        assert_int_equal(va.string == NULL, vb.string == NULL);
-        option_format(&config_options[i], &va, &x);
-        option_format(&config_options[i], &vb, &y);
-        assert_string_equal(text_of(&x), text_of(&y));
-        buf_free(&x);
-        buf_free(&y);
-    }
-}
-
-/* What config_print() writes loads again, to the same. */
-static void test_print_loads_again(void **state)
-{
-    static const char *const none[] = {NULL};
-    static const char *const flags[] = {
-        "--workers",           "7",      "--bind", ":1,unix:a b", "--access-log", "off",
-        "--keepalive-timeout", "1500ms", NULL};
-    static const char *const environ[] = {"COLMEIA_AUTH_SECRET_KEY_FILE= # a\\\"b\n\tc",
-                                          "COLMEIA_LIMITS_MAX_BODY=1000",
-                                          "COLMEIA_SERVER_TRUSTED_PROXIES=",
-                                          "DATABASE_URL=sqlite:///x;y",
-                                          "COLMEIA_AUTH_ALLOW_WEAK_SECRET=1",
-                                          NULL};
-    for (int origin = 0; origin < 2; origin++) {
-        struct buf errors = {0}, warnings = {0}, printed = {0};
-        write_or_remove(".env", NULL);
-        struct config *a = load(NULL, environ, flags, &errors, &warnings);
-        assert_string_equal(text_of(&errors), "");
-        config_print(a, origin, &printed);
-        write_bytes("c.ini", printed.data, printed.len);
-        struct config *b = load("c.ini", none, none, &errors, &warnings);
-        assert_string_equal(text_of(&errors), "");
-        assert_equal_configs(a, b);
-        config_free(a);
-        config_free(b);
-        buf_free(&printed);
-        buf_free(&errors);
-    }
-}
-
-static char *read_sample(void)
-{
-    char *text = calloc(1, CONFIG_FILE_MAX);
-    FILE *f = fopen(sample_path, "r");
-    assert_non_null(text);
-    if (!f)
-        fail_msg("run it in the project's directory: no %s", sample_path);
-    assert_true(fread(text, 1, CONFIG_FILE_MAX - 1, f) > 0);
-    fclose(f);
-    return text;
-}
-
-/* "# key = value", as etc/colmeia.ini shows defaults. */
-static bool is_default_line(struct slice line, struct slice *rest_r)
-{
-    if (!slice_starts_with(line, SLICE("# ")))
-        return false;
-    *rest_r = (struct slice){line.ptr + 2, line.len - 2};
-    size_t i = 0;
-    while (i < rest_r->len &&
-           (rest_r->ptr[i] == '_' || (rest_r->ptr[i] >= 'a' && rest_r->ptr[i] <= 'z')))
-        i++;
-    return i > 0 && i + 2 <= rest_r->len && memcmp(rest_r->ptr + i, " =", 2) == 0;
-}
-
-/* etc/colmeia.ini shows each option of options.def once, in its order, with its default, explained,
- * and nothing else. */
-static void test_sample_matches_options(void **state)
-{
-    char *text = read_sample();
-    const char *section = "";
-    struct slice rest = slice_of(text), before = SLICE("");
-    size_t next = 0;
-    while (rest.ptr) {
-        struct slice value, line = slice_split(&rest, '\n');
-        if (is_default_line(line, &value)) {
-            char expected[256];
-            assert_true(next < OPTIONS_LEN);
-            const struct option *o = &config_options[next++];
-            snprintf(expected, sizeof expected, "%s =%s%s", o->key, o->fallback ? " " : "",
-                     o->fallback ? o->fallback : "");
-            if (strcmp(section, o->section) != 0 || !slice_equals(value, slice_of(expected)))
-                fail_msg("in [%s]: \"%.*s\", expected \"%s\" in [%s]", section, SLICE_ARGS(value),
-                         expected, o->section);
-            if (!slice_starts_with(before, SLICE("# ")))
-                fail_msg("%s is not explained", o->key);
-        } else if (line.len && line.ptr[0] == '[') {
-            section = next < OPTIONS_LEN ? config_options[next].section : "";
-            assert_true(slice_equals(slice_trim(line, "[]"), slice_of(section)));
-        } else if (line.len && line.ptr[0] != '#') {
-            fail_msg("\"%.*s\" is no comment", SLICE_ARGS(line));
-        }
-        before = line;
-    }
-    assert_int_equal(next, OPTIONS_LEN);
-    free(text);
-}
-
-/* With every comment sign before a key taken away, it loads and changes nothing. */
-static void test_sample_loads(void **state)
-{
-    static const char *const none[] = {NULL};
-    struct buf active = {0}, errors = {0}, warnings = {0};
-    char *text = read_sample();
-    struct slice rest = slice_of(text);
-    size_t keys = 0;
-    while (rest.ptr) {
-        struct slice line = slice_split(&rest, '\n');
-        keys += is_default_line(line, &line);
-        buf_append_slice(&active, line);
-        buf_append_char(&active, '\n');
-    }
-    assert_int_equal(keys, OPTIONS_LEN);
-    write_or_remove(".env", NULL);
-    struct config *usual = load(NULL, none, none, &errors, &warnings);
-    struct config *as_shipped = load(sample_path, none, none, &errors, &warnings);
-    write_bytes("c.ini", active.data, active.len);
-    struct config *loaded = load("c.ini", none, none, &errors, &warnings);
-    assert_string_equal(text_of(&errors), "");
-    assert_equal_configs(usual, as_shipped);
-    assert_equal_configs(usual, loaded);
-    for (size_t i = 0; i < OPTIONS_LEN; i++)
-        assert_int_equal(loaded->private_data->sources[i], CONFIG_INI);
-    config_free(usual);
-    config_free(as_shipped);
-    config_free(loaded);
-    buf_free(&active);
-    buf_free(&errors);
-    free(text);
-}
-
-/* ---- fields and help ------------------------------------------------------------------------ */
-
-static void test_fields(void **state)
-{
-    static const char *const none[] = {NULL};
-    static const char *const flags[] = {"--bind=:1,:2", "--log-level=error",
-                                        "--keepalive-timeout=2m", NULL};
-    struct buf errors = {0}, warnings = {0};
-    const char *path;
-    write_or_remove(".env", NULL);
-    struct config *c = load(NULL, none, flags, &errors, &warnings);
-    assert_non_null(c);
-    assert_int_equal(c->server_bind.len, 2);
-    assert_string_equal(c->server_bind.items[1], ":2");
-    assert_int_equal(c->server_workers, 0);
-    assert_int_equal(c->limits_keepalive_timeout, 120000);
-    assert_int_equal(c->limits_max_body, 65536);
-    assert_int_equal(c->log_level, CONFIG_LOG_ERROR);
-    assert_int_equal(c->log_access, CONFIG_ACCESS_AUTO);
-    assert_int_equal(c->database_durability, CONFIG_DURABILITY_FULL);
-    assert_false(c->auth_allow_weak_secret);
-    assert_null(c->auth_secret_key);
-    assert_int_equal(config_database(c, &path), CONFIG_DATABASE_FILE);
-    assert_string_equal(path, "database.db");
-    assert_int_equal(config_workers(c), config_auto_workers(NULL));
-    config_free(c);
-    config_free(NULL);
-}
-
-static void test_workers_of_memory(void **state)
-{
-    static const char *const none[] = {NULL};
-    static const char *const flags[] = {"--database-url", "sqlite:///:memory:", NULL};
-    struct buf errors = {0}, warnings = {0};
-    const char *path;
-    write_or_remove(".env", NULL);
-    struct config *c = load(NULL, none, flags, &errors, &warnings);
-    assert_non_null(c);
-    assert_int_equal(config_database(c, &path), CONFIG_DATABASE_MEMORY);
-    assert_int_equal(config_workers(c), 1);
-    config_free(c);
-}
-
-static void test_help(void **state)
-{
-    struct buf out = {0};
-    config_help(&out);
-    const char *text = text_of(&out);
-    for (size_t i = 0; i < OPTIONS_LEN; i++)
-        if (config_options[i].flag[0])
-            assert_non_null(strstr(text, config_options[i].flag));
-    assert_true(has_line(text, "  --port PORT       (default: 8000)"));
-    assert_true(has_line(text, "  --workers N|auto  number of worker processes, or auto: one per "
-                               "usable core"));
-    struct slice rest = buf_slice(&out);
-    while (rest.ptr)
-        assert_true(slice_split(&rest, '\n').len < 80);
-    buf_free(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ini_values),
-        cmocka_unit_test(test_ini_errors),
-        cmocka_unit_test(test_ini_nul),
-        cmocka_unit_test(test_dotenv),
-        cmocka_unit_test(test_dotenv_nul),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_flags_known),
-        cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_between_sources),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_usual_env_unreadable),
-        cmocka_unit_test(test_many_errors),
-        cmocka_unit_test(test_secrets_never_shown),
-        cmocka_unit_test(test_print_loads_again),
-        cmocka_unit_test(test_sample_matches_options),
-        cmocka_unit_test(test_sample_loads),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_workers_of_memory),
-        cmocka_unit_test(test_help),
+        CONFIG_TEST(test_ini_values),
+        CONFIG_TEST(test_ini_errors),
+        CONFIG_TEST(test_ini_nul),
+        CONFIG_TEST(test_dotenv),
+        CONFIG_TEST(test_dotenv_nul),
+        CONFIG_TEST(test_escapes),
+        CONFIG_TEST(test_environment),
+        CONFIG_TEST(test_flags),
+        CONFIG_TEST(test_flags_known),
+        CONFIG_TEST(test_precedence),
+        CONFIG_TEST(test_between_sources),
+        CONFIG_TEST(test_files),
+        CONFIG_TEST(test_usual_env_unreadable),
+        CONFIG_TEST(test_many_errors),
+        CONFIG_TEST(test_secrets_never_shown),
     };
-    char cwd[PATH_MAX - 32];
-    if (!getcwd(cwd, sizeof cwd))
-        return 1;
-    snprintf(sample_path, sizeof sample_path, "%s/etc/colmeia.ini", cwd);
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, config_group_setup, config_group_teardown);
 }
