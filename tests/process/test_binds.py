@@ -86,6 +86,7 @@ def test_port_in_use(place):
         line = start_refused(place, address, 4)
     assert address in line and "in use" in line
     assert not (place / "database.db").exists(), "nothing was started"
+    assert not (place / "secret.key").exists()
 
 
 def test_unix_socket_in_use(place):

@@ -202,7 +202,8 @@ def test_head_keeps_the_length(wire):
 @pytest.mark.parametrize("path, location", [
     ("/users", "http://example.org:81/users/"), ("/users?a=%20b&c", "http://example.org:81/users/?a=%20b&c"),
     ("/users/1/", "http://example.org:81/users/1"), ("/users?", "http://example.org:81/users/"),
-    ("/auth/token/", "http://example.org:81/auth/token"), ("/us%65rs", "http://example.org:81/us%65rs/")])
+    ("/auth/token/", "http://example.org:81/auth/token"), ("/us%65rs", "http://example.org:81/us%65rs/"),
+    ("/users/1%2F", "http://example.org:81/users/1")])
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_slash_redirect(wire, method, path, location):
     answer = wire.ask(method, path, [("Host", "example.org:81")], b"" if method == "PATCH" else None).answer()

@@ -1,5 +1,5 @@
 /* http_tester.c: see http_tester.h. The service: /wait… is answered later by the test; /echo
- * answers method, path, query and body as text; /large a body of 1 MiB; /status/N the status's own
+ * answers method, path, query and body as text; /large a body of 1 MiB of tester_large_byte(); /status/N the status's own
  * detail; all else
  * {"p":"<path>"}. */
 #include "http_tester.h"
@@ -70,10 +70,16 @@ static void on_drained(struct http_service *s)
     t->drained++;
 }
 
+char tester_large_byte(size_t i)
+{
+    return "ABCDEFGHIJKLMNOPQRSTUVW"[i % 23];
+}
+
 void tester_init(struct tester *t)
 {
     memset(t, 0, sizeof *t);
-    memset(large, 'L', sizeof large);
+    for (size_t i = 0; i < sizeof large; i++)
+        large[i] = tester_large_byte(i);
     t->config = (struct config){
         .limits_header_timeout = 60000,
         .limits_body_timeout = 60000,

@@ -53,6 +53,9 @@ void tester_turn(struct tester *t);
 /* Turns the loop until *value is at least *least*. */
 void tester_await(struct tester *t, const unsigned *value, unsigned least);
 uint64_t tester_counter(const struct tester *t, enum counter c);
+/* The byte at i of what GET /large answers: 23 letters in turn, so that none can stand for another
+ * a buffer's length away. */
+char tester_large_byte(size_t i);
 /* Answers a request of t->waiting and takes it out. */
 void tester_answer(struct tester *t, unsigned i, const char *json);
 

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -194,7 +195,25 @@ static void test_shut_down(void **state)
     connect_client(r, 1);
     turn(r);
     assert_int_equal(r->accepted_len, 1);
+    acceptor_stop(r->acceptor);
+    acceptor_start(r->acceptor);
+    turn(r);
     acceptor_drain(r->acceptor);
+    assert_int_equal(r->slot.counters[COUNTER_accept_errors], 1); /* nobody asked it again */
+}
+
+/* Turns the loop while no descriptor is to be had. */
+static void turn_without_descriptors(struct rig *r)
+{
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int lowest = dup(0);
+    close(lowest);
+    none = before;
+    none.rlim_cur = (rlim_t)lowest;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    turn(r);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 /* One client is told, the others wait, and all goes on when descriptors are there again. */
@@ -203,16 +222,8 @@ static void test_out_of_descriptors(void **state)
     struct rig *r = *state;
     int first = connect_client(r, 0);
     connect_client(r, 0);
-    struct rlimit before, none;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    int lowest = dup(0);
-    close(lowest);
-    none = before;
-    none.rlim_cur = (rlim_t)lowest;
     acceptor_start(r->acceptor);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    turn(r);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    turn_without_descriptors(r);
     assert_int_equal(r->accepted_len, 0);
     assert_int_equal(r->slot.counters[COUNTER_accept_errors], 1);
     char got[8];
@@ -221,6 +232,35 @@ static void test_out_of_descriptors(void **state)
     assert_int_equal(read(first, got, sizeof got), 0);
     while (r->accepted_len < 1)
         loop_run_once(r->loop, true);
+}
+
+/* The pause doubles only as long as nobody can be accepted: of two shortages with a success between
+ * them the second is announced like the first. */
+static void test_pause_begins_anew(void **state)
+{
+    struct rig *r = *state;
+    FILE *log = tmpfile();
+    int stderr_kept = dup(2);
+    assert_non_null(log);
+    acceptor_start(r->acceptor);
+    assert_int_equal(dup2(fileno(log), 2), 2);
+    for (unsigned i = 1; i <= 2; i++) {
+        connect_client(r, 0);
+        connect_client(r, 0);
+        turn_without_descriptors(r);
+        while (r->accepted_len < i)
+            loop_run_once(r->loop, true);
+    }
+    assert_int_equal(dup2(stderr_kept, 2), 2);
+    close(stderr_kept);
+    char line[512];
+    rewind(log);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(fgets(line, sizeof line, log));
+        assert_non_null(strstr(line, "next try in 100 ms"));
+    }
+    assert_null(fgets(line, sizeof line, log));
+    fclose(log);
 }
 
 int main(void)
@@ -234,6 +274,7 @@ int main(void)
         TEST(test_drain),
         TEST(test_shut_down),
         TEST(test_out_of_descriptors),
+        TEST(test_pause_begins_anew),
     };
     return cmocka_run_group_tests_name("acceptor", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * every layer above the store. */
 #include "worker/api/api.h"
 
+#include "shared/tickets.h"
 #include "tests/unit/fake_driver.h"
 #include "worker/http/session.h"
 
@@ -417,6 +418,46 @@ static void test_client_leaves_before_its_hash(void **state)
     assert_int_equal(atomic_load(&w->board->slots[0].counters[COUNTER_hashes]), 0);
 }
 
+static void on_hashed(void *ctx, const struct password_reply *reply)
+{
+    bool *done = ctx;
+    *done = reply->result == PASSWORD_OK;
+}
+
+/* The hash waits for a ticket: it is called off, and only the next one counts. */
+static void test_client_leaves_during_its_hash(void **state)
+{
+    struct world *w = *state;
+    struct tickets *tickets = tickets_new(1);
+    assert_non_null(tickets);
+    passwords_free(w->api.passwords);
+    w->api.passwords =
+        passwords_new(w->loop, &(struct password_options){.memory_bytes = 8192,
+                                                          .iterations = 1,
+                                                          .threads = 1,
+                                                          .tickets = tickets,
+                                                          .slot = &w->board->slots[0]});
+    assert_int_equal(tickets_take(tickets, 0), 0);
+    send_request(w, "POST", "/users/", NULL, "application/json", alice);
+    while (fake_driver_pending() == 0)
+        loop_run_once(w->loop, true);
+    while (fake_driver_pending() > 0)
+        loop_run_once(w->loop, true);
+    for (int i = 0; i < 5; i++) /* the answer's way back, and the hash's to its thread */
+        loop_run_once(w->loop, false);
+    leave_and_settle(w);
+    tickets_give(tickets, 0);
+    bool next = false; /* of the same account: behind the other */
+    uint64_t key = password_fair_key(SLICE("alice@example.com"));
+    assert_non_null(password_hash(w->api.passwords, SLICE("secret"), key, on_hashed, &next));
+    while (!next)
+        loop_run_once(w->loop, true);
+    assert_int_equal(atomic_load(&w->board->slots[0].counters[COUNTER_hashes]), 1);
+    passwords_free(w->api.passwords);
+    w->api.passwords = NULL;
+    tickets_free(tickets);
+}
+
 static void test_healthcheck(void **state)
 {
     struct world *w = *state;
@@ -438,6 +479,7 @@ int main(void)
         TEST(test_tokens_end),
         TEST(test_client_leaves_during_a_store_call),
         TEST(test_client_leaves_before_its_hash),
+        TEST(test_client_leaves_during_its_hash),
         TEST(test_healthcheck),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,8 @@ static void test_data(void **state)
     put(r, "d");
     assert_shown(r, "d");
     assert_int_equal(r->datas, 2);
+    for (size_t i = 0; i < r->shown.len; i++) /* shared by all, and cleared behind each */
+        assert_int_equal(r->shared.read_buffer[i], 0);
 }
 
 static void test_kept(void **state)
@@ -257,6 +259,7 @@ static void test_room(void **state)
     turn(r);
     assert_int_equal(r->rooms, 1); /* once, not at every turn */
     assert_false(conn_is_blocked(&r->conn));
+    assert_false(mono_is_set(r->conn.own_deadline)); /* to have been slow once is no fault */
     put(r, "still read");
     assert_shown(r, "still read");
 }
@@ -269,6 +272,21 @@ static void test_stuck(void **state)
         loop_run_once(r->loop, true);
     assert_int_equal(r->why, CONN_END_STUCK);
     assert_int_equal(r->deadlines, 0);
+}
+
+/* Only progress moves the deadline of a blocked write. */
+static void test_stuck_stays_stuck(void **state)
+{
+    struct rig *r = *state;
+    r->shared.write_timeout_ms = 60000;
+    fill(r);
+    mono_ms until = r->conn.own_deadline;
+    mono_ms began = loop_now(r->loop);
+    while (mono_diff_ms(loop_now(r->loop), began) == 0)
+        loop_run_once(r->loop, false);
+    char more[] = "x";
+    assert_int_equal(conn_write(&r->conn, &(struct iovec){more, 1}, 1), 0);
+    assert_int_equal(mono_diff_ms(r->conn.own_deadline, until), 0);
 }
 
 static void test_deadline(void **state)
@@ -325,11 +343,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_data),           TEST(test_kept),         TEST(test_close_in_data),
-        TEST(test_paused),         TEST(test_read_now),     TEST(test_eof),
-        TEST(test_hang_up),        TEST(test_write_pieces), TEST(test_write_to_nobody),
-        TEST(test_room),           TEST(test_stuck),        TEST(test_deadline),
-        TEST(test_deadline_moves), TEST(test_linger),       TEST(test_size),
+        TEST(test_data),     TEST(test_kept),           TEST(test_close_in_data),
+        TEST(test_paused),   TEST(test_read_now),       TEST(test_eof),
+        TEST(test_hang_up),  TEST(test_write_pieces),   TEST(test_write_to_nobody),
+        TEST(test_room),     TEST(test_stuck),          TEST(test_stuck_stays_stuck),
+        TEST(test_deadline), TEST(test_deadline_moves), TEST(test_linger),
+        TEST(test_size),
     };
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }

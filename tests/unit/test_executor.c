@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -41,6 +42,7 @@ static pthread_mutex_t run_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int opens, closes, wrong_thread;
 static pthread_t main_thread;
 static int niceness;         /* under run_lock */
+static sigset_t blocked;     /* likewise */
 static char thread_name[16]; /* likewise */
 
 static void on_done(struct task *t)
@@ -81,6 +83,7 @@ static void *thread_open(void *ctx)
     pthread_mutex_lock(&run_lock);
     niceness = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
     pthread_getname_np(pthread_self(), thread_name, sizeof thread_name);
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     pthread_mutex_unlock(&run_lock);
     opens++;
     return ctx;
@@ -406,6 +409,7 @@ static void test_threads_are_made_lazily(void **state)
     await(1);
     assert_int_equal(opens, 1);
     assert_string_equal(thread_name, "test");
+    assert_true(sigismember(&blocked, SIGTERM)); /* signals are the loop thread's affair */
     executor_free(e, false);
     assert_int_equal(closes, 1);
 

@@ -62,6 +62,7 @@ static const struct head_case cases[] = {
     {"four fields", L("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n"), INPUT_HEAD_LARGE},
     {"nothing", L(""), INPUT_MORE},
     {"half a line", L("GET / HT"), INPUT_MORE},
+    {"CR in half a line", L("GET / HTTP/1.1\r\nA: b\rc"), INPUT_MALFORMED},
     {"a line and half", L("GET / HTTP/1.1\r\nHos"), INPUT_MORE},
     {"all but the last LF", L("GET / HTTP/1.1\r\nHost: x\r\n\r"), INPUT_MORE},
     {"unknown version before its fields", L("GET / HTTP/3.0\r\n"), INPUT_VERSION},

@@ -404,9 +404,13 @@ static void test_migration_fails(void **state)
     PLAN(FAKE_SERVE);
     fake_plan->migrate_code = 6;
     struct sup_settings settings = patient(2);
-    start(&settings);
+    char path[128], url[128];
+    snprintf(path, sizeof path, "unix:%s/http.sock", directory);
+    snprintf(url, sizeof url, "sqlite:///%s/database.db", directory);
+    start_at(&settings, path, url);
     assert_ends(6);
     assert_int_equal(fake_plan->workers, 0);
+    assert_int_not_equal(access(path + 5, F_OK), 0); /* it served nobody and leaves nothing */
 }
 
 static void stop_migration(int migrate_code, int signal, const char *said)
@@ -431,9 +435,10 @@ static void test_stop_in_migration(void **state)
     stop_migration(-2, SIGQUIT, "stopping quickly");
 }
 
-static void test_busy_port_leaves_the_database_alone(void **state)
+static void test_busy_port_leaves_no_trace(void **state)
 {
     (void)state;
+    unlink("secret.key");
     struct sock_address address;
     struct listener busy;
     struct buf error = {0};
@@ -446,6 +451,7 @@ static void test_busy_port_leaves_the_database_alone(void **state)
     start_at(&settings, busy.name, url);
     assert_ends(4);
     assert_int_equal(fake_plan->migrations, 0);
+    assert_int_not_equal(access("secret.key", F_OK), 0);
     listener_close(&busy, false);
 }
 
@@ -505,7 +511,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_signals_not_built),
         cmocka_unit_test(test_migration_fails),
         cmocka_unit_test(test_stop_in_migration),
-        cmocka_unit_test(test_busy_port_leaves_the_database_alone),
+        cmocka_unit_test(test_busy_port_leaves_no_trace),
         cmocka_unit_test(test_dead_master),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -201,6 +201,8 @@ static const struct message_case cases[] = {
     {"target without slash", L("GET foo HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED, NULL, 0},
     {"GET *", L("GET * HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED, NULL, 0},
     {"ftp", L("GET ftp://h/ HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"absolute-form without anything", L("GET http:// HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED,
+     NULL, 0},
     {"absolute-form without host", L("GET http:///p HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED,
      NULL, 0},
     {"CONNECT with a path", L("CONNECT /p HTTP/1.1\r\n" HOST "\r\n"), INPUT_MALFORMED, NULL, 0},

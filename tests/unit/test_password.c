@@ -50,11 +50,12 @@ struct call {
 
 /* What the functions interposed below are told and tell. */
 static struct {
-    atomic_bool no_memory;             /* large mappings fail */
-    atomic_bool no_memory_to_hash;     /* only crypto_pwhash() fails */
-    atomic_int inside;                 /* hashes at present */
-    atomic_int peak;                   /* most at the same time */
-    _Atomic(pthread_barrier_t *) meet; /* NULL: none */
+    atomic_bool no_memory;                 /* large mappings fail */
+    atomic_bool no_memory_to_hash;         /* only crypto_pwhash() fails */
+    atomic_int inside;                     /* hashes at present */
+    atomic_int peak;                       /* most at the same time */
+    _Atomic(pthread_barrier_t *) meet;     /* NULL: none */
+    char verified[crypto_pwhash_STRBYTES]; /* the last text; read when its call is done */
 } world;
 
 static void enter_hash(void)
@@ -87,6 +88,7 @@ int crypto_pwhash_str_verify(const char str[crypto_pwhash_STRBYTES], const char 
                              unsigned long long passwdlen)
 {
     enter_hash();
+    snprintf(world.verified, sizeof world.verified, "%s", str);
     int result = crypto_pwhash_argon2id_str_verify(str, passwd, passwdlen);
     atomic_fetch_sub(&world.inside, 1);
     return result;
@@ -263,6 +265,22 @@ static void test_verify_stored_texts(void **state)
         assert_string_equal(c->hash, ""); /* none is cheaper than configured */
     }
     assert_int_equal(counted(COUNTER_hashes), len);
+    passwords_free(p);
+}
+
+/* Whoever asks must not learn from the time that there is no such account. */
+static void test_unknown_account_costs_a_hash(void **state)
+{
+    const struct slice texts[] = {ABSENT, SLICE("testtest"), SLICE(ARGON2I)};
+    struct passwords *p =
+        make((struct password_options){.memory_bytes = 128 * 1024, .iterations = 2});
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct phc phc;
+        assert_int_equal(verify(p, TEST, texts[i])->result, PASSWORD_MISMATCH);
+        assert_true(phc_parse(slice_of(world.verified), &phc));
+        assert_int_equal(phc.memory_kib, 128);
+        assert_int_equal(phc.passes, 2);
+    }
     passwords_free(p);
 }
 
@@ -621,6 +639,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_hash_then_verify),
         CASE(test_verify_stored_texts),
+        CASE(test_unknown_account_costs_a_hash),
         CASE(test_verify_at_full_cost),
         CASE(test_rehash),
         CASE(test_full_queue_is_busy),

@@ -1,6 +1,9 @@
 /* test_session.c: worker/http/session.c and intake.c: whole conversations with a small service. */
 #include "http_tester.h"
 
+#include "worker/http/service.h"
+#include "worker/http/session_internal.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,8 +267,13 @@ static void test_continue(void **state)
     tester_send(t, fd, EXPECTING "abc");
     assert_string_equal(tester_receive_until(t, fd, "abc"),
                         OK_HEAD("20") "\r\nPOST|/echo||body|abc");
+    tester_send(t, fd, EXPECTING "a"); /* begun already: it did not wait */
+    tester_expect_silence(t, fd);
+    tester_send(t, fd, "bc");
+    assert_string_equal(tester_receive_until(t, fd, "abc"),
+                        OK_HEAD("20") "\r\nPOST|/echo||body|abc");
     assert_int_equal(tester_counter(t, COUNTER_responses_1xx), 1);
-    assert_int_equal(tester_counter(t, COUNTER_requests), 2);
+    assert_int_equal(tester_counter(t, COUNTER_requests), 3);
     close(fd);
 }
 
@@ -324,28 +332,57 @@ static void test_deadlines(void **state)
     }
 }
 
-/* The deadline of a head is absolute: a byte now and then does not move it. */
+/* The deadline of a head is absolute: bytes do not move it. A client that came later and is silent
+ * tells when it has passed. */
 static void test_slow_head(void **state)
 {
     struct tester *t = *state;
     t->config.limits_header_timeout = 100;
+    t->config.limits_max_head = 1 << 24; /* not reached by single bytes */
+    tester_start(t);
+    int slow = tester_connect(t);
+    tester_send(t, slow, "GET / HTTP/1.1\r\nA: ");
+    tester_turn(t);
+    int silent = tester_connect(t);
+    tester_send(t, silent, "GET");
+    char end;
+    while (recv(silent, &end, 1, MSG_PEEK) < 0) {
+        assert_int_equal(errno, EAGAIN);
+        send(slow, "a", 1, MSG_NOSIGNAL);
+        loop_run_once(t->loop, true); /* the byte, or a deadline */
+    }
+    tester_turn(t);
+    assert_int_equal(tester_counter(t, COUNTER_timeouts), 2);
+    assert_string_equal(tester_receive_all(t, slow), TIMED_OUT);
+    assert_string_equal(tester_receive_all(t, silent), TIMED_OUT);
+    close(slow);
+    close(silent);
+}
+
+/* … and the next one has its own, even when the bytes of both come together. */
+static void test_deadline_of_the_next(void **state)
+{
+    static const char *const parts[] = {
+        "GET /a HTTP/1.1\r\n", HOST_LINE "\r\nGET /b HT", /* head after head */
+        "TP/1.1\r\n" HOST_LINE "\r\nPOST /c HTTP/1.1\r\n" HOST_LINE "Content-Length: 1\r\n\r\n",
+        "cPOST /d HTTP/1.1\r\n" HOST_LINE "Content-Length: 2\r\n\r\nd", /* body after body */
+    };
+    struct tester *t = *state;
     tester_start(t);
     int fd = tester_connect(t);
-    tester_send(t, fd, "GET / HTTP/1.1\r\nA: ");
-    unsigned sent = 0;
-    const char *got = "";
-    while (!*got && sent < 10000) {
-        if (send(fd, "a", 1, MSG_NOSIGNAL) == 1)
-            sent++;
-        loop_run_once(t->loop, true); /* the byte, or the deadline */
-        static char bytes[1024];
-        ssize_t n = read(fd, bytes, sizeof bytes - 1);
-        if (n > 0) {
-            bytes[n] = 0;
-            got = bytes;
-        }
+    tester_turn(t);
+    const struct session *s = t->service.private_data->sessions;
+    mono_ms before = {0};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        mono_ms began = clock_now();
+        while (mono_diff_ms(clock_now(), began) == 0)
+            loop_run_once(t->loop, false);
+        tester_send(t, fd, parts[i]);
+        tester_turn(t);
+        if (i > 0)
+            assert_true(mono_before(before, s->conn.deadline));
+        before = s->conn.deadline;
     }
-    assert_memory_equal(got, "HTTP/1.1 4", 10); /* 408, or 431 on a fast machine */
     close(fd);
 }
 
@@ -394,6 +431,21 @@ static void test_client_leaves(void **state)
     assert_int_equal(t->gone, 2);
 }
 
+/* What was answered is not gone, though its answer could not be sent yet. */
+static void test_client_leaves_answered(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    int fd = tester_connect(t);
+    tester_send(t, fd, GET("/wait1") GET("/wait2"));
+    tester_await(t, &t->waiting_len, 2);
+    tester_answer(t, 1, "2");
+    close(fd);
+    tester_await(t, &t->gone, 1);
+    tester_answer(t, 0, "1");
+    assert_int_equal(t->gone, 1);
+}
+
 /* A hold outlives the answer. */
 static void test_hold_after_answer(void **state)
 {
@@ -413,6 +465,22 @@ static void test_hold_after_answer(void **state)
     assert_true(slice_equals(held->path, SLICE("/wait")));
     request_release(held);
     assert_int_equal(t->gone, 0);
+}
+
+/* A body may hold a password: nothing of it stays in what is kept for reuse. */
+static void test_bodies_are_wiped(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    int fd = tester_connect(t);
+    tester_send(t, fd, "POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nsecret");
+    tester_await(t, &t->waiting_len, 1);
+    const char *body = t->waiting[0]->body.ptr;
+    assert_memory_equal(body, "secret", 6);
+    tester_answer(t, 0, "1");
+    assert_int_equal(t->service.private_data->turns, 0);
+    assert_memory_equal(body, "\0\0\0\0\0\0", 6);
+    close(fd);
 }
 
 static void test_client_leaves_in_mid_head_and_body(void **state)
@@ -481,6 +549,42 @@ static void test_client_does_not_read(void **state)
     close(fd);
 }
 
+/* Nor does the deadline of a head run against him whose bytes are not being read. */
+static void test_no_deadline_while_blocked(void **state)
+{
+    struct tester *t = *state;
+    t->config.limits_header_timeout = 20;
+    tester_start(t);
+    int blocked = tester_connect(t);
+    tester_send(t, blocked, GET("/large") "GET /a HT");
+    tester_turn(t);
+    int other = tester_connect(t); /* its later deadline passes */
+    tester_send(t, other, "GET");
+    assert_string_equal(tester_receive_all(t, other), TIMED_OUT);
+    assert_int_equal(tester_counter(t, COUNTER_timeouts), 1);
+    assert_int_equal(http_service_busy(&t->service), 1);
+    close(blocked);
+    close(other);
+}
+
+/* Bytes behind the last request are read away, but not without end while its answer is made. */
+static void test_discarding_is_bounded(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    int fd = tester_connect(t);
+    char away[65536] = {0};
+    tester_send(t, fd, "GET /wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    tester_await(t, &t->waiting_len, 1);
+    for (int i = 0; i < 64; i++) {
+        send(fd, away, sizeof away, MSG_NOSIGNAL);
+        tester_turn(t);
+    }
+    assert_in_range(tester_counter(t, COUNTER_bytes_in), sizeof away,
+                    SESSION_DISCARD_MAX + 2 * CONN_READ_MAX);
+    close(fd);
+}
+
 static void test_large_answers_arrive_whole(void **state)
 {
     struct tester *t = *state;
@@ -491,7 +595,7 @@ static void test_large_answers_arrive_whole(void **state)
     size_t head = strlen(OK_HEAD("1048576") "\r\n");
     assert_memory_equal(got, OK_HEAD("1048576") "\r\n", head);
     for (size_t i = 0; i < 1 << 20; i++)
-        assert_int_equal(got[head + i], 'L');
+        assert_int_equal(got[head + i], tester_large_byte(i));
     assert_string_equal(got + head + (1 << 20),
                         OK_HEAD("10") "connection: close\r\n\r\n{\"p\":\"/a\"}");
     close(fd);
@@ -777,13 +881,18 @@ int main(void)
         TEST(test_continue_in_order),
         TEST(test_deadlines),
         TEST(test_slow_head),
+        TEST(test_deadline_of_the_next),
         TEST(test_no_deadline_while_handling),
         TEST(test_client_leaves),
+        TEST(test_client_leaves_answered),
         TEST(test_hold_after_answer),
+        TEST(test_bodies_are_wiped),
         TEST(test_client_leaves_in_mid_head_and_body),
         TEST(test_half_closed),
         TEST(test_half_closed_for_long),
         TEST(test_client_does_not_read),
+        TEST(test_no_deadline_while_blocked),
+        TEST(test_discarding_is_bounded),
         TEST(test_large_answers_arrive_whole),
         TEST(test_stuck_writer),
         TEST(test_lingering),

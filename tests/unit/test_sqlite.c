@@ -213,6 +213,48 @@ static void full_in_mid_batch(void **state)
     assert_int_equal(tester_sql(t, SOUND), 1);
 }
 
+/* The lock excludes nobody now. */
+static void assert_lock_is_free(struct tester *t)
+{
+    char lock_path[128];
+    snprintf(lock_path, sizeof lock_path, "%s.lock", t->path);
+    int fd = open(lock_path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    close(fd);
+}
+
+/* An I/O error in the middle of a batch ends the whole transaction: those before it, whose rows
+ * were in already, are not acknowledged either. */
+static void lost_in_mid_batch(void **state)
+{
+    enum { LARGE = 12 << 20 }; /* more than SQLite caches: goes to the log before the commit */
+    struct tester *t = *state;
+    char *large = malloc(LARGE);
+    struct answer a = {0};
+    struct wave w;
+    assert_non_null(large);
+    memset(large, 'x', LARGE);
+    stderr_capture_start();
+    atomic_store(&fault_vfs.fail_wal_write, SQLITE_IOERR_WRITE);
+    start_creates(t, &w, 0, 5);
+    store_user_create(t->store, SLICE("large"), SLICE("large"), (struct slice){large, LARGE},
+                      answer_on_done, &a);
+    assert_int_equal(ended(t, &w, STORE_UNAVAILABLE), 5);
+    assert_int_equal(tester_await(t, &a), STORE_UNAVAILABLE);
+    free(stderr_capture_end());
+    assert_lock_is_free(t);
+    assert_rows_are_the_acknowledged(t, &w, 0);
+    assert_int_equal(counter(t, COUNTER_store_writes), 0);
+    answer_fini(&a);
+    wave_fini(&w);
+    free(large);
+    atomic_store(&fault_vfs.fail_wal_write, 0);
+    start_creates(t, &w, 0, 5);
+    assert_int_equal(ended(t, &w, STORE_OK), 5);
+    wave_fini(&w);
+}
+
 /* The commit itself fails: nobody was acknowledged, not even those who were told no. Reads go on;
  * one line in the log says so, another that it is over. */
 static void commit_fails(struct tester *t, atomic_int *knob, int failure, const char *cause)
@@ -354,6 +396,27 @@ static void lock_is_busy(void **state)
     answer_fini(&a);
 }
 
+/* A program that knows SQLite's own locks only. */
+static void database_is_busy(void **state)
+{
+    struct tester *t = *state;
+    t->options.lock_timeout_ms = 30;
+    tester_open(t);
+    sqlite3 *other;
+    assert_int_equal(sqlite3_open(t->path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    stderr_capture_start();
+    assert_int_equal(tester_create(t, "alice", "a@x.com", "h"), STORE_BUSY);
+    char *log = stderr_capture_end();
+    assert_int_equal(count_of(log, "another program keeps it locked"), 1);
+    free(log);
+    assert_lock_is_free(t);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    stderr_capture_start();
+    assert_int_equal(tester_create(t, "alice", "a@x.com", "h"), STORE_OK);
+    free(stderr_capture_end());
+}
+
 /* Waits for its turn as long as it may: the batch goes through when the holder is killed. */
 static void killed_holder_frees(void **state)
 {
@@ -472,6 +535,12 @@ static void checkpoints_under_the_lock(void **state)
     snprintf(wal_path, sizeof wal_path, "%s-wal", t->path);
     fault_vfs.lock_path = lock_path;
     tester_open(t);
+    stderr_capture_start(); /* also by a connection that had to be opened anew */
+    atomic_store(&fault_vfs.fail_wal_write, SQLITE_IOERR_WRITE);
+    assert_int_equal(tester_create(t, "a", "a", "h"), STORE_UNAVAILABLE);
+    atomic_store(&fault_vfs.fail_wal_write, 0);
+    assert_int_equal(tester_create(t, "a", "a", "h"), STORE_OK);
+    free(stderr_capture_end());
     atomic_store(&fault_vfs.db_writes, 0);
     for (int i = 0; i < 90; i++) { /* about 10 pages each: below the threshold */
         char name[32];
@@ -694,11 +763,13 @@ int main(void)
         OPEN(one_failure_hurts_nobody_else),
         OPEN(one_read_transaction_per_batch),
         OPEN(full_in_mid_batch),
+        OPEN(lost_in_mid_batch),
         OPEN(full_at_commit),
         OPEN(write_error_at_commit),
         OPEN(fsync_error_at_commit),
         OPEN(file_taken_away),
         CLOSED(lock_is_busy),
+        CLOSED(database_is_busy),
         CLOSED(killed_holder_frees),
         CLOSED(processes_write_at_once),
         CLOSED(killed_writer_loses_nothing),

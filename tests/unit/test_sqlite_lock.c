@@ -83,6 +83,24 @@ static void excludes(void **state)
     sqlite_lock_close(&a); /* harmless */
 }
 
+/* Who gives up waiting gives up its place in the turnstile. */
+static void waiter_that_gives_up(void **state)
+{
+    struct place *p = *state;
+    struct sqlite_lock a, b, c;
+    open_lock(p, &a, 0);
+    open_lock(p, &b, 1);
+    open_lock(p, &c, 1);
+    assert_int_equal(sqlite_lock_take(&a, 0), 0);
+    assert_int_equal(sqlite_lock_take(&b, 5), -1);
+    sqlite_lock_release(&a, false);
+    assert_int_equal(sqlite_lock_take(&c, 0), 0);
+    sqlite_lock_release(&c, false);
+    sqlite_lock_close(&a);
+    sqlite_lock_close(&b);
+    sqlite_lock_close(&c);
+}
+
 /* Programs that use flock(1) know nothing of the turnstile, and are kept out all the same. */
 static void plain_flock_counts(void **state)
 {
@@ -210,9 +228,9 @@ static void takes_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(excludes),         CASE(plain_flock_counts),
-        CASE(counts_changes),   CASE(removed_file_is_made_anew),
-        CASE(cannot_be_opened), CASE(takes_turns),
+        CASE(excludes),       CASE(waiter_that_gives_up),      CASE(plain_flock_counts),
+        CASE(counts_changes), CASE(removed_file_is_made_anew), CASE(cannot_be_opened),
+        CASE(takes_turns),
     };
     return cmocka_run_group_tests_name("sqlite_lock", tests, NULL, NULL);
 }

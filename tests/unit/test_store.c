@@ -345,6 +345,24 @@ static void calls_are_recycled(void **state)
     }
 }
 
+static void note_hash(void *ctx, const struct store_reply *reply)
+{
+    const char **hash = ctx;
+    *hash = reply->users[0].password.ptr;
+}
+
+/* Recycled memory keeps no hash: a call that is over stays the store's, so it can be looked at. */
+static void hashes_are_wiped(void **state)
+{
+    struct tester *t = *state;
+    const char *hash = NULL;
+    assert_int_equal(tester_create(t, "alice", "a@x.com", "hash1"), STORE_OK);
+    store_user_by_id(t->store, 1, note_hash, &hash);
+    while (!hash)
+        loop_run_once(t->loop, true);
+    assert_memory_equal(hash, "\0\0\0\0\0", 5);
+}
+
 static void full_queue_is_busy(void **state)
 {
     struct tester *t = *state;
@@ -616,8 +634,9 @@ static void postgresql_is_refused(void **state)
 #define CONTRACT                                                                                   \
     CASE(create_and_read), CASE(duplicates), CASE(lists), CASE(updates), CASE(deletes),            \
         CASE(rehashes), CASE(odd_strings), CASE(later_and_once), CASE(calls_are_recycled),         \
-        CASE(full_queue_is_busy), CASE(cancelled_is_not_done), CASE(probe), CASE(calls_from_done), \
-        CASE(reads_see_writes), CASE(racing_duplicates), CASE(close_finishes), CASE(many_at_once)
+        CASE(hashes_are_wiped), CASE(full_queue_is_busy), CASE(cancelled_is_not_done),             \
+        CASE(probe), CASE(calls_from_done), CASE(reads_see_writes), CASE(racing_duplicates),       \
+        CASE(close_finishes), CASE(many_at_once)
 
 int main(void)
 {

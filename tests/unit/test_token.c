@@ -356,6 +356,7 @@ static void test_fits(void **state)
         {0, SLICE(PWV), STORED_CHANGED, false},
         {7, none, STORED_CHANGED, true},
         {8, none, STORED, false},
+        {6, none, STORED, false},
         {0, none, STORED, true}, /* of the Python app */
         {7, SLICE(""), STORED, false},
         {7, SLICE("0"), STORED, false},
