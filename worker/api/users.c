@@ -64,18 +64,23 @@ static void on_created(void *ctx, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
+/* The password is not needed any more. False: there is nothing to go on with; it is answered. */
+static bool take_hash(struct exchange *x, const struct password_reply *reply)
+{
+    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    if (exchange_abandoned(x))
+        return false;
+    if (reply->result != PASSWORD_OK)
+        exchange_password_failed(x, reply->result);
+    return reply->result == PASSWORD_OK;
+}
+
 static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
-    if (exchange_abandoned(x))
-        return;
-    if (reply->result != PASSWORD_OK) {
-        exchange_password_failed(x, reply->result);
-        return;
-    }
-    exchange_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
-                                        reply->hash, on_created, x));
+    if (take_hash(x, reply))
+        exchange_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
+                                            reply->hash, on_created, x));
 }
 
 static void on_conflict_known(void *ctx, const struct store_reply *reply)
@@ -183,16 +188,10 @@ static void on_updated(void *ctx, const struct store_reply *reply)
 static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
-    if (exchange_abandoned(x))
-        return;
-    if (reply->result != PASSWORD_OK) {
-        exchange_password_failed(x, reply->result);
-        return;
-    }
-    exchange_await(x, store_user_update(x->api->store, x->current.id, x->current.password,
-                                        x->account.username, x->account.email, reply->hash,
-                                        on_updated, x));
+    if (take_hash(x, reply))
+        exchange_await(x, store_user_update(x->api->store, x->current.id, x->current.password,
+                                            x->account.username, x->account.email, reply->hash,
+                                            on_updated, x));
 }
 
 void api_update_user(struct exchange *x)
