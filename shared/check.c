@@ -1,4 +1,5 @@
-/* check.c: the end of the line for our own bugs. One write(2), no allocation: the heap may be ruined. */
+/* check.c: the end of the line for our own bugs. One write(2), no allocation: the heap may be
+ * ruined. */
 #include "shared/check.h"
 
 #include <stdio.h>

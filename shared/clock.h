@@ -41,6 +41,11 @@ static inline bool mono_is_set(mono_ms t)
     return t.ms != 0;
 }
 
+static inline mono_ms mono_max(mono_ms a, mono_ms b)
+{
+    return a.ms > b.ms ? a : b;
+}
+
 static inline mono_ms mono_min(mono_ms a, mono_ms b)
 {
     return a.ms < b.ms ? a : b;

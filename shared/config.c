@@ -123,6 +123,19 @@ static void settle_rivals(struct loader *l, const struct option *o, const struct
     loader_unset(l, other, &(struct place){place->source, origin, NULL});
 }
 
+/* Before note_place: what an earlier source said is still there. */
+static void note_shadow(struct loader *l, const struct option *o, struct slice text,
+                        const struct place *place)
+{
+    enum option_id id = option_id(o);
+    if (place->source == CONFIG_DEFAULT || (o->flags & SECRET))
+        return;
+    if (l->priv->texts[id] && place->source > l->priv->sources[id])
+        l->priv->shadowed[id] =
+            loader_format(l, "%s (%s)", l->priv->texts[id], l->priv->origins[id]);
+    l->priv->texts[id] = loader_format(l, "%.*s", SLICE_ARGS(text));
+}
+
 void loader_assign(struct loader *l, const struct option *o, struct slice text,
                    const struct place *place)
 {
@@ -130,6 +143,7 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
     struct buf why = {0};
     if (option_parse(o, text, &l->priv->arena, &value, &why)) {
         option_store(l->config, o, &value);
+        note_shadow(l, o, text, place);
         settle_rivals(l, o, place);
         note_place(l, o, place);
     } else {
@@ -145,6 +159,7 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
 
 static void apply_defaults(struct loader *l)
 {
+    size_t errors_before = l->errors->len;
     struct place place = {CONFIG_DEFAULT, "default", NULL};
     for (size_t i = 0; i < OPTIONS_LEN; i++) {
         const struct option *o = &config_options[i];
@@ -154,20 +169,23 @@ static void apply_defaults(struct loader *l)
         else
             loader_unset(l, o, &place);
     }
-    ASSERT(l->errors->len == 0 || l->no_memory); /* options.def holds only what it allows */
+    ASSERT(l->errors->len == errors_before || l->no_memory); /* options.def holds only what it allows */
 }
 
 typedef void apply_fn(struct loader *l, const char *path, struct slice text);
 
-/* The file that was named, else the usual one if it exists. */
-static void apply_file(struct loader *l, const char *named, const char *usual, apply_fn *apply)
+/* False: it must be there, or is there, and cannot be read. */
+static bool read_one(struct loader *l, const char *path, bool named, bool regular,
+                     struct slice *text_r)
 {
-    struct slice text;
-    const char *path = named ? named : usual;
-    if (file_read(l, path, named != NULL, &text) != FILE_OK)
-        return;
-    apply(l, loader_format(l, "%s", path), text);
-    file_free(text);
+    *text_r = (struct slice){0};
+    return file_read(l, path, named, regular, text_r) != FILE_BAD;
+}
+
+static void apply_text(struct loader *l, const char *path, struct slice text, apply_fn *apply)
+{
+    if (text.ptr)
+        apply(l, loader_format(l, "%s", path), text);
 }
 
 /* ---- what values have to do with each other ------------------------------------------------- */
@@ -220,8 +238,52 @@ static struct config *config_new(void)
     return c;
 }
 
+bool config_read(const struct config_flags *flags, bool regular, struct config_text *text_r,
+                 struct buf *errors)
+{
+    const char *ini = flags->config_path, *env = flags->env_path;
+    struct loader l = {.errors = errors};
+    *text_r = (struct config_text){.ini_path = ini ? ini : CONFIG_DEFAULT_INI,
+                                   .env_path = env ? env : CONFIG_DEFAULT_ENV};
+    bool read = read_one(&l, text_r->ini_path, ini != NULL, regular, &text_r->ini);
+    return read_one(&l, text_r->env_path, env != NULL, regular, &text_r->env) && read;
+}
+
+void config_text_free(struct config_text *text)
+{
+    file_free(text->ini);
+    file_free(text->env);
+    text->ini = text->env = (struct slice){0};
+}
+
+bool config_text_equals(const struct config_text *a, const struct config_text *b)
+{
+    return slice_equals(a->ini, b->ini) && slice_equals(a->env, b->env) &&
+           !a->ini.ptr == !b->ini.ptr && !a->env.ptr == !b->env.ptr;
+}
+
 struct config *config_load(const struct config_flags *flags, struct buf *errors,
                            struct buf *warnings)
+{
+    struct config_text text;
+    struct config *c = config_load_text(flags, &text, errors, warnings);
+    config_text_free(&text);
+    return c;
+}
+
+struct config *config_load_text(const struct config_flags *flags, struct config_text *text_r,
+                                struct buf *errors, struct buf *warnings)
+{
+    bool read = config_read(flags, false, text_r, errors);
+    struct config *c = config_parse(flags, text_r, errors, warnings);
+    if (read)
+        return c;
+    config_free(c);
+    return NULL;
+}
+
+struct config *config_parse(const struct config_flags *flags, const struct config_text *text,
+                            struct buf *errors, struct buf *warnings)
 {
     size_t errors_before = errors->len;
     struct config *c = config_new();
@@ -231,8 +293,8 @@ struct config *config_load(const struct config_flags *flags, struct buf *errors,
     }
     struct loader l = {c, c->private_data, errors, warnings, false};
     apply_defaults(&l);
-    apply_file(&l, flags->config_path, CONFIG_DEFAULT_INI, ini_apply);
-    apply_file(&l, flags->env_path, CONFIG_DEFAULT_ENV, dotenv_apply);
+    apply_text(&l, text->ini_path, text->ini, ini_apply);
+    apply_text(&l, text->env_path, text->env, dotenv_apply);
     environment_apply(&l, flags->environ);
     flags_apply(&l, flags->argc, flags->argv);
     if (l.no_memory)

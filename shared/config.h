@@ -1,15 +1,20 @@
-/* config.h: the configuration: one table of options (options.def), read from built-in defaults, ini,
+/* config.h: the configuration: one table of options (options.def), read from built-in defaults,
+ * ini,
  * .env, environment and command line, later ones winning. All errors of all sources are collected
  * before anything is started. Read-only once loaded; any thread.
  *
  * ini: [section] and key = value lines. # and ; begin a comment, at the start of a line or after a
  * space. A value may stand in "double quotes", with \\ \" \n \r \t in them. Lists: a, b, c. A text
- * option that has no default, left empty (secret_key =), is unset. A key twice in one file is an error.
- * .env: NAME=value, optionally after "export"; 'single quotes' (\\ and \' in them), "double quotes" (those
- * and \" \a \b \f \n \r \t \v), which may span lines; # comments. The last of two equal names wins. Names
+ * option that has no default, left empty (secret_key =), is unset. A key twice in one file is an
+ * error.
+ * .env: NAME=value, optionally after "export"; 'single quotes' (\\ and \' in them), "double
+ * quotes" (those
+ * and \" \a \b \f \n \r \t \v), which may span lines; # comments. The last of two equal names
+ * wins. Names
  * of other programs are ignored.
  * Environment (and .env): COLMEIA_<SECTION>_<KEY>, or the option's further name (SECRET_KEY), which
- * gives way to the former within one source. Letter case does not matter. An empty variable leaves a
+ * gives way to the former within one source. Letter case does not matter. An empty variable leaves
+ * a
  * number, word or truth value unset (as compose files make them); a text or list it sets to empty.
  * Command line: --name value or --name=value; --bind may be repeated; --host, --port and --uds are
  * accepted as uvicorn's users type them, and add an address. The last of equal flags wins. */
@@ -74,8 +79,8 @@ enum { CONFIG_ACCESS_AUTO, CONFIG_ACCESS_ON, CONFIG_ACCESS_OFF };
 
 /* Where [database] url points. */
 enum config_database { CONFIG_DATABASE_FILE, CONFIG_DATABASE_MEMORY, CONFIG_DATABASE_POSTGRESQL };
-/* Kind of the configured database; for a file its path (as given: relative to the working directory)
- * in *path_r, borrowed from the configuration. */
+/* Kind of the configured database; for a file its path (as given: relative to the working
+ * directory) in *path_r, borrowed from the configuration. */
 enum config_database config_database(const struct config *c, const char **path_r);
 
 /* What the command line brought before the verb's own words. */
@@ -92,6 +97,30 @@ struct config_flags {
  * *warnings*, one per line, either way. No line holds a secret. Free with config_free().
  * Of auth_secret_key and auth_secret_key_file at most one is set: the later source wins. */
 struct config *config_load(const struct config_flags *flags, struct buf *errors, struct buf *warnings);
+/* The same in two steps, so that what one process read another can judge: the bytes of both files.
+ * config_read: *regular* refuses what could make open(2) or read(2) wait. False: *errors* says why;
+ * what could be read is there all the same. config_parse borrows the text. config_text_free wipes
+ * and frees; harmless twice. */
+struct config_text {
+    struct slice ini;     /* ptr NULL: there is none */
+    struct slice env;
+    const char *ini_path; /* borrowed from the flags, or static */
+    const char *env_path;
+};
+bool config_read(const struct config_flags *flags, bool regular, struct config_text *text_r,
+                 struct buf *errors);
+struct config *config_parse(const struct config_flags *flags, const struct config_text *text,
+                            struct buf *errors, struct buf *warnings);
+/* config_load(), and the bytes besides; *text_r is the caller's to free either way. */
+struct config *config_load_text(const struct config_flags *flags, struct config_text *text_r,
+                                struct buf *errors, struct buf *warnings);
+void config_text_free(struct config_text *text);
+bool config_text_equals(const struct config_text *a, const struct config_text *b);
+
+/* What differs, a line for each option: "server.workers: 2 -> 4 (colmeia.ini:3)", secrets masked.
+ * For options that need a restart the line says so; with *keep* such options of *next* get the
+ * values of *current* (which must then live as long). Returns how many lines. */
+size_t config_compare(const struct config *current, struct config *next, bool keep, struct buf *lines);
 /* Whether the option words are known and have their values; what is wrong goes to *errors* (as
  * config_load would say it). For callers that tell wrong usage from a wrong configuration. */
 bool config_flags_known(const struct config_flags *flags, struct buf *errors);
@@ -99,8 +128,9 @@ bool config_flags_known(const struct config_flags *flags, struct buf *errors);
 void config_free(struct config *c);
 
 /* "key = value" for every option, as an ini that loads again; with *origin* a trailing comment says
- * where each comes from: "default", "/path/file.ini:12", ".env:3", "environment SECRET_KEY", "command
- * line --workers". Secrets are masked, and commented so that the mask is never taken for a value. */
+ * where each comes from: "default", "/path/file.ini:12", ".env:3", "environment SECRET_KEY",
+ * "command line --workers". Secrets are masked, and commented so that the mask is never taken for a
+ * value. */
 void config_print(const struct config *c, bool origin, struct buf *out);
 /* The option part of --help: what config_load takes on the command line, in 80 columns. */
 void config_help(struct buf *out);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Reads to the end; -1 with errno (EFBIG: more than CONFIG_FILE_MAX). */
@@ -29,7 +30,8 @@ static ssize_t read_all(int fd, char *data)
 
 static enum file_result bad(struct loader *l, const char *path, char *data, int fd)
 {
-    loader_error(l, path, "cannot read it: %s", strerror(errno));
+    loader_error(l, path, "cannot read it: %s",
+                 errno == EINVAL ? "it is not a regular file" : strerror(errno));
     if (data)
         file_free((struct slice){data, CONFIG_FILE_MAX + 1});
     if (fd >= 0)
@@ -37,10 +39,23 @@ static enum file_result bad(struct loader *l, const char *path, char *data, int 
     return FILE_BAD;
 }
 
-enum file_result file_read(struct loader *l, const char *path, bool must_exist,
+/* Opened without waiting (a FIFO's reader would), then looked at: the file that is read is the one
+ * that was judged. */
+static int open_regular(const char *path)
+{
+    struct stat is;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || (fstat(fd, &is) == 0 && S_ISREG(is.st_mode)))
+        return fd;
+    close(fd);
+    errno = EINVAL;
+    return -1;
+}
+
+enum file_result file_read(struct loader *l, const char *path, bool must_exist, bool regular,
                            struct slice *text_r)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = regular ? open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && !must_exist && (errno == ENOENT || errno == ENOTDIR))
         return FILE_ABSENT;
     if (fd < 0)

@@ -58,8 +58,7 @@ struct option_value option_load(const struct config *c, const struct option *o);
 /* Appends the value as an ini spells it; nothing when it is unset. */
 void option_format(const struct option *o, const struct option_value *value, struct buf *out);
 
-/* ---- texts (config_text.c) --------------------------------------------------------------------
- */
+/* ---- texts (config_text.c) ------------------------------------------------------------------- */
 
 /* What a database URL means. False with the reason, which never quotes the URL: it may hold a
  * password. *path_r is the end of *url*. */
@@ -77,8 +76,7 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why);
 bool text_list(const struct option *o, struct slice text, struct arena *arena,
                struct config_list *list_r, struct buf *why);
 
-/* ---- did you mean … (config_suggest.c) --------------------------------------------------------
- */
+/* ---- did you mean … (config_suggest.c) ------------------------------------------------------- */
 
 /* Start with {.word = …}, offer every candidate, take best (NULL: none is near enough). */
 struct suggestion {
@@ -88,8 +86,7 @@ struct suggestion {
 };
 void suggestion_offer(struct suggestion *s, const char *candidate);
 
-/* ---- the loader (config.c) --------------------------------------------------------------------
- */
+/* ---- the loader (config.c) ------------------------------------------------------------------- */
 
 struct secret_ref;
 
@@ -98,6 +95,8 @@ struct config_private {
     struct secret_ref *secrets; /* what config_free() wipes, in the arena */
     const char *origins[OPTIONS_LEN];
     enum config_source sources[OPTIONS_LEN];
+    const char *texts[OPTIONS_LEN];    /* as written, secrets excepted; NULL: a default */
+    const char *shadowed[OPTIONS_LEN]; /* "3 (c.ini:3)": what a later source has hidden; NULL: nothing */
 };
 
 struct loader {
@@ -131,15 +130,15 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
 /* Back to unset, for options without a default. */
 void loader_unset(struct loader *l, const struct option *o, const struct place *place);
 
-/* ---- sources ----------------------------------------------------------------------------------
- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 enum { CONFIG_FILE_MAX = 1024 * 1024 };
 
 enum file_result { FILE_OK, FILE_ABSENT, FILE_BAD };
 /* Reads a whole file; *text_r is the caller's, to be wiped and freed with file_free(). FILE_BAD:
- * the error is recorded; FILE_ABSENT is recorded only when *must_exist*. (config_file.c) */
-enum file_result file_read(struct loader *l, const char *path, bool must_exist,
+ * the error is recorded; FILE_ABSENT is recorded only when *must_exist*. *regular*: anything but a
+ * regular file is bad, so that nothing waits. (config_file.c) */
+enum file_result file_read(struct loader *l, const char *path, bool must_exist, bool regular,
                            struct slice *text_r);
 void file_free(struct slice text);
 

@@ -13,6 +13,7 @@
 /* What a child is for. Roles other than SERVE are one-shot: they do their work and return. */
 #define ROLES(X)                                                                                   \
     X(SERVE, "worker")                                                                             \
+    X(CHECK, "check")           /* judges a configuration before a reload; runs in master/ */      \
     X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
     X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */
 
@@ -22,7 +23,7 @@ enum role {
 #undef X
 };
 
-/* Exit codes of the program and of its children (SUPERVISOR.md section 13). */
+/* Exit codes of the program and of its children. */
 enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILED = 1,     /* a verb failed */
@@ -42,6 +43,9 @@ struct entry {
     int channel_fd;                    /* message.h; end-of-file: the master is gone. -1: none */
     const struct listener *listeners;  /* open, non-blocking, shared with the other workers */
     size_t listeners_len;
+    int handover[2];                   /* SOCK_SEQPACKET, non-blocking, shared by all workers of all
+                                          generations: [0] connections are taken from it, [1] given into
+                                          it (worker/net/handover.h). -1: none */
     const struct config *config;
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
@@ -50,7 +54,7 @@ struct entry {
     char **argv;
 };
 
-/* Runs the child's role to its end. Signals arrive unblocked, with default handlers or ignored; SIGTERM
- * (which also comes when the master dies, prctl(2) PR_SET_PDEATHSIG) is to be obeyed like MESSAGE_DRAIN.
- * Returns an enum exit_code; the caller then calls exit(3). */
+/* Runs the child's role to its end. Signals arrive unblocked, with default handlers or ignored;
+ * SIGTERM (which also comes when the master dies, prctl(2) PR_SET_PDEATHSIG) is to be obeyed like
+ * MESSAGE_DRAIN. Returns an enum exit_code; the caller then calls exit(3). */
 int worker_main(const struct entry *entry);

@@ -1,5 +1,5 @@
 /* jsonw.h: append-only JSON writer over a struct buf. Compact, UTF-8 left as it is, escapes exactly
- * as the Python original writes them (CONTRACT: only \" \\ \n \r \t \b \f and \u00xx below 0x20).
+ * as the Python original writes them (only \" \\ \n \r \t \b \f and \u00xx below 0x20).
  * Commas are put by the writer; names and values are the caller's order. Nesting is the
  * caller's care. Errors are the buffer's sticky *failed*. Any thread. */
 #pragma once

@@ -34,6 +34,9 @@ static struct {
     _Atomic(bool) priority; /* <N> for the journal */
     _Atomic(uint64_t) dropped;
     char role[ROLE_LEN + 1]; /* written before threads start */
+    char *kept; /* log_keep_errors(); set before threads start */
+    size_t kept_cap;
+    _Atomic(size_t) kept_len; /* asked for so far, kept or not */
 } shared_state = {.level = LOG_LEVEL_INFO, .format = LOG_FORMAT_TEXT, .role = "colmeia"};
 
 static const struct {
@@ -306,6 +309,21 @@ static enum sink known_sink(void)
     return sink == SINK_UNKNOWN ? look_at_stderr() : sink;
 }
 
+/* Its place is reserved before it is copied, so that threads do not write over each other. */
+static void keep_error(struct slice message)
+{
+    struct line l;
+    l.len = 0;
+    if (!shared_state.kept)
+        return;
+    put_foreign(&l, message, STYLE_BARE, sizeof l.text - 1);
+    PUT(&l, "\n");
+    size_t at = atomic_fetch_add_explicit(&shared_state.kept_len, l.len, memory_order_relaxed);
+    size_t room = shared_state.kept_cap - 1; /* the last byte stays NUL */
+    if (at < room)
+        memcpy(shared_state.kept + at, l.text, l.len < room - at ? l.len : room - at);
+}
+
 /* ---- public --------------------------------------------------------------------------------- */
 
 void log_init(enum log_level level, enum log_format format)
@@ -322,6 +340,19 @@ void log_set_role(const char *role)
     size_t len = strnlen(role, ROLE_LEN);
     memcpy(shared_state.role, role, len);
     shared_state.role[len] = 0;
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&shared_state.level, (int)level, memory_order_relaxed);
+}
+
+void log_keep_errors(char *room, size_t cap)
+{
+    ASSERT(cap >= 1);
+    shared_state.kept = room;
+    shared_state.kept_cap = cap;
+    atomic_store(&shared_state.kept_len, 0);
 }
 
 enum log_level log_level(void)
@@ -348,6 +379,8 @@ void log_write(enum log_level level, const char *format, ...)
         n = 0;
     if ((size_t)n >= sizeof message)
         n = sizeof message - 1; /* longer than any line: it will be cut before its end */
+    if (level == LOG_LEVEL_ERROR)
+        keep_error((struct slice){message, (size_t)n});
 
     enum sink sink = known_sink();
     struct line l;
@@ -362,6 +395,15 @@ void log_write(enum log_level level, const char *format, ...)
     put_string(&l, end);
     hand_over(&l, sink);
     errno = saved_errno;
+}
+
+void log_lines(enum log_level level, struct slice text)
+{
+    while (text.ptr) {
+        struct slice line = slice_split(&text, '\n');
+        if (line.len > 0)
+            log_write(level, "%.*s", SLICE_ARGS(line));
+    }
 }
 
 /* Microseconds as "0.412ms". */

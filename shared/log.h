@@ -31,6 +31,11 @@ void log_init(enum log_level level, enum log_format format);
 /* Who speaks in every later line: "master", "worker 3", "migrate". Copied (31 bytes at most). */
 void log_set_role(const char *role);
 enum log_level log_level(void);
+/* At run time; any thread. */
+void log_set_level(enum log_level level);
+/* From now on appends each ERROR message and a line end to *room* (cap bytes, zeroed, at least 1)
+ * as far as it fits; it stays NUL-terminated. For shared memory that someone reads after our death. */
+void log_keep_errors(char *room, size_t cap);
 /* Lines dropped so far by this process. */
 uint64_t log_dropped(void);
 
@@ -40,6 +45,8 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
         if (log_level() == LOG_LEVEL_DEBUG)                                                        \
             log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);                                               \
     } while (0)
+/* A line for each of *text*'s that is not empty. */
+void log_lines(enum log_level level, struct slice text);
 #define log_info(...)    log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_error(...)   log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -9,8 +9,13 @@
 
 enum message_type {
     MESSAGE_READY = 1, /* worker to master: configuration, store and listeners are open */
-    MESSAGE_DRAIN,     /* master to worker: stop accepting (after the queue is empty), finish, leave */
+    MESSAGE_DRAIN,     /* master to worker: a full stop: accept until the queues are empty, finish, leave */
+    MESSAGE_MOVE,      /* master to worker: others go on: hand connections over, leave; value: a bit
+                          for each of its listeners that ends (bit i: entry->listeners[i], to be
+                          emptied first); the others are left to the others */
     MESSAGE_QUIT,      /* master to worker: quick stop; value = grace in ms */
+    MESSAGE_DUMP,      /* master to worker: write into the log what you are doing */
+    MESSAGE_LOG_LEVEL, /* master to worker: value = enum log_level */
     MESSAGE_CUT,       /* worker to master, before it leaves: value = connections cut in mid-request */
     MESSAGE_TYPE_END
 };

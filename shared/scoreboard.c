@@ -62,18 +62,26 @@ void scoreboard_free(struct scoreboard *s)
         munmap(s, map_len(s->slots_len));
 }
 
+void scoreboard_use(struct scoreboard *s, size_t slot)
+{
+    ASSERT(slot < s->slots_len);
+    if (slot >= atomic_load_explicit(&s->slots_used, memory_order_relaxed))
+        atomic_store(&s->slots_used, (uint32_t)slot + 1);
+}
+
 static uint64_t sum(const struct scoreboard *s, enum counter c)
 {
     uint64_t total = atomic_load_explicit(&s->totals[c], memory_order_relaxed);
-    for (size_t i = 0; i < s->slots_len; i++)
+    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    for (size_t i = 0; i < used; i++)
         total += atomic_load_explicit(&s->slots[i].counters[c], memory_order_relaxed);
     return total;
 }
 
 /* A sequence lock around the fold (Linux Documentation/locking/seqlock.rst): without it a reader
  * could count a worker twice, or not at all, and a counter would seem to run backwards. A master
- * killed in mid-fold leaves it odd for good, hence the bound; one that only lost its processor there
- * gets it back sooner when the reader yields. */
+ * killed in mid-fold leaves it odd for good, hence the bound; one that only lost its processor
+ * there gets it back sooner when the reader yields. */
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
 {
     ASSERT(c < COUNTERS);
@@ -102,8 +110,13 @@ static void clear(struct scoreboard_slot *slot)
     atomic_store(&slot->connections, 0);
     atomic_store(&slot->busy, 0);
     atomic_store(&slot->holds_db_lock, 0);
+    atomic_store(&slot->lag_us, 0);
+    atomic_store(&slot->stack_len, 0);
     memset(slot->route, 0, sizeof slot->route);
     memset(slot->request_id, 0, sizeof slot->request_id);
+    memset(slot->last_words, 0, sizeof slot->last_words);
+    if (atomic_exchange(&slot->recent_next, 0) > 0) /* else its pages were never touched */
+        memset(slot->recent, 0, sizeof slot->recent);
 }
 
 void scoreboard_retire(struct scoreboard *s, size_t slot)

@@ -1,6 +1,5 @@
 /* scoreboard.h: the shared memory in which each worker writes about itself and anyone reads without
- * asking: fixed layout, atomic fields, one writer per field (SUPERVISOR.md sections 8 and 12).
- * Made by the master before it forks. */
+ * asking: fixed layout, atomic fields, one writer per field. Made by the master before it forks. */
 #pragma once
 
 #include "shared/clock.h"
@@ -14,10 +13,13 @@ enum {
     SCOREBOARD_WORKERS_MAX = 256,
     SCOREBOARD_SLOTS_MAX = 2 * SCOREBOARD_WORKERS_MAX + 2,
     SCOREBOARD_ROUTE_MAX = 48,
-    SCOREBOARD_REQUEST_ID_MAX = 24
+    SCOREBOARD_REQUEST_ID_MAX = 24,
+    SCOREBOARD_STACK_MAX = 24,
+    SCOREBOARD_WORDS_MAX = 1000,
+    SCOREBOARD_RECENT_MAX = 64
 };
 
-/* A slot's life (SUPERVISOR.md section 4): names for logs and status come from the same list. */
+/* A slot's life: names for logs and status come from the same list. */
 #define SLOT_STATES(X)                                                                             \
     X(EMPTY, "empty")                                                                              \
     X(STARTING, "starting")                                                                        \
@@ -42,6 +44,15 @@ enum counter {
 const char *counter_name(enum counter c);
 const char *counter_help(enum counter c);
 
+/* A request that was answered, for `ctl why`. Torn reads are possible and harmless. */
+struct scoreboard_recent {
+    int64_t at_ms; /* mono_ms of the answer */
+    uint32_t duration_us;
+    uint16_t status; /* 0: the client had left */
+    char route[SCOREBOARD_ROUTE_MAX]; /* method and path, no query; cut */
+    char request_id[SCOREBOARD_REQUEST_ID_MAX];
+};
+
 struct scoreboard_slot {
     /* the master writes these */
     _Atomic(int32_t) pid;
@@ -54,10 +65,16 @@ struct scoreboard_slot {
     _Atomic(uint32_t) connections;      /* open */
     _Atomic(uint32_t) busy;             /* with a request in flight */
     _Atomic(uint32_t) holds_db_lock;    /* 1 while its writer holds the database lock */
+    _Atomic(uint32_t) lag_us;           /* longest time the loop was held by one turn in the last second */
+    _Atomic(uint32_t) stack_len;        /* return addresses in *stack*, written on SIGABRT */
+    _Atomic(uint64_t) stack[SCOREBOARD_STACK_MAX];
     _Atomic(uint64_t) counters[COUNTERS];
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
+    char last_words[SCOREBOARD_WORDS_MAX]; /* its error lines, as far as they fit; log_keep_errors() */
+    _Atomic(uint32_t) recent_next; /* how many requests were noted so far; the next one's place modulo */
+    struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX];
 } __attribute__((aligned(64)));
 
 struct scoreboard {
@@ -65,6 +82,7 @@ struct scoreboard {
     _Atomic(int32_t) master_pid;
     _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
     uint32_t slots_len;                 /* fixed at creation */
+    _Atomic(uint32_t) slots_used;       /* the first so many have been used by workers; the master */
     _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
     struct scoreboard_slot slots[];
@@ -81,6 +99,10 @@ static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uin
     uint64_t now = atomic_load_explicit(&slot->counters[c], memory_order_relaxed);
     atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
 }
+
+/* A worker lives in this slot, or will: readers look at it from now on. The memory of slots that
+ * were never used is not even allocated. Master. */
+void scoreboard_use(struct scoreboard *s, size_t slot);
 
 /* The sum over the dead and the living: never smaller than an earlier one. Any process. */
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c);

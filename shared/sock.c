@@ -357,6 +357,15 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
     return 0;
 }
 
+int listener_set_backlog(struct listener *l, int backlog)
+{
+    if (listen(l->fd, backlog) != 0)
+        return -1;
+    l->backlog_asked = backlog;
+    l->backlog_effective = backlog_of(l->fd, &l->address);
+    return 0;
+}
+
 /* Removes the path if it is still the socket that was bound here. */
 static int unlink_own(struct listener *l)
 {

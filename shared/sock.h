@@ -34,25 +34,29 @@ struct listener {
     ino_t path_ino;              /* 0: none, or not ours any more */
 };
 
-/* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT" (127.0.0.1), "unix:PATH" (or
- * "unix:@NAME", abstract). HOST is a numeric IPv4 address or "localhost" (127.0.0.1); V6 may end in
- * "%interface". False otherwise, with the reason (no line end) appended to error_r. */
+/* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT" (127.0.0.1), "unix:PATH"
+ * (or "unix:@NAME", abstract). HOST is a numeric IPv4 address or "localhost" (127.0.0.1); V6 may
+ * end in "%interface". False otherwise, with the reason (no line end) appended to error_r. */
 bool sock_parse(struct slice text, struct sock_address *address_r, struct buf *error_r);
 /* Writes the address as listener.name shows it; an unnamed unix socket (a client) is "unix". */
 void sock_name(const struct sock_address *a, char name_r[static SOCK_NAME_MAX]);
 bool sock_is_unix(const struct sock_address *a);
 
 /* Binds and listens: close-on-exec, non-blocking, SO_REUSEADDR, IPV6_V6ONLY for IPv6, TCP_NODELAY
- * inherited by accepted ones. A stale unix socket (nobody answers) is replaced; a live one, or a file
- * that is no socket, is an error. A unix socket gets mode 0666, as uvicorn and gunicorn do: who may
- * reach it is its directory's affair. 0, or -1 with one clear line (no line end) in error_r. */
+ * inherited by accepted ones. A stale unix socket (nobody answers) is replaced; a live one, or a
+ * file that is no socket, is an error. A unix socket gets mode 0666, as uvicorn and gunicorn do:
+ * who may reach it is its directory's affair. 0, or -1 with one clear line (no line end) in
+ * error_r. */
 int listener_open(const struct sock_address *a, int backlog, struct listener *listener_r,
                   struct buf *error_r);
-/* Closes, and unlinks a unix path when *unlink_path* and it is still the one bound here. Does not shut
- * down: other processes may still accept from it. Closing twice is harmless. */
+/* Changes the length of the queue at once, for every process, and reads it back. 0, or -1 with
+ * errno. */
+int listener_set_backlog(struct listener *l, int backlog);
+/* Closes, and unlinks a unix path when *unlink_path* and it is still the one bound here. Does not
+ * shut down: other processes may still accept from it. Closing twice is harmless. */
 void listener_close(struct listener *l, bool unlink_path);
 /* Closes the door for every process that shares it: shutdown(2). The last step of a full stop. */
 void listener_shutdown(struct listener *l);
-/* Lets the kernel refuse newcomers while what is queued can still be accepted (SO_BINDTOIFINDEX with an
- * index that does not exist; unix: unlink). 0, or -1 with errno: then accept until empty. */
+/* Lets the kernel refuse newcomers while what is queued can still be accepted (SO_BINDTOIFINDEX
+ * with an index that does not exist; unix: unlink). 0, or -1 with errno: then accept until empty. */
 int listener_refuse_newcomers(struct listener *l);

@@ -121,3 +121,11 @@ unsigned tickets_taken(const struct tickets *t)
         taken += atomic_load_explicit(&t->cells[i], memory_order_relaxed) != 0;
     return taken;
 }
+
+unsigned tickets_held(const struct tickets *t, pid_t pid)
+{
+    unsigned held = 0;
+    for (uint32_t i = 0; i < t->count; i++)
+        held += atomic_load_explicit(&t->cells[i], memory_order_relaxed) == (uint64_t)pid;
+    return held;
+}

@@ -19,9 +19,11 @@ void tickets_free(struct tickets *t);
 int tickets_take(struct tickets *t, int64_t timeout_ms);
 /* Gives it back and wakes one waiter. */
 void tickets_give(struct tickets *t, int ticket);
-/* Frees whatever *pid* held (it is dead) and wakes the waiters: call it for every process reaped, for
- * it may have died between being woken and taking. Returns how many tickets it held. */
+/* Frees whatever *pid* held (it is dead) and wakes the waiters: call it for every process reaped,
+ * for it may have died between being woken and taking. Returns how many tickets it held. */
 unsigned tickets_reclaim(struct tickets *t, pid_t pid);
+/* How many *pid* holds now. */
+unsigned tickets_held(const struct tickets *t, pid_t pid);
 /* How many there are, and how many are held now (for display: it may have changed). */
 unsigned tickets_count(const struct tickets *t);
 unsigned tickets_taken(const struct tickets *t);

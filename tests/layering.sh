@@ -34,7 +34,7 @@ jwt.h       worker/auth/token.c
 sodium.h    worker/auth
 ev.h        worker/loop/loop.h master
 llhttp.h    worker/http
-jansson.h   worker/validate worker/auth
+jansson.h   worker/validate worker/auth master/ctl_print.c
 idn2.h      worker/validate
 uni*        worker/validate
 libpq-fe.h  worker/store
@@ -168,6 +168,7 @@ self_test() {
     plant shared/str.c '<unistd.h>'
     plant master/spawn.c '"shared/entry.h"'
     plant master/master.c '<ev.h>'
+    plant master/ctl_print.c '<jansson.h>'
     plant worker/loop/loop.h '<ev.h>'
     plant worker/net/conn.c '"worker/loop/task.h"'
     plant worker/http/session.c '"worker/net/conn.h"'
@@ -221,6 +222,7 @@ worker/api/users.c <sodium.h>
 worker/net/conn.c <ev.h>
 worker/net/conn.c <llhttp.h>
 worker/api/users.c <jansson.h>
+master/master.c <jansson.h>
 worker/net/conn.c <pthread.h>
 master/spawn.c <pthread.h>
 shared/str.c <unistr.h>

@@ -7,8 +7,8 @@
 
 #include <signal.h>
 
-/* The terminal's Ctrl-C and hang-up are the master's to decide on; broken pipes are seen by the call
- * that meets them. SIGTERM keeps its default until the worker has a loop to obey it with. */
+/* The terminal's Ctrl-C and hang-up are the master's to decide on; broken pipes are seen by the
+ * call that meets them. SIGTERM keeps its default until the worker has a loop to obey it with. */
 static void settle_signals(void)
 {
     const int ignored[] = {SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE};
@@ -25,6 +25,8 @@ int worker_main(const struct entry *entry)
     switch (entry->role) {
     case ROLE_SERVE:
         return worker_serve(entry);
+    case ROLE_CHECK:
+        break; /* needs neither store nor API: the master's child does it by itself */
     case ROLE_MIGRATE:
         return tools_migrate(entry);
     case ROLE_CHECKPOINT:

@@ -13,7 +13,7 @@ struct selfprobe {
     struct ev_loop *ev;
     struct ev_io io;
     int fd; /* the client's end */
-    void (*done)(void *ctx, bool answered);
+    void (*done)(void *ctx, int status);
     void *ctx;
     size_t len;
     char answer[64]; /* the beginning is enough */
@@ -29,28 +29,40 @@ static void hang_up(struct selfprobe *p)
     p->fd = -1;
 }
 
-static void finish(struct selfprobe *p, bool answered)
+static void finish(struct selfprobe *p, int status)
 {
     hang_up(p);
-    p->done(p->ctx, answered);
+    p->done(p->ctx, status);
+}
+
+/* The three digits behind the version; 0: this is no such answer. */
+static int status_of(const char *answer, const char *version, size_t version_len)
+{
+    int status = 0;
+    if (memcmp(answer, version, version_len) != 0)
+        return 0;
+    for (const char *digit = answer + version_len; digit < answer + version_len + 3; digit++)
+        status = *digit >= '0' && *digit <= '9' ? 10 * status + (*digit - '0') : 0;
+    return status;
 }
 
 static void on_readable(struct ev_loop *ev, struct ev_io *io, int revents)
 {
-    static const char expected[] = "HTTP/1.1 200 ";
+    static const char expected[] = "HTTP/1.1 ";
+    enum { NEEDED = sizeof expected - 1 + 3 };
     struct selfprobe *p = io->data;
     ssize_t n = read(p->fd, p->answer + p->len, sizeof p->answer - p->len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0)
         p->len += (size_t)n;
-    if (p->len >= sizeof expected - 1)
-        finish(p, memcmp(p->answer, expected, sizeof expected - 1) == 0);
+    if (p->len >= NEEDED)
+        finish(p, status_of(p->answer, expected, sizeof expected - 1));
     else if (n <= 0)
-        finish(p, false);
+        finish(p, 0);
 }
 
-struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx, bool answered),
+struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx, int status),
                                   void *ctx)
 {
     static const char ask[] = "GET /healthcheck HTTP/1.1\r\nHost: self\r\nConnection: close\r\n\r\n";

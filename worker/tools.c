@@ -24,15 +24,6 @@ static const char *database_path(const struct entry *entry)
     UNREACHABLE();
 }
 
-static void log_lines(enum log_level level, struct slice text)
-{
-    while (text.ptr) {
-        struct slice line = slice_split(&text, '\n');
-        if (line.len)
-            log_write(level, "%.*s", SLICE_ARGS(line));
-    }
-}
-
 static int report(enum migrate_result result, struct buf *out, bool to_stdout)
 {
     int code = EXIT_CODE_DATABASE;

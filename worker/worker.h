@@ -1,5 +1,5 @@
-/* worker.h: one serving process: builds the layers bottom-up, serves until told to leave, drains, tears
- * down in reverse. Called by worker_main() for ROLE_SERVE. */
+/* worker.h: one serving process: builds the layers bottom-up, serves until told to leave, drains,
+ * tears down in reverse. Called by worker_main() for ROLE_SERVE. */
 #pragma once
 
 #include "shared/entry.h"

@@ -32,16 +32,28 @@ static void fault(enum fake_fault f)
 
 /* ---- the world as it should be --------------------------------------------------------------- */
 
-int fake_open_descriptors(void)
+static int count_entries(const char *path)
 {
     int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
     if (!dir)
         return -1;
     while (readdir(dir))
         n++;
     closedir(dir);
-    return n - 3; /* ".", "..", and the directory's own */
+    return n - 2; /* "." and ".." */
+}
+
+int fake_open_descriptors(void)
+{
+    return count_entries("/proc/self/fd") - 1; /* the directory's own */
+}
+
+int fake_open_descriptors_of(pid_t pid)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    return count_entries(path);
 }
 
 static void check_signals(void)
@@ -73,7 +85,7 @@ static void check_world(const struct entry *entry, int its_own)
         log_error("%d descriptors are open, not %d", fake_open_descriptors(), descriptors);
         fault(FAKE_FAULT_DESCRIPTORS);
     }
-    if (!entry->config || entry->generation != 1)
+    if (!entry->config || entry->generation == 0)
         fault(FAKE_FAULT_ENTRY);
     check_signals();
 }
@@ -113,7 +125,7 @@ static enum message_type await_message(const struct entry *entry)
 static int leave(const struct entry *entry, enum fake_life life)
 {
     enum message_type told = await_message(entry);
-    while (life == FAKE_ONLY_QUIT && told == MESSAGE_DRAIN) {
+    while (life == FAKE_ONLY_QUIT && (told == MESSAGE_DRAIN || told == MESSAGE_MOVE)) {
         log_info("fake: does not drain");
         told = await_message(entry);
     }
@@ -143,7 +155,9 @@ static int serve(const struct entry *entry)
     enum fake_life life = fake_plan->lives[n < last ? n : last];
     if (n < FAKE_LIVES_MAX)
         atomic_store(&fake_plan->pids[n], getpid());
-    check_world(entry, 1 + (int)entry->listeners_len);
+    atomic_store(&fake_plan->generation, entry->generation);
+    atomic_store(&fake_plan->listeners, (unsigned)entry->listeners_len);
+    check_world(entry, 1 + (int)entry->listeners_len + (entry->handover[0] >= 0 ? 2 : 0));
     if (entry->slot < 0 || !entry->scoreboard || !entry->tickets || entry->secret_key.len < 32)
         fault(FAKE_FAULT_ENTRY);
     signal(SIGTERM, on_term);
@@ -186,6 +200,9 @@ int worker_main(const struct entry *entry)
         return serve(entry);
     case ROLE_MIGRATE:
         return migrate(entry);
+    case ROLE_CHECK: /* runs in the master's own code */
+        fault(FAKE_FAULT_ENTRY);
+        return EXIT_CODE_INTERNAL;
     case ROLE_CHECKPOINT:
         atomic_fetch_add(&fake_plan->checkpoints, 1);
         check_world(entry, 0);

@@ -13,8 +13,8 @@ enum fake_life {
     FAKE_HANG,         /* never ready, deaf */
     FAKE_CRASH,        /* ready, then dies of a signal */
     FAKE_DEAF,         /* ready, then deaf to all but SIGKILL */
-    FAKE_ONLY_QUIT,    /* ready; does not leave on DRAIN, but cuts on QUIT */
-    FAKE_CUT,          /* ready; cuts two connections when told to drain */
+    FAKE_ONLY_QUIT,    /* ready; does not leave on DRAIN or MOVE, but cuts on QUIT */
+    FAKE_CUT,          /* ready; cuts two connections when told to leave */
     FAKE_CLOSE_CHANNEL /* ready, closes its channel; leaves on TERM */
 };
 
@@ -28,6 +28,8 @@ struct fake_plan {
     int descriptors; /* open in every process: what the test itself was started with */
     /* what the children report */
     atomic_uint workers;
+    atomic_uint generation; /* of the last worker */
+    atomic_uint listeners;  /* that it got */
     atomic_uint migrations;
     atomic_uint checkpoints;
     atomic_uint faults; /* enum fake_fault, or-ed */
@@ -46,5 +48,6 @@ enum fake_fault {
 /* Shared by test, master and children; set before anything forks. */
 extern struct fake_plan *fake_plan;
 
-/* How many this process has open. */
+/* How many this process has open; how many another has. */
 int fake_open_descriptors(void);
+int fake_open_descriptors_of(pid_t pid);

@@ -29,6 +29,7 @@ struct tester *tester_new(const struct store_driver *driver)
     t->board = scoreboard_new(1);
     assert_non_null(t->loop);
     assert_non_null(t->board);
+    scoreboard_use(t->board, 0);
     t->slot = &t->board->slots[0];
     t->driver = driver;
     t->options = (struct store_options){.kind = CONFIG_DATABASE_FILE,

@@ -1,4 +1,4 @@
-/* test_bearer.c: worker/auth/bearer.c: CONTRACT.md 1.7. */
+/* test_bearer.c: worker/auth/bearer.c. */
 #include "worker/auth/bearer.h"
 
 #include <setjmp.h>

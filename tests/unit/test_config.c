@@ -58,8 +58,8 @@ static void test_ini_errors(void **state)
          .errors = "c.ini:2: unknown key \"Workers\" in [server]; did you mean \"workers\"?\n"},
         {"a key of another section", "[limits]\nworkers = 3",
          .errors = "c.ini:2: unknown key \"workers\" in [limits]; it belongs in [server]\n"},
-        {"a key of a feature to come", "[supervisor]\ncontrol = x",
-         .errors = "c.ini:2: unknown key \"control\" in [supervisor]\n"},
+        {"a key of a feature to come", "[admin]\nbind = x",
+         .errors = "c.ini:1: unknown section \"admin\"\n"},
         {"unknown section, once", "[sevrer]\nworkers = 3\nbacklog = 0\n[tls]\nkey = x\n",
          .errors = "c.ini:1: unknown section \"sevrer\"; did you mean [server]?\n"
                    "c.ini:4: unknown section \"tls\"\n"},

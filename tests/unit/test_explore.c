@@ -1,10 +1,7 @@
-/* test_explore.c: every story that one to three slots can live through, breadth first, until no new
- * state appears; and long random walks with many slots. The invariants are supervisor_sim.c's, plus
- * one about the whole graph: from every state a stop leads to EXIT.
- *
- * Time is counted in units: all settings are whole units and it moves one unit at a time, so that
- * the states are finite. Two states are the same when nothing that can still matter differs: times
- * count from now, counters up to where they stop mattering, slots in any order. */
+/* test_explore.c: every story that one to three workers can live through, breadth first, until no
+ * new state appears or there are too many. The laws are supervisor_laws.h's, and two about the
+ * whole graph: from every state a stop leads to EXIT, and every transition ends. */
+#include "state_key.h"
 #include "supervisor_sim.h"
 
 #include <setjmp.h>
@@ -17,115 +14,50 @@
 
 #include <cmocka.h>
 
-enum { UNIT_MS = 1000, KEY_SLOT_BYTES = 10, KEY_BYTES = 16 + 8 * KEY_SLOT_BYTES };
+/* ---- worlds ---------------------------------------------------------------------------------- */
 
-/* ---- the same state -------------------------------------------------------------------------- */
-
-enum { CODE_NEVER = 100, CODE_PAST = 101 };
-
-/* A point in the future, in units from now. */
-static uint8_t ahead(mono_ms t, mono_ms now)
-{
-    if (!mono_before(t, MONO_NEVER))
-        return CODE_NEVER;
-    return mono_before(t, now) ? CODE_PAST : (uint8_t)(mono_diff_ms(t, now) / UNIT_MS);
-}
-
-/* A point in the past: its age in units, up to *most*. */
-static uint8_t age(mono_ms t, mono_ms now, int64_t most)
-{
-    if (!mono_is_set(t))
-        return CODE_NEVER;
-    int64_t units = mono_diff_ms(now, t) / UNIT_MS;
-    return (uint8_t)(units < most ? units : most);
-}
-
-static uint8_t upto(unsigned n, unsigned most)
-{
-    return (uint8_t)(n < most ? n : most);
-}
-
-static void slot_key(const struct supervisor *s, const struct sup_slot *slot, mono_ms now,
-                     uint8_t key[KEY_SLOT_BYTES])
-{
-    int64_t stable = s->settings.stable_ms / UNIT_MS;
-    bool late_ready_matters = slot->state == SLOT_DRAINING && !mono_is_set(slot->ready_at);
-    key[0] = (uint8_t)slot->state;
-    key[1] = (uint8_t)slot->role;
-    key[2] = slot->wanted;
-    key[3] = ahead(slot->deadline, now);
-    key[4] = slot->state == SLOT_BACKOFF ? ahead(slot->retry_at, now) : 0;
-    key[5] = slot_is_live(slot) ? age(slot->ready_at, now, slot->wanted ? stable : 0) : 0;
-    key[6] = late_ready_matters ? ahead(slot->drain_until, now) : 0;
-    key[7] = slot->told_to_cut;
-    key[8] = slot->wanted ? upto(slot->deaths, 4) : 0;
-    key[9] = upto(slot->fork_failures, 3);
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return memcmp(a, b, KEY_SLOT_BYTES);
-}
-
-static uint8_t tokens(const struct bucket *b, mono_ms now)
-{
-    int64_t level = b->milli_tokens + mono_diff_ms(now, b->filled_at) * b->per_s;
-    int64_t full = b->burst * 1000;
-    return (uint8_t)((level < full ? level : full) / 1000);
-}
-
-static size_t state_key(const struct supervisor *s, mono_ms now, uint8_t key[KEY_BYTES])
-{
-    bool serving = s->phase == SUP_PHASE_SERVING;
-    memset(key, 0, KEY_BYTES);
-    key[0] = (uint8_t)s->phase;
-    key[1] = s->served;
-    key[2] = serving && s->one_at_a_time;
-    key[3] = s->quick;
-    key[4] = (uint8_t)s->code;
-    key[5] = s->cut;
-    key[6] = s->served ? 0 : upto(s->boot_failures, s->settings.boot_failures_max);
-    key[7] = serving && !s->served ? ahead(s->first_deadline, now) : mono_is_set(s->first_deadline);
-    key[8] = serving ? ahead(s->give_up_at, now) : 0;
-    key[9] = age(s->interrupted_at, now, s->settings.interrupt_again_ms / UNIT_MS + 1);
-    key[10] = serving ? tokens(&s->forks, now) : 0;
-    for (size_t i = 0; i < s->slots_len; i++)
-        slot_key(s, &s->slots[i], now, key + 16 + i * KEY_SLOT_BYTES);
-    qsort(key + 16, s->slots_len, KEY_SLOT_BYTES, by_bytes);
-    return 16 + s->slots_len * KEY_SLOT_BYTES;
-}
-
-/* ---- what has been seen ---------------------------------------------------------------------- */
-
-/* 64 bits of hash stand for a state: with a million of them two would be taken for one with a
- * probability of 3 in 10^8. */
-static uint64_t hash(const uint8_t *bytes, size_t len)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++) {
-        h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
-        h ^= h >> 29;
-    }
-    return h ? h : 1;
-}
-
-struct seen {
-    uint64_t *cells;
-    size_t cap; /* a power of two */
-    size_t len;
+/* What may happen in one exploration. All of it together would be too much at once. */
+struct world {
+    const char *name;
+    unsigned workers, room;
+    bool jobs;
+    int64_t stop_delay_ms;
+    unsigned requests; /* of enum sup_request, a bit each */
+    bool flags;        /* HUNG, WORN */
+    size_t most;       /* states; 0: until no new one appears */
+    bool to_the_end;   /* each state is also asked for its longest stop and transition */
 };
 
-static bool seen_add(struct seen *seen, uint64_t h)
+#define ASK(request) (1u << SUP_REQUEST_##request)
+#define STOPS        (ASK(STOP) | ASK(INTERRUPT) | ASK(QUIT))
+
+static struct sup_settings settings_of(const struct world *w)
 {
-    assert_true(seen->len < seen->cap / 2);
-    size_t i = h & (seen->cap - 1);
-    while (seen->cells[i] != 0 && seen->cells[i] != h)
-        i = (i + 1) & (seen->cap - 1);
-    if (seen->cells[i] == h)
-        return false;
-    seen->cells[i] = h;
-    seen->len++;
-    return true;
+    bool plain = !(w->requests & ~STOPS) && !w->flags;
+    return (struct sup_settings){
+        .workers = w->workers,
+        .workers_max = w->room,
+        .migrate = w->jobs,
+        .checkpoint = w->jobs,
+        .boot_timeout_ms = 2 * UNIT_MS,
+        .graceful_timeout_ms = plain ? 2 * UNIT_MS : UNIT_MS,
+        .min_ready_ms = UNIT_MS,
+        .stable_ms = plain ? 3 * UNIT_MS : 2 * UNIT_MS,
+        .give_up_ms = 3 * UNIT_MS,
+        .quick_ms = UNIT_MS,
+        .quick_kill_ms = UNIT_MS,
+        .kill_ms = plain ? 2 * UNIT_MS : UNIT_MS,
+        .checkpoint_ms = UNIT_MS,
+        .check_ms = UNIT_MS,
+        .settle_ms = UNIT_MS,
+        .hung_gap_ms = 3 * UNIT_MS,
+        .stop_delay_ms = w->stop_delay_ms,
+        .interrupt_again_ms = UNIT_MS,
+        .boot_failures_max = plain ? 5 : 3,
+        .backoff = {.first_ms = UNIT_MS, .max_ms = plain ? 4 * UNIT_MS : 2 * UNIT_MS},
+        .forks_burst = plain ? 2 * w->workers : 1000,
+        .forks_per_s = plain ? w->workers : 1000,
+    };
 }
 
 /* ---- breadth first --------------------------------------------------------------------------- */
@@ -134,10 +66,12 @@ struct node {
     struct node *next;
     mono_ms now;
     unsigned depth;
+    struct sim_memory *memory;  /* in the same block, cut to its size */
     unsigned char supervisor[]; /* bytes of a struct supervisor and its slots */
 };
 
 struct exploration {
+    const struct world *world;
     struct sim sim; /* the state under the lens */
     size_t supervisor_size;
     struct seen seen;
@@ -150,54 +84,113 @@ struct exploration {
 static void load(struct exploration *x, const struct node *node)
 {
     memcpy(x->sim.s, node->supervisor, x->supervisor_size);
+    memcpy(&x->sim.memory, node->memory, sim_memory_size(&x->sim));
     x->sim.now = node->now;
     x->sim.next_pid = 100;
     for (size_t i = 0; i < x->sim.s->slots_len; i++)
         if (x->sim.s->slots[i].pid >= x->sim.next_pid)
             x->sim.next_pid = x->sim.s->slots[i].pid + 1;
+    x->sim.forks_fail = 0;
+    x->sim.prepare_fails = x->sim.bind_fails = false;
+    x->sim.next.workers = x->world->workers;
     x->sim.exited = false;
+}
+
+static struct node *keep(struct exploration *x, unsigned depth)
+{
+    size_t memory_size = sim_memory_size(&x->sim);
+    struct node *node = malloc(sizeof *node + x->supervisor_size + memory_size);
+    assert_non_null(node);
+    node->next = NULL;
+    node->now = x->sim.now;
+    node->depth = depth;
+    node->memory = (struct sim_memory *)(void *)(node->supervisor + x->supervisor_size);
+    memcpy(node->supervisor, x->sim.s, x->supervisor_size);
+    memcpy(node->memory, &x->sim.memory, memory_size);
+    return node;
+}
+
+static _Noreturn void broken(const struct exploration *x, unsigned depth, const char *what)
+{
+    const struct supervisor *s = x->sim.s;
+    print_message("phase %s, %s, step %s, kind %d\n", sup_phase_name(s->phase),
+                  s->quick ? "quick" : "not quick", sup_step_name(s->transition.step),
+                  (int)s->transition.kind);
+    for (size_t i = 0; i < s->slots_len; i++)
+        print_message("  slot %zu: %s, flags %#x\n", i, slot_state_name(s->slots[i].state),
+                      state_flags(&s->slots[i]));
+    fail_msg("%s, depth %u: %s", x->world->name, depth, what);
+    abort();
 }
 
 /* The state after a step: counted, and queued when it is new. */
 static void arrive(struct exploration *x, unsigned depth)
 {
-    uint8_t key[KEY_BYTES];
     x->transitions++;
     if (x->sim.broken)
-        fail_msg("depth %u, phase %s: %s [%s]", depth, sup_phase_name(x->sim.s->phase),
-                 x->sim.broken, x->sim.text);
+        broken(x, depth, x->sim.broken);
     if (x->sim.exited)
         x->exits[x->sim.code]++;
-    if (!seen_add(&x->seen, hash(key, state_key(x->sim.s, x->sim.now, key))))
+    if (x->world->most && x->seen.len >= x->world->most)
+        return;
+    if (!seen_add(&x->seen, x->sim.s, x->sim.now))
         return;
     x->depth = depth;
     if (x->sim.exited)
         return;
-    struct node *node = malloc(sizeof *node + x->supervisor_size);
-    assert_non_null(node);
-    node->next = NULL;
-    node->now = x->sim.now;
-    node->depth = depth;
-    memcpy(node->supervisor, x->sim.s, x->supervisor_size);
+    struct node *node = keep(x, depth);
     *x->last = node;
     x->last = &node->next;
 }
 
-/* One event in the state of *node*, with forks that work, and with forks that fail where there are
- * any. */
+/* The ways in which the world may answer. */
+struct twist {
+    unsigned forks_fail;
+    bool prepare_fails, bind_fails, one_more; /* configured */
+};
+
+static void try_twisted(struct exploration *x, const struct node *node,
+                        const struct sup_event *event, int64_t passes_ms, struct twist twist)
+{
+    load(x, node);
+    x->sim.now = mono_add(x->sim.now, passes_ms);
+    x->sim.forks_fail = twist.forks_fail;
+    x->sim.prepare_fails = twist.prepare_fails;
+    x->sim.bind_fails = twist.bind_fails;
+    x->sim.next.workers += twist.one_more;
+    sim_step(&x->sim, event);
+    arrive(x, node->depth + 1);
+}
+
+/* One event in the state of *node*, and every way in which what it leads to may fail. */
 static void try_event(struct exploration *x, const struct node *node, const struct sup_event *event,
                       int64_t passes_ms)
 {
-    for (int fail = 0; fail < 2; fail++) {
-        load(x, node);
-        x->sim.now = mono_add(x->sim.now, passes_ms);
-        x->sim.forks_fail = fail;
-        pid_t before = x->sim.next_pid;
-        sim_step(&x->sim, event);
-        arrive(x, node->depth + 1);
-        if (!fail && x->sim.next_pid == before)
-            return; /* it forked nothing */
-    }
+    try_twisted(x, node, event, passes_ms, (struct twist){0});
+    unsigned forks = x->sim.forks, prepares = x->sim.prepares, binds = x->sim.binds;
+    if (forks > 0)
+        try_twisted(x, node, event, passes_ms, (struct twist){.forks_fail = SIM_ALL_FORKS});
+    for (unsigned i = 0; forks > 1 && i < forks; i++)
+        try_twisted(x, node, event, passes_ms, (struct twist){.forks_fail = 1u << i});
+    if (prepares > 0)
+        try_twisted(x, node, event, passes_ms, (struct twist){.prepare_fails = true});
+    if (binds > 0)
+        try_twisted(x, node, event, passes_ms, (struct twist){.bind_fails = true});
+    if (binds > 0 && x->world->room > x->world->workers)
+        try_twisted(x, node, event, passes_ms, (struct twist){.one_more = true});
+}
+
+static void try_flags(struct exploration *x, const struct node *node, const struct sup_slot *slot,
+                      struct sup_event *event)
+{
+    if (!x->world->flags || slot->state != SLOT_READY)
+        return;
+    event->type = SUP_HUNG;
+    if (!slot->hung)
+        try_event(x, node, event, 0);
+    event->type = SUP_WORN;
+    if (!slot->recycle)
+        try_event(x, node, event, 0);
 }
 
 static void try_slot(struct exploration *x, const struct node *node, int i)
@@ -215,6 +208,7 @@ static void try_slot(struct exploration *x, const struct node *node, int i)
     }
     if (slot.role != ROLE_SERVE)
         return;
+    event.status = 0;
     event.type = SUP_READY;
     try_event(x, node, &event, 0);
     if (slot.state == SLOT_DRAINING && slot.cut == 0) {
@@ -222,203 +216,194 @@ static void try_slot(struct exploration *x, const struct node *node, int i)
         event.value = 1;
         try_event(x, node, &event, 0);
     }
+    try_flags(x, node, &slot, &event);
+}
+
+static void try_requests(struct exploration *x, const struct node *node)
+{
+    struct sup_event event = {.type = SUP_REQUEST, .slot = -1};
+    for (int request = SUP_REQUEST_STOP; request <= SUP_REQUEST_RETRY; request++) {
+        if (!(x->world->requests >> request & 1))
+            continue;
+        event.request = (enum sup_request)request;
+        event.value = 1;
+        try_event(x, node, &event, 0);
+        event.value = -1;
+        if (request == SUP_REQUEST_SCALE_BY)
+            try_event(x, node, &event, 0);
+    }
 }
 
 static void expand(struct exploration *x, const struct node *node)
 {
     struct sup_event event = {.type = SUP_TICK, .slot = -1};
     try_event(x, node, &event, UNIT_MS);
-    event.type = SUP_REQUEST;
-    static const enum sup_request requests[] = {SUP_REQUEST_STOP, SUP_REQUEST_INTERRUPT,
-                                                SUP_REQUEST_QUIT};
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-        event.request = requests[i];
-        try_event(x, node, &event, 0);
-    }
+    try_requests(x, node);
     for (size_t i = 0; i < x->sim.s->slots_len; i++)
         try_slot(x, node, (int)i);
 }
 
-/* Whoever is told to leave never does, until it is killed: the longest stop there is. */
+/* ---- to the end ------------------------------------------------------------------------------ */
+
+/* Nobody does what he is told: whoever gets SIGKILL dies of it, else time passes. */
+static void be_stubborn(struct exploration *x, const struct node *node, int steps)
+{
+    if (x->sim.broken || steps > 60)
+        broken(x, node->depth, x->sim.broken ? x->sim.broken : "it does not end");
+    for (size_t i = 0; i < x->sim.s->slots_len; i++) {
+        const struct sup_slot *slot = &x->sim.s->slots[i];
+        if (slot->state == SLOT_KILLED && !mono_before(slot->deadline, MONO_NEVER)) {
+            sim_exited(&x->sim, (int)i, SIGKILL);
+            return;
+        }
+    }
+    x->sim.now = x->sim.wake;
+    sim_tick(&x->sim);
+}
+
+/* The longest stop there is. */
 static void stop_ends(struct exploration *x, const struct node *node)
 {
     load(x, node);
-    x->sim.forks_fail = false;
     sim_request(&x->sim, SUP_REQUEST_STOP);
-    for (int steps = 0; !x->sim.exited; steps++) {
-        if (x->sim.broken || steps > 60)
-            fail_msg("depth %u: a stop does not end: %s", node->depth,
-                     x->sim.broken ? x->sim.broken : "waiting");
-        int killed = -1;
-        for (size_t i = 0; i < x->sim.s->slots_len; i++)
-            if (x->sim.s->slots[i].state == SLOT_KILLED)
-                killed = (int)i;
-        if (killed >= 0) {
-            sim_exited(&x->sim, killed, SIGKILL);
-        } else {
-            x->sim.now = x->sim.wake;
-            sim_tick(&x->sim);
+    for (int steps = 0; !x->sim.exited; steps++)
+        be_stubborn(x, node, steps);
+}
+
+/* The longest transition: it goes back, or the master gives up. */
+static void transition_ends(struct exploration *x, const struct node *node)
+{
+    load(x, node);
+    const struct sup_transition *t = &x->sim.s->transition, was = *t;
+    if (t->step == SUP_STEP_NONE)
+        return;
+    sim_tick(&x->sim); /* for the wake */
+    for (int steps = 0; !x->sim.exited && t->step != SUP_STEP_NONE && t->begun.ms == was.begun.ms &&
+                        t->kind == was.kind && t->reloads == was.reloads;
+         steps++)
+        be_stubborn(x, node, steps);
+}
+
+/* ---- exploring ------------------------------------------------------------------------------- */
+
+/* Two beginnings: the first start, and a server that has been well for long. */
+static void arrive_at_beginnings(struct exploration *x)
+{
+    sim_start(&x->sim);
+    arrive(x, 0);
+    if (x->world->jobs)
+        return;
+    for (unsigned i = 0; i < x->world->workers; i++)
+        sim_ready(&x->sim, (int)i);
+    x->sim.now = mono_add(x->sim.now, 3 * UNIT_MS);
+    sim_tick(&x->sim);
+    arrive(x, 0);
+}
+
+static void explore_all(struct exploration *x)
+{
+    arrive_at_beginnings(x);
+    while (x->first) {
+        struct node *node = x->first;
+        expand(x, node);
+        if (x->world->to_the_end) {
+            stop_ends(x, node);
+            transition_ends(x, node);
         }
-    }
-}
-
-static struct sup_settings small_settings(unsigned workers)
-{
-    return (struct sup_settings){
-        .workers = workers,
-        .migrate = true,
-        .checkpoint = true,
-        .boot_timeout_ms = 2 * UNIT_MS,
-        .graceful_timeout_ms = 2 * UNIT_MS,
-        .min_ready_ms = UNIT_MS,
-        .stable_ms = 3 * UNIT_MS,
-        .give_up_ms = 3 * UNIT_MS,
-        .quick_ms = UNIT_MS,
-        .quick_kill_ms = UNIT_MS,
-        .kill_ms = 2 * UNIT_MS,
-        .checkpoint_ms = UNIT_MS,
-        .interrupt_again_ms = UNIT_MS,
-        .boot_failures_max = 5,
-        .backoff = {.first_ms = UNIT_MS, .max_ms = 4 * UNIT_MS, .jitter_percent = 0},
-        .forks_burst = 2 * workers,
-        .forks_per_s = workers,
-    };
-}
-
-static void explore(unsigned workers)
-{
-    struct sup_settings settings = small_settings(workers);
-    struct exploration x = {.seen = {.cap = (size_t)1 << 23}};
-    sim_init(&x.sim, &settings);
-    x.sim.quiet = true;
-    x.supervisor_size = sizeof *x.sim.s + x.sim.s->slots_len * sizeof x.sim.s->slots[0];
-    x.seen.cells = calloc(x.seen.cap, sizeof x.seen.cells[0]);
-    assert_non_null(x.seen.cells);
-    x.last = &x.first;
-    sim_start(&x.sim);
-    arrive(&x, 0);
-    while (x.first) {
-        struct node *node = x.first;
-        expand(&x, node);
-        stop_ends(&x, node);
-        x.first = node->next;
-        if (!x.first)
-            x.last = &x.first;
+        x->first = node->next;
+        if (!x->first)
+            x->last = &x->first;
         free(node);
     }
-    print_message("%u workers: %zu states, %zu transitions, depth %u; exits 0:%zu 3:%zu 5:%zu "
-                  "70:%zu 78:%zu\n",
-                  workers, x.seen.len, x.transitions, x.depth, x.exits[0], x.exits[3], x.exits[5],
-                  x.exits[70], x.exits[78]);
-    assert_true(x.seen.len > 100);
-    static const enum exit_code reached[] = {EXIT_CODE_OK, EXIT_CODE_NO_WORKER, EXIT_CODE_CUT,
-                                             EXIT_CODE_INTERNAL, EXIT_CODE_CONFIG};
-    for (size_t i = 0; i < sizeof reached / sizeof reached[0]; i++)
-        assert_true(x.exits[reached[i]] > 0);
-    free(x.seen.cells);
-    sim_fini(&x.sim);
 }
 
-static void test_one_worker(void **state)
+static void begin(struct exploration *x, const struct world *world)
 {
-    (void)state;
-    explore(1);
+    struct sup_settings settings = settings_of(world);
+    *x = (struct exploration){.world = world, .seen = {.cap = (size_t)1 << 22}};
+    sim_init(&x->sim, &settings);
+    x->sim.quiet = true;
+    x->supervisor_size = sizeof *x->sim.s + x->sim.s->slots_len * sizeof x->sim.s->slots[0];
+    x->seen.cells = calloc(x->seen.cap, sizeof x->seen.cells[0]);
+    assert_non_null(x->seen.cells);
+    x->last = &x->first;
 }
 
-static void test_two_workers(void **state)
+static void end(struct exploration *x)
 {
-    (void)state;
-    explore(2);
+    print_message("%s: %zu states%s, %zu transitions, depth %u; exits 0:%zu 3:%zu 5:%zu 70:%zu "
+                  "78:%zu\n",
+                  x->world->name, x->seen.len,
+                  x->world->most && x->seen.len >= x->world->most ? " (not all)" : "",
+                  x->transitions, x->depth, x->exits[0], x->exits[3], x->exits[5], x->exits[70],
+                  x->exits[78]);
+    assert_true(x->seen.len > 100);
+    assert_true(x->exits[0] > 0 && x->exits[3] > 0 && x->exits[5] > 0 && x->exits[78] > 0);
+    assert_true(!x->world->jobs || x->exits[EXIT_CODE_INTERNAL] > 0);
+    free(x->seen.cells);
+    sim_fini(&x->sim);
 }
 
-static void test_three_workers(void **state)
+/* Each way in which a reload can end was gone. */
+static void check_told(const struct exploration *x)
 {
-    (void)state;
-    explore(3);
-}
-
-/* ---- random walks ---------------------------------------------------------------------------- */
-
-static uint64_t draw(uint64_t *seed)
-{
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    return *seed;
-}
-
-/* Something happens to the process in a random slot, if there is one. */
-static void random_report(struct sim *sim, uint64_t *seed)
-{
-    static const int deaths[] = {0, SIGSEGV, SIGKILL, SIGTERM, 1 << 8, 5 << 8, 6 << 8};
-    int slot = (int)(draw(seed) % sim->s->slots_len);
-    if (sim->s->slots[slot].pid == 0)
-        return;
-    bool worker = sim->s->slots[slot].role == ROLE_SERVE;
-    uint64_t what = draw(seed) % 10;
-    if (what < 5 && worker)
-        sim_ready(sim, slot);
-    else if (what < 6 && worker)
-        sim_cut(sim, slot, (int64_t)(draw(seed) % 3));
-    else if (!worker)
-        sim_exited(sim, slot, sim->s->phase == SUP_PHASE_MIGRATING ? 0 : deaths[draw(seed) % 7]);
-    else
-        sim_exited(sim, slot, deaths[draw(seed) % 7]);
-}
-
-static void random_step(struct sim *sim, uint64_t *seed, bool may_stop)
-{
-    uint64_t what = draw(seed) % 1000;
-    sim->forks_fail = draw(seed) % 50 == 0;
-    if (what < 400) {
-        sim->now = mono_add(sim->now, (int64_t)(draw(seed) % 50));
-        random_report(sim, seed);
-    } else if (what < 700 && mono_before(sim->wake, MONO_NEVER)) {
-        sim->now = sim->wake;
-        sim_tick(sim);
-    } else if (what < 998 || !may_stop) {
-        sim->now = mono_add(sim->now, (int64_t)(draw(seed) % 3000));
-        sim_tick(sim); /* late: the machine was busy */
-    } else {
-        sim_request(sim, (enum sup_request)(draw(seed) % 3));
+    const unsigned long(*told)[SUP_FAILURE_STOP + 1] = x->sim.told;
+    if (x->world->requests & ASK(RELOAD))
+        for (int f = SUP_FAILURE_NONE; f <= SUP_FAILURE_STOP; f++)
+            assert_true(told[SUP_KIND_RELOAD][f] > 0);
+    if (x->world->flags) {
+        static const enum sup_failure ends[] = {SUP_FAILURE_NONE, SUP_FAILURE_WORKER,
+                                                SUP_FAILURE_STOP};
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+            assert_true(told[SUP_KIND_HUNG][ends[i]] > 0 && told[SUP_KIND_RECYCLE][ends[i]] > 0);
     }
 }
 
-static void walk(uint64_t seed, unsigned workers)
+static void explore(const struct world *world)
 {
-    struct sup_settings settings = sup_settings_standard(workers);
-    settings.random = seed;
-    settings.boot_failures_max = 1000; /* or most walks would be short */
-    struct sim sim;
-    sim_init(&sim, &settings);
-    sim.quiet = true;
-    sim.now = (mono_ms){SIM_EPOCH_MS};
-    uint64_t first_seed = seed;
-    sim_start(&sim);
-    for (int i = 0; i < 3000 && !sim.exited; i++) {
-        random_step(&sim, &seed, i > 1000);
-        if (sim.broken)
-            fail_msg("seed %llu, %u workers, step %d: %s", (unsigned long long)first_seed, workers,
-                     i, sim.broken);
-    }
-    sim_fini(&sim);
+    struct exploration x;
+    begin(&x, world);
+    explore_all(&x);
+    check_told(&x);
+    end(&x);
 }
 
-static void test_random_walks(void **state)
+/* What is not complete is cut where one more unit of depth would take long. */
+static void test_stops(void **state)
 {
     (void)state;
-    static const unsigned sizes[] = {1, 2, 3, 4, 5, 8, 16, 61};
-    for (uint64_t seed = 1; seed <= 96; seed++)
-        walk(seed * UINT64_C(0x9e3779b97f4a7c15), sizes[seed % 8]);
+    static const struct world worlds[] = {
+        {"1 worker, stops", 1, 1, true, 0, STOPS, false, 0, true},
+        {"2 workers, stops", 2, 2, true, 0, STOPS, false, 0, true},
+        {"3 workers, stops", 3, 3, true, 0, STOPS, false, 9000, true},
+        {"2 workers, delayed stops", 2, 2, true, UNIT_MS, STOPS, false, 9000, true},
+    };
+    for (size_t i = 0; i < sizeof worlds / sizeof worlds[0]; i++)
+        explore(&worlds[i]);
+}
+
+static void test_transitions(void **state)
+{
+    (void)state;
+    static const struct world worlds[] = {
+        {"1 worker, reloads", 1, 1, false, 0, ASK(STOP) | ASK(RELOAD), false, 9000, true},
+        {"2 workers, reloads", 2, 2, false, 0, ASK(QUIT) | ASK(RELOAD), false, 9000, true},
+        {"3 workers, reloads", 3, 3, false, 0, ASK(STOP) | ASK(RELOAD), false, 9000, true},
+        {"1 worker, flags", 1, 1, false, 0, ASK(STOP) | ASK(RETRY), true, 9000, true},
+        {"2 workers, flags", 2, 2, false, 0, STOPS | ASK(RECYCLE), true, 9000, true},
+        {"1 to 2 workers, reloads, scaling", 1, 2, false, UNIT_MS,
+         ASK(STOP) | ASK(RELOAD) | ASK(SCALE_BY), false, 9000, true},
+        {"1 to 3 workers, all", 2, 3, false, UNIT_MS, ~0u, true, 9000, true},
+    };
+    for (size_t i = 0; i < sizeof worlds / sizeof worlds[0]; i++)
+        explore(&worlds[i]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_worker),
-        cmocka_unit_test(test_two_workers),
-        cmocka_unit_test(test_three_workers),
-        cmocka_unit_test(test_random_walks),
+        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_transitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,9 +7,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -250,6 +254,146 @@ static void test_our_bugs_abort(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- loop_forget_fd ------------------------------------------------------------------------------ */
+
+struct seen {
+    struct ev_io io; /* first */
+    int calls;
+};
+
+static void on_seen(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+    char c;
+    ((struct seen *)io)->calls++;
+    assert_int_equal(read(io->fd, &c, 1), 1);
+}
+
+static void watch_fd(struct loop *l, struct seen *s, int fd)
+{
+    s->calls = 0;
+    ev_io_init(&s->io, on_seen, fd, EV_READ);
+    ev_io_start(loop_ev(l), &s->io);
+    loop_run_once(l, false);
+}
+
+/* The epoll descriptor of this process that has *fd* in its set (proc(5)), -1: none has. */
+static int watched_by(int fd)
+{
+    char path[64], link[64], line[256];
+    for (int at = 0; at < 64; at++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", at);
+        ssize_t len = readlink(path, link, sizeof link - 1);
+        if (len < 0 || !memmem(link, (size_t)len, "eventpoll", 9))
+            continue;
+        snprintf(path, sizeof path, "/proc/self/fdinfo/%d", at);
+        FILE *info = fopen(path, "r");
+        assert_non_null(info);
+        int tfd = -1;
+        while (tfd != fd && fgets(line, sizeof line, info)) {
+            if (sscanf(line, "tfd: %d", &tfd) != 1)
+                tfd = -1;
+        }
+        fclose(info);
+        if (tfd == fd)
+            return at;
+    }
+    return -1;
+}
+
+/* A connection whose description lives on elsewhere, *kept* standing for the other process. */
+struct given {
+    struct seen seen;
+    int near, far, kept;
+};
+
+static void given_init(struct loop *l, struct given *g)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    *g = (struct given){.near = pair[0], .far = pair[1], .kept = fcntl(pair[0], F_DUPFD, 40)};
+    assert_true(g->kept >= 40);
+    watch_fd(l, &g->seen, g->near);
+    assert_true(watched_by(g->near) >= 0);
+    ev_io_stop(loop_ev(l), &g->seen.io);
+}
+
+static void given_fini(struct given *g)
+{
+    close(g->far);
+    close(g->kept);
+}
+
+static void test_forget_fd(void **state)
+{
+    struct loop *l = *state;
+    struct given g;
+    given_init(l, &g);
+    assert_true(loop_forget_fd(l, g.near));
+    assert_int_equal(watched_by(g.near), -1);
+    close(g.near);
+    assert_int_equal(write(g.far, "x", 1), 1); /* nobody here is woken by it */
+    loop_run_once(l, false);
+
+    int pair[2]; /* the number is used again */
+    struct seen again;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(pair[0], g.near);
+    watch_fd(l, &again, pair[0]);
+    assert_int_equal(again.calls, 0);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    loop_run_once(l, false);
+    assert_int_equal(again.calls, 1);
+    ev_io_stop(loop_ev(l), &again.io);
+    close(pair[0]);
+    close(pair[1]);
+    given_fini(&g);
+}
+
+/* A stopped watcher that epoll has not heard of yet is as good as forgotten. */
+static void test_forget_fd_at_once(void **state)
+{
+    struct loop *l = *state;
+    int pair[2];
+    struct seen s = {.calls = 0};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ev_io_init(&s.io, on_seen, pair[0], EV_READ);
+    ev_io_start(loop_ev(l), &s.io);
+    ev_io_stop(loop_ev(l), &s.io);
+    assert_true(loop_forget_fd(l, pair[0]));
+    loop_run_once(l, false);
+    assert_int_equal(watched_by(pair[0]), -1);
+    close(pair[0]);
+    assert_false(loop_forget_fd(l, pair[0]));
+    close(pair[1]);
+}
+
+/* libev makes itself another epoll descriptor when it meets what was not forgotten: asked again. */
+static void test_forget_fd_of_a_new_epoll(void **state)
+{
+    int lower = dup(0);
+    struct loop *l = loop_new();
+    struct given first, stale, g;
+    given_init(l, &first);
+    assert_true(loop_forget_fd(l, first.near));
+    close(first.near);
+    given_init(l, &stale);
+    int before = watched_by(stale.near);
+    close(stale.near);
+    close(lower);
+    assert_int_equal(write(stale.far, "x", 1), 1);
+    loop_run_once(l, false);
+    loop_run_once(l, false);
+    given_init(l, &g);
+    assert_int_not_equal(watched_by(g.near), before);
+    assert_true(loop_forget_fd(l, g.near));
+    assert_int_equal(watched_by(g.near), -1);
+    close(g.near);
+    given_fini(&g);
+    given_fini(&stale);
+    given_fini(&first);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +406,9 @@ int main(void)
         CASE(test_backend_is_epoll_whatever_the_environment),
         CASE(test_now_is_monotonic_time),
         CASE(test_our_bugs_abort),
+        CASE(test_forget_fd),
+        CASE(test_forget_fd_at_once),
+        CASE(test_forget_fd_of_a_new_epoll),
     };
     alarm(120); /* a lost wake-up must not hang the run */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* ---- methods and headers ------------------------------------------------------------------------
- */
+/* ---- methods and headers --------------------------------------------------------------------- */
 
 static void test_methods(void **state)
 {
@@ -34,8 +33,7 @@ static void test_header(void **state)
     assert_null(request_header(&r, SLICE("c")).ptr);
 }
 
-/* ---- targets ------------------------------------------------------------------------------------
- */
+/* ---- targets --------------------------------------------------------------------------------- */
 
 struct target_case {
     const char *target;
@@ -102,8 +100,7 @@ static void test_target_with_nul(void **state)
     arena_fini(&a);
 }
 
-/* ---- addresses ----------------------------------------------------------------------------------
- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static void test_addresses(void **state)
 {
@@ -171,8 +168,7 @@ static void test_networks(void **state)
     proxies_free(NULL);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void test_reuse(void **state)
 {

@@ -1,4 +1,4 @@
-/* test_router.c: worker/http/router.c: the contract's routing rows (CONTRACT section 0). */
+/* test_router.c: worker/http/router.c: the contract's routing rows. */
 #include "worker/http/router.h"
 
 #include <setjmp.h>

@@ -22,6 +22,24 @@ static void use(size_t slots_len)
     board = scoreboard_new(slots_len);
     assert_non_null(board);
     assert_int_equal(board->slots_len, slots_len);
+    if (slots_len > 0)
+        scoreboard_use(board, slots_len - 1);
+}
+
+/* Slots that nobody used are not read, so that their memory is not allocated. */
+static void test_unused_slots_do_not_count(void **state)
+{
+    (void)state;
+    board = scoreboard_new(4);
+    assert_non_null(board);
+    counter_add(&board->slots[0], COUNTER_requests, 3);
+    counter_add(&board->slots[2], COUNTER_requests, 5);
+    assert_int_equal(scoreboard_total(board, COUNTER_requests), 0);
+    scoreboard_use(board, 0);
+    assert_int_equal(scoreboard_total(board, COUNTER_requests), 3);
+    scoreboard_use(board, 2);
+    scoreboard_use(board, 1);
+    assert_int_equal(scoreboard_total(board, COUNTER_requests), 8);
 }
 
 static int teardown(void **state)
@@ -48,6 +66,7 @@ static void test_new(void **state)
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
         use(lens[i]);
         board->slots_len = 0;
+        atomic_store(&board->slots_used, 0);
         assert_true(is_zero(board, sizeof *board + lens[i] * sizeof *board->slots));
         board->slots_len = (uint32_t)lens[i];
         for (size_t k = 0; k < lens[i]; k++) /* no two workers share a cache line */
@@ -323,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_new),
+        TEST(test_unused_slots_do_not_count),
         TEST(test_shared_between_processes),
         TEST(test_state_names),
         TEST(test_counter_names),

@@ -37,8 +37,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- one request after another ------------------------------------------------------------------
- */
+/* ---- one request after another --------------------------------------------------------------- */
 
 static void test_keep_alive(void **state)
 {
@@ -164,8 +163,7 @@ static void test_exchanges_by_bytes(void **state)
     }
 }
 
-/* ---- pipelining ---------------------------------------------------------------------------------
- */
+/* ---- pipelining ------------------------------------------------------------------------------ */
 
 static void test_pipelined(void **state)
 {
@@ -248,8 +246,7 @@ static void test_pipeline_is_bounded(void **state)
     close(fd);
 }
 
-/* ---- Expect -------------------------------------------------------------------------------------
- */
+/* ---- Expect ---------------------------------------------------------------------------------- */
 
 #define EXPECTING                                                                                  \
     "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
@@ -292,8 +289,7 @@ static void test_continue_in_order(void **state)
     close(fd);
 }
 
-/* ---- deadlines ----------------------------------------------------------------------------------
- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 struct deadline_case {
     const char *name;
@@ -406,8 +402,7 @@ static void test_no_deadline_while_handling(void **state)
     close(slow);
 }
 
-/* ---- clients that leave -------------------------------------------------------------------------
- */
+/* ---- clients that leave ---------------------------------------------------------------------- */
 
 static void test_client_leaves(void **state)
 {
@@ -529,8 +524,7 @@ static void test_half_closed_for_long(void **state)
     close(fd);
 }
 
-/* ---- back-pressure ------------------------------------------------------------------------------
- */
+/* ---- back-pressure --------------------------------------------------------------------------- */
 
 /* A client that does not read: no further request of it is begun, and memory stays bounded. */
 static void test_client_does_not_read(void **state)
@@ -618,8 +612,7 @@ static void test_stuck_writer(void **state)
     close(fd);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* A refusal arrives although the client goes on sending: lingering. */
 static void test_lingering(void **state)
@@ -668,8 +661,7 @@ static void test_lingering_ends(void **state)
     close(long_time);
 }
 
-/* ---- draining and cutting -----------------------------------------------------------------------
- */
+/* ---- draining and cutting -------------------------------------------------------------------- */
 
 static void test_drain(void **state)
 {
@@ -782,8 +774,7 @@ static void test_no_keep_alive(void **state)
     close(fd);
 }
 
-/* ---- who asks -----------------------------------------------------------------------------------
- */
+/* ---- who asks -------------------------------------------------------------------------------- */
 
 struct who_case {
     const char *from; /* NULL: a unix socket */

@@ -29,292 +29,93 @@ struct cell {
     enum role role;
     enum slot_state state;
     int64_t ready_ago_ms; /* -1: never ready */
-    bool told_to_cut;
+    unsigned flags;
     enum slot_event event;
     int status;
     struct expectation want;
 };
 
-#define NONE 0, 0, false
+/* What the process in the slot is already at. */
+enum { CUTS = 1, MOVES = 2, CANDIDATE = 4 };
+
+#define CELL(name, role, state, ready_ago_ms, flags, event, status, after, deadline, signal,       \
+             message, spawn)                                                                       \
+    {                                                                                              \
+        name, ROLE_##role, SLOT_##state, ready_ago_ms, flags, SLOT_EVENT_##event, status,          \
+        {                                                                                          \
+            SLOT_##after, deadline, signal, message, spawn                                         \
+        }                                                                                          \
+    }
 
 /* standard: boot 60000, graceful 30000, quick 2000, quick_kill 3000, kill 5000, min_ready 500 */
 static const struct cell cells[] = {
-    {"empty starts",
-     ROLE_SERVE,
-     SLOT_EMPTY,
-     -1,
-     false,
-     SLOT_EVENT_START,
-     0,
-     {SLOT_STARTING, -1, 0, 0, true}},
-    {"back-off starts",
-     ROLE_SERVE,
-     SLOT_BACKOFF,
-     -1,
-     false,
-     SLOT_EVENT_START,
-     0,
-     {SLOT_STARTING, -1, 0, 0, true}},
-    {"empty has nothing to drain",
-     ROLE_SERVE,
-     SLOT_EMPTY,
-     -1,
-     false,
-     SLOT_EVENT_DRAIN,
-     0,
-     {SLOT_EMPTY, -1, NONE}},
-    {"back-off is given up",
-     ROLE_SERVE,
-     SLOT_BACKOFF,
-     -1,
-     false,
-     SLOT_EVENT_DRAIN,
-     0,
-     {SLOT_EMPTY, -1, NONE}},
-    {"back-off is given up quickly",
-     ROLE_SERVE,
-     SLOT_BACKOFF,
-     -1,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_EMPTY, -1, NONE}},
-
-    {"fork failed",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_SPAWN_FAILED,
-     11,
-     {SLOT_BACKOFF, -1, NONE}},
-    {"boots, ready",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_READY,
-     0,
-     {SLOT_READY, 500, NONE}},
-    {"boots, dies",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_EXITED,
-     256,
-     {SLOT_BACKOFF, -1, NONE}},
-    {"boots too long",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"boots, drain: short",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_DRAIN,
-     0,
-     {SLOT_DRAINING, 2000, 0, MESSAGE_DRAIN, false}},
-    {"boots, quit: killed",
-     ROLE_SERVE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-
-    {"ready, twice",
-     ROLE_SERVE,
-     SLOT_READY,
-     10,
-     false,
-     SLOT_EVENT_READY,
-     0,
-     {SLOT_READY, -1, NONE}},
-    {"ready, outlives min_ready",
-     ROLE_SERVE,
-     SLOT_READY,
-     500,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_READY, -1, NONE}},
-    {"ready, dies",
-     ROLE_SERVE,
-     SLOT_READY,
-     10000,
-     false,
-     SLOT_EVENT_EXITED,
-     SIGSEGV,
-     {SLOT_BACKOFF, -1, NONE}},
-    {"ready, drain",
-     ROLE_SERVE,
-     SLOT_READY,
-     10000,
-     false,
-     SLOT_EVENT_DRAIN,
-     0,
-     {SLOT_DRAINING, 30000, 0, MESSAGE_DRAIN, false}},
-    {"ready, quit",
-     ROLE_SERVE,
-     SLOT_READY,
-     10000,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_DRAINING, 3000, 0, MESSAGE_QUIT, false}},
-
-    {"drains, late ready",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_READY,
-     0,
-     {SLOT_DRAINING, 30000, NONE}},
-    {"drains, leaves",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     10,
-     false,
-     SLOT_EVENT_EXITED,
-     0,
-     {SLOT_EMPTY, -1, NONE}},
-    {"drains too long: cut",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     10,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_DRAINING, 5000, 0, MESSAGE_QUIT, false}},
-    {"cuts too long: killed",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     10,
-     true,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"drains unready too long: killed",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"drains, quit",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     10,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_DRAINING, 3000, 0, MESSAGE_QUIT, false}},
-    {"drains unready, quit: killed",
-     ROLE_SERVE,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"killed, late ready",
-     ROLE_SERVE,
-     SLOT_KILLED,
-     -1,
-     false,
-     SLOT_EVENT_READY,
-     0,
-     {SLOT_KILLED, -1, NONE}},
-    {"killed, quit",
-     ROLE_SERVE,
-     SLOT_KILLED,
-     10,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_KILLED, -1, NONE}},
-    {"killed, gone",
-     ROLE_SERVE,
-     SLOT_KILLED,
-     10,
-     false,
-     SLOT_EVENT_EXITED,
-     SIGKILL,
-     {SLOT_EMPTY, -1, NONE}},
-
-    {"job done",
-     ROLE_MIGRATE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_EXITED,
-     0,
-     {SLOT_EMPTY, -1, NONE}},
-    {"job drained: TERM",
-     ROLE_MIGRATE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_DRAIN,
-     0,
-     {SLOT_DRAINING, 5000, SIGTERM, 0, false}},
-    {"job quit: KILL",
-     ROLE_MIGRATE,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"checkpoint too long",
-     ROLE_CHECKPOINT,
-     SLOT_STARTING,
-     -1,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_DRAINING, 5000, SIGTERM, 0, false}},
-    {"job ignores TERM",
-     ROLE_CHECKPOINT,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_DUE,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"job drains, quit",
-     ROLE_MIGRATE,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_QUIT,
-     0,
-     {SLOT_KILLED, -1, SIGKILL, 0, false}},
-    {"job leaves",
-     ROLE_MIGRATE,
-     SLOT_DRAINING,
-     -1,
-     false,
-     SLOT_EVENT_EXITED,
-     SIGTERM,
-     {SLOT_EMPTY, -1, NONE}},
-    {"job killed, gone",
-     ROLE_MIGRATE,
-     SLOT_KILLED,
-     -1,
-     false,
-     SLOT_EVENT_EXITED,
-     SIGKILL,
-     {SLOT_EMPTY, -1, NONE}},
+    CELL("empty starts", SERVE, EMPTY, -1, 0, START, 0, STARTING, -1, 0, 0, true),
+    CELL("empty has nothing to drain", SERVE, EMPTY, -1, 0, DRAIN, 0, EMPTY, -1, 0, 0, false),
+    CELL("empty has nothing to move", SERVE, EMPTY, -1, 0, MOVE, 0, EMPTY, -1, 0, 0, false),
+    CELL("back-off starts", SERVE, BACKOFF, -1, 0, START, 0, STARTING, -1, 0, 0, true),
+    CELL("back-off is given up", SERVE, BACKOFF, -1, 0, DRAIN, 0, EMPTY, -1, 0, 0, false),
+    CELL("back-off is given up quickly", SERVE, BACKOFF, -1, 0, QUIT, 0, EMPTY, -1, 0, 0, false),
+    CELL("back-off is given up: others go on", SERVE, BACKOFF, -1, 0, MOVE, 0, EMPTY, -1, 0, 0,
+         false),
+    CELL("fork failed", SERVE, STARTING, -1, 0, SPAWN_FAILED, 11, BACKOFF, -1, 0, 0, false),
+    CELL("boots, ready", SERVE, STARTING, -1, 0, READY, 0, READY, 500, 0, 0, false),
+    CELL("boots, dies", SERVE, STARTING, -1, 0, EXITED, 256, BACKOFF, -1, 0, 0, false),
+    CELL("boots too long", SERVE, STARTING, -1, 0, DUE, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("boots, drain: short", SERVE, STARTING, -1, 0, DRAIN, 0, DRAINING, 2000, 0, MESSAGE_DRAIN,
+         false),
+    CELL("boots, quit: killed", SERVE, STARTING, -1, 0, QUIT, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("boots, move: short", SERVE, STARTING, -1, 0, MOVE, 0, DRAINING, 2000, 0, MESSAGE_MOVE,
+         false),
+    CELL("candidate cannot be forked: not tried again", SERVE, STARTING, -1, CANDIDATE,
+         SPAWN_FAILED, 11, EMPTY, -1, 0, 0, false),
+    CELL("candidate dies: not tried again", SERVE, STARTING, -1, CANDIDATE, EXITED, 256, EMPTY, -1,
+         0, 0, false),
+    CELL("ready, twice", SERVE, READY, 10, 0, READY, 0, READY, -1, 0, 0, false),
+    CELL("ready, outlives min_ready", SERVE, READY, 500, 0, DUE, 0, READY, -1, 0, 0, false),
+    CELL("ready, dies", SERVE, READY, 10000, 0, EXITED, SIGSEGV, BACKOFF, -1, 0, 0, false),
+    CELL("ready, drain", SERVE, READY, 10000, 0, DRAIN, 0, DRAINING, 30000, 0, MESSAGE_DRAIN,
+         false),
+    CELL("ready, quit", SERVE, READY, 10000, 0, QUIT, 0, DRAINING, 3000, 0, MESSAGE_QUIT, false),
+    CELL("ready, move", SERVE, READY, 10000, 0, MOVE, 0, DRAINING, 30000, 0, MESSAGE_MOVE, false),
+    CELL("ready, hangs", SERVE, READY, 10000, 0, ABORT, 0, KILLED, 5000, SIGABRT, 0, false),
+    CELL("drains, late ready", SERVE, DRAINING, -1, 0, READY, 0, DRAINING, 30000, 0, 0, false),
+    CELL("drains, leaves", SERVE, DRAINING, 10, 0, EXITED, 0, EMPTY, -1, 0, 0, false),
+    CELL("drains too long: cut", SERVE, DRAINING, 10, 0, DUE, 0, DRAINING, 5000, 0, MESSAGE_QUIT,
+         false),
+    CELL("cuts too long: killed", SERVE, DRAINING, 10, CUTS, DUE, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("drains unready too long: killed", SERVE, DRAINING, -1, 0, DUE, 0, KILLED, -1, SIGKILL, 0,
+         false),
+    CELL("drains, quit", SERVE, DRAINING, 10, 0, QUIT, 0, DRAINING, 3000, 0, MESSAGE_QUIT, false),
+    CELL("drains unready, quit: killed", SERVE, DRAINING, -1, 0, QUIT, 0, KILLED, -1, SIGKILL, 0,
+         false),
+    CELL("moves, drain: nobody goes on", SERVE, DRAINING, 10000, MOVES, DRAIN, 0, DRAINING, -1, 0,
+         MESSAGE_DRAIN, false),
+    CELL("moves and cuts, drain: it knows more", SERVE, DRAINING, 10000, CUTS | MOVES, DRAIN, 0,
+         DRAINING, -1, 0, 0, false),
+    CELL("drains, move: it leaves anyway", SERVE, DRAINING, 10000, 0, MOVE, 0, DRAINING, -1, 0, 0,
+         false),
+    CELL("killed, late ready", SERVE, KILLED, -1, 0, READY, 0, KILLED, -1, 0, 0, false),
+    CELL("killed, quit", SERVE, KILLED, 10, 0, QUIT, 0, KILLED, -1, 0, 0, false),
+    CELL("killed, gone", SERVE, KILLED, 10, 0, EXITED, SIGKILL, EMPTY, -1, 0, 0, false),
+    CELL("killed, move", SERVE, KILLED, 10000, 0, MOVE, 0, KILLED, -1, 0, 0, false),
+    CELL("aborted, does not die: killed", SERVE, KILLED, 10000, 0, DUE, 0, KILLED, -1, SIGKILL, 0,
+         false),
+    CELL("candidate killed, gone", SERVE, KILLED, -1, CANDIDATE, EXITED, SIGKILL, EMPTY, -1, 0, 0,
+         false),
+    CELL("check too long: TERM", CHECK, STARTING, -1, 0, DUE, 0, DRAINING, 5000, SIGTERM, 0, false),
+    CELL("check done", CHECK, STARTING, -1, 0, EXITED, 0, EMPTY, -1, 0, 0, false),
+    CELL("check cannot be forked", CHECK, STARTING, -1, 0, SPAWN_FAILED, 11, EMPTY, -1, 0, 0,
+         false),
+    CELL("job done", MIGRATE, STARTING, -1, 0, EXITED, 0, EMPTY, -1, 0, 0, false),
+    CELL("job drained: TERM", MIGRATE, STARTING, -1, 0, DRAIN, 0, DRAINING, 5000, SIGTERM, 0,
+         false),
+    CELL("job quit: KILL", MIGRATE, STARTING, -1, 0, QUIT, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("checkpoint too long", CHECKPOINT, STARTING, -1, 0, DUE, 0, DRAINING, 5000, SIGTERM, 0,
+         false),
+    CELL("job ignores TERM", CHECKPOINT, DRAINING, -1, 0, DUE, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("job drains, quit", MIGRATE, DRAINING, -1, 0, QUIT, 0, KILLED, -1, SIGKILL, 0, false),
+    CELL("job leaves", MIGRATE, DRAINING, -1, 0, EXITED, SIGTERM, EMPTY, -1, 0, 0, false),
+    CELL("job killed, gone", MIGRATE, KILLED, -1, 0, EXITED, SIGKILL, EMPTY, -1, 0, 0, false),
 };
 
 static const struct sup_action *find(enum sup_action_type type)
@@ -331,7 +132,10 @@ static void place(struct sup_slot *slot, const struct cell *c)
     slot_init(slot, c->role, false);
     slot->state = c->state;
     slot->pid = live && c->event != SLOT_EVENT_SPAWN_FAILED ? PID : 0;
-    slot->told_to_cut = c->told_to_cut;
+    slot->told_to_cut = c->flags & CUTS;
+    slot->moving = c->flags & MOVES;
+    slot->candidate = c->flags & CANDIDATE;
+    slot->deaths = slot->fork_failures = slot->alike = 3;
     slot->drain_until = (mono_ms){NOW_MS + 30000};
     if (c->ready_ago_ms >= 0)
         slot->ready_at = (mono_ms){NOW_MS - c->ready_ago_ms};
@@ -352,6 +156,9 @@ static void check(const struct sup_slot *slot, const struct cell *c)
     assert_int_equal(a ? (int)a->message : 0, (int)want->message);
     assert_int_equal(find(SUP_SPAWN) != NULL, want->spawn);
     assert_int_equal(slot->pid > 0, slot_is_live(slot) && !want->spawn);
+    if (slot->state == SLOT_EMPTY && c->role == ROLE_SERVE && c->state != SLOT_EMPTY)
+        assert_int_equal(slot->deaths + slot->fork_failures + slot->alike, 0);
+    assert_false(slot->candidate && slot->state == SLOT_EMPTY);
 }
 
 static void test_cells(void **state)
@@ -381,8 +188,10 @@ static void test_spawned_deadlines(void **state)
     static const struct {
         enum role role;
         int64_t deadline_ms;
-    } cases[] = {
-        {ROLE_SERVE, NOW_MS + 60000}, {ROLE_MIGRATE, INT64_MAX}, {ROLE_CHECKPOINT, NOW_MS + 20000}};
+    } cases[] = {{ROLE_SERVE, NOW_MS + 60000},
+                 {ROLE_MIGRATE, INT64_MAX},
+                 {ROLE_CHECKPOINT, NOW_MS + 20000},
+                 {ROLE_CHECK, NOW_MS + 10000}};
     struct sup_settings settings = sup_settings_standard(1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct supervisor *s = supervisor_new(&settings);
@@ -423,11 +232,32 @@ static void test_what_counts_as_cut(void **state)
         struct slot_step t = {
             .s = s, .slot = &s->slots[0], .now = {NOW_MS}, .event = &event, .out = &out};
         out.len = 0;
+        s->phase = SUP_PHASE_STOPPING;
         slot_step(&t, SLOT_EVENT_CUT);
         slot_step(&t, SLOT_EVENT_EXITED);
         assert_int_equal(s->cut, cases[i].want);
         supervisor_free(s);
     }
+}
+
+/* What a reload cut does not change the exit code of a stop that comes later. */
+static void test_cut_before_the_stop(void **state)
+{
+    (void)state;
+    struct sup_settings settings = sup_settings_standard(1);
+    struct supervisor *s = supervisor_new(&settings);
+    struct cell c = {.role = ROLE_SERVE, .state = SLOT_DRAINING, .ready_ago_ms = 100};
+    struct sup_event event = {.slot = 0, .pid = PID, .value = 3, .status = 5 << 8};
+    struct slot_step t = {
+        .s = s, .slot = &s->slots[0], .now = {NOW_MS}, .event = &event, .out = &out};
+    place(&s->slots[0], &c);
+    out.len = 0;
+    s->phase = SUP_PHASE_SERVING;
+    slot_step(&t, SLOT_EVENT_CUT);
+    slot_step(&t, SLOT_EVENT_EXITED);
+    assert_false(s->cut);
+    assert_int_equal(find(SUP_LOG)->value, 3);
+    supervisor_free(s);
 }
 
 static void test_names(void **state)
@@ -443,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_cells),
         cmocka_unit_test(test_spawned_deadlines),
         cmocka_unit_test(test_what_counts_as_cut),
+        cmocka_unit_test(test_cut_before_the_stop),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* test_supervisor.c: whole stories, told step by step: at each time an event, then exactly the
  * actions that must follow. All possible stories of few slots are in test_explore.c. */
-#include "supervisor_sim.h"
+#include "supervisor_story.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -11,109 +11,82 @@
 
 #include <cmocka.h>
 
-enum what { START, READY, DIES, CUT, STOP, INT, QUIT, TICK, FORKS_FAIL, FORKS_WORK };
-
-struct line {
-    int64_t at_ms; /* since the beginning */
-    enum what what;
-    int slot;
-    int64_t arg;        /* DIES: wait status; CUT: connections */
-    const char *want;   /* actions, as supervisor_sim.c writes them */
-    int64_t wake_in_ms; /* 0: do not look; -1: never */
-};
-
-struct story {
-    const char *name;
-    unsigned workers;
-    bool jobs; /* migration and checkpoint */
-    const struct line *lines;
-};
-
-#define EXIT(code) ((code) << 8)
-#define STORY(title, workers, jobs, ...)                                                           \
-    {                                                                                              \
-        title, workers, jobs, (const struct line[])                                                \
-        {                                                                                          \
-            __VA_ARGS__,                                                                           \
-            {                                                                                      \
-                -1, TICK, 0, 0, NULL, 0                                                            \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
 /* Standard times, but no jitter: back-off 0, 100, 200, 400 … ms. */
 static const struct story stories[] = {
     STORY("start, serve, stop", 2, true, {0, START, -1, 0, "migrate:5", -1},
           {10, DIES, 5, 0, "spawn:0 spawn:1", 0}, {20, READY, 0, 0, "", 500},
           {30, READY, 1, 0, "ALL_READY", 490}, {520, TICK, -1, 0, "", 10},
-          {530, TICK, -1, 0, "", -1}, {9000, STOP, -1, 0, "STOP refuse drain:0 drain:1", 30000},
+          {530, TICK, -1, 0, "", -1},
+          {9000, STOP, -1, 0, "STOP stopping refuse drain:0 drain:1", 30000},
           {9100, DIES, 0, 0, "LEFT", 29900}, {9200, DIES, 1, 0, "LEFT shut checkpoint:5", 20000},
           {9300, DIES, 5, 0, "exit:0", -1}),
     STORY("migration fails: its code is ours", 2, true, {0, START, -1, 0, "migrate:5", 0},
           {10, DIES, 5, EXIT(6), "MIGRATION_FAILED shut exit:6", -1}),
     STORY("migration crashes", 1, true, {0, START, -1, 0, "migrate:3", 0},
           {10, DIES, 3, SIGSEGV, "MIGRATION_FAILED shut exit:70", -1}),
-    STORY("migration cannot be forked", 1, true, {0, FORKS_FAIL, -1, 0, "", 0},
+    STORY("migration cannot be forked", 1, true, {0, FORKS_FAIL, -1, SIM_ALL_FORKS, "", 0},
           {0, START, -1, 0, "migrate:3 JOB_SPAWN_FAILED MIGRATION_FAILED shut exit:70", -1}),
     STORY("stop in the middle of a migration", 2, true, {0, START, -1, 0, "migrate:5", 0},
-          {10, STOP, -1, 0, "STOP refuse term:5", 5000}, {20, DIES, 5, SIGTERM, "shut exit:0", -1}),
+          {10, STOP, -1, 0, "STOP stopping refuse term:5", 5000},
+          {20, DIES, 5, SIGTERM, "shut exit:0", -1}),
     STORY("stop a migration that does not listen", 1, true, {0, START, -1, 0, "migrate:3", 0},
-          {10, INT, -1, 0, "STOP refuse term:3", 0}, {5010, TICK, -1, 0, "KILL kill:3", -1},
-          {5020, DIES, 3, SIGKILL, "shut exit:0", -1}),
+          {10, INT, -1, 0, "STOP stopping refuse term:3", 0},
+          {5010, TICK, -1, 0, "KILL kill:3", -1}, {5020, DIES, 3, SIGKILL, "shut exit:0", -1}),
     STORY("quick stop of a migration", 1, true, {0, START, -1, 0, "migrate:3", 0},
-          {10, QUIT, -1, 0, "STOP_QUICK refuse kill:3", -1},
+          {10, QUIT, -1, 0, "STOP_QUICK stopping refuse kill:3", -1},
           {20, DIES, 3, SIGKILL, "shut exit:0", -1}),
     STORY("stop while workers boot", 2, true, {0, START, -1, 0, "migrate:5", 0},
           {1, DIES, 5, 0, "spawn:0 spawn:1", 0}, {10, READY, 0, 0, "", 0},
-          {20, STOP, -1, 0, "STOP refuse drain:0 drain:1", 2000}, {30, DIES, 0, 0, "LEFT", 0},
-          {2020, TICK, -1, 0, "KILL kill:1", -1},
+          {20, STOP, -1, 0, "STOP stopping refuse drain:0 drain:1", 2000},
+          {30, DIES, 0, 0, "LEFT", 0}, {2020, TICK, -1, 0, "KILL kill:1", -1},
           {2030, DIES, 1, SIGKILL, "LEFT shut checkpoint:5", 0}, {2040, DIES, 5, 0, "exit:0", -1}),
     STORY("stop crosses a READY: its clients get their time", 1, false,
-          {0, START, -1, 0, "spawn:0", 0}, {20, STOP, -1, 0, "STOP refuse drain:0", 2000},
+          {0, START, -1, 0, "spawn:0", 0}, {20, STOP, -1, 0, "STOP stopping refuse drain:0", 2000},
           {21, READY, 0, 0, "", 29999}, {5000, DIES, 0, 0, "LEFT shut exit:0", -1}),
     STORY("stop while a slot backs off", 1, false, {0, START, -1, 0, "spawn:0", 0},
           {10, DIES, 0, EXIT(1), "DIED(0,0,x1) spawn:0", 0},
           {20, DIES, 0, EXIT(1), "DIED(0,100,x2)", 100},
-          {30, STOP, -1, 0, "STOP refuse shut exit:0", -1}),
+          {30, STOP, -1, 0, "STOP stopping refuse shut exit:0", -1}),
     STORY("a worker that does not drain", 1, true, {0, START, -1, 0, "migrate:3", 0},
           {0, DIES, 3, 0, "spawn:0", 0}, {10, READY, 0, 0, "ALL_READY", 0},
-          {1000, STOP, -1, 0, "STOP refuse drain:0", 30000},
+          {1000, STOP, -1, 0, "STOP stopping refuse drain:0", 30000},
           {31000, TICK, -1, 0, "GRACE_OVER quit:0", 5000}, {36000, TICK, -1, 0, "KILL kill:0", -1},
           {36001, DIES, 0, SIGKILL, "LEFT shut checkpoint:3", 0},
           {36002, DIES, 3, 0, "exit:5", -1}),
     STORY("a worker that had to cut", 1, false, {0, START, -1, 0, "spawn:0", 0},
-          {10, READY, 0, 0, "ALL_READY", 0}, {1000, STOP, -1, 0, "STOP refuse drain:0", 0},
+          {10, READY, 0, 0, "ALL_READY", 0}, {1000, STOP, -1, 0, "STOP stopping refuse drain:0", 0},
           {2000, CUT, 0, 3, "", 0}, {2001, DIES, 0, EXIT(5), "LEFT shut exit:5", -1}),
     STORY("two INT within five seconds", 1, true, {0, START, -1, 0, "migrate:3", 0},
           {0, DIES, 3, 0, "spawn:0", 0}, {10, READY, 0, 0, "ALL_READY", 0},
-          {1000, INT, -1, 0, "STOP refuse drain:0", 30000},
+          {1000, INT, -1, 0, "STOP stopping refuse drain:0", 30000},
           {6000, INT, -1, 0, "STOP_QUICK quit:0", 3000}, {6001, INT, -1, 0, "", 2999},
           {6002, DIES, 0, 0, "LEFT shut exit:0", -1}),
     STORY("two INT far apart, TERM between", 1, false, {0, START, -1, 0, "spawn:0", 0},
-          {10, READY, 0, 0, "ALL_READY", 0}, {1000, INT, -1, 0, "STOP refuse drain:0", 0},
+          {10, READY, 0, 0, "ALL_READY", 0}, {1000, INT, -1, 0, "STOP stopping refuse drain:0", 0},
           {3000, STOP, -1, 0, "", 0}, {6001, INT, -1, 0, "", 0},
           {6002, DIES, 0, 0, "LEFT shut exit:0", -1}),
     STORY("TERM, then one INT: still graceful", 1, false, {0, START, -1, 0, "spawn:0", 0},
-          {10, READY, 0, 0, "ALL_READY", 0}, {1000, STOP, -1, 0, "STOP refuse drain:0", 0},
+          {10, READY, 0, 0, "ALL_READY", 0}, {1000, STOP, -1, 0, "STOP stopping refuse drain:0", 0},
           {1001, INT, -1, 0, "", 0}, {1002, DIES, 0, 0, "LEFT shut exit:0", -1}),
     STORY("quick stop", 2, true, {0, START, -1, 0, "migrate:5", 0},
           {0, DIES, 5, 0, "spawn:0 spawn:1", 0}, {10, READY, 0, 0, "", 0},
-          {1000, QUIT, -1, 0, "STOP_QUICK refuse quit:0 kill:1", 3000},
+          {1000, QUIT, -1, 0, "STOP_QUICK stopping refuse quit:0 kill:1", 3000},
           {1001, DIES, 1, SIGKILL, "LEFT", 0}, {4000, TICK, -1, 0, "KILL kill:0", -1},
           {4001, DIES, 0, SIGKILL, "LEFT shut exit:5", -1}),
     STORY("a quick stop prolongs nothing", 1, false, {0, START, -1, 0, "spawn:0", 0},
-          {10, READY, 0, 0, "ALL_READY", 0}, {1000, STOP, -1, 0, "STOP refuse drain:0", 30000},
+          {10, READY, 0, 0, "ALL_READY", 0},
+          {1000, STOP, -1, 0, "STOP stopping refuse drain:0", 30000},
           {31000, TICK, -1, 0, "GRACE_OVER quit:0", 5000},
           {35000, QUIT, -1, 0, "STOP_QUICK quit:0", 1000}, {36000, TICK, -1, 0, "KILL kill:0", -1},
           {36001, DIES, 0, SIGKILL, "LEFT shut exit:5", -1}),
     STORY("quick stop of the checkpoint", 1, true, {0, START, -1, 0, "migrate:3", 0},
           {0, DIES, 3, 0, "spawn:0", 0}, {10, READY, 0, 0, "ALL_READY", 0},
-          {1000, STOP, -1, 0, "STOP refuse drain:0", 0},
+          {1000, STOP, -1, 0, "STOP stopping refuse drain:0", 0},
           {1001, DIES, 0, 0, "LEFT shut checkpoint:3", 0}, {1002, STOP, -1, 0, "", 0},
           {1003, QUIT, -1, 0, "STOP_QUICK kill:3", -1},
           {1004, DIES, 3, SIGKILL, "CHECKPOINT_FAILED exit:0", -1}),
     STORY("a checkpoint that hangs", 1, true, {0, START, -1, 0, "migrate:3", 0},
-          {0, DIES, 3, 0, "spawn:0", 0}, {10, STOP, -1, 0, "STOP refuse drain:0", 0},
+          {0, DIES, 3, 0, "spawn:0", 0}, {10, STOP, -1, 0, "STOP stopping refuse drain:0", 0},
           {20, DIES, 0, 0, "LEFT shut checkpoint:3", 20000}, {20020, TICK, -1, 0, "term:3", 5000},
           {25020, TICK, -1, 0, "KILL kill:3", -1},
           {25021, DIES, 3, SIGKILL, "CHECKPOINT_FAILED exit:0", -1}),
@@ -123,14 +96,15 @@ static const struct story stories[] = {
           {130, DIES, 0, EXIT(70), "", 200}, /* counted, not repeated */
           {330, TICK, -1, 0, "spawn:0", 0}, {340, DIES, 0, EXIT(70), "DIED(0,400,x4)", 400},
           {740, TICK, -1, 0, "spawn:0", 0},
-          {750, DIES, 0, EXIT(70), "BOOT_FAILURES refuse shut exit:3", -1}),
+          {750, DIES, 0, EXIT(70), "BOOT_FAILURES stopping refuse shut exit:3", -1}),
     STORY("five boot failures of several slots", 3, false,
           {0, START, -1, 0, "spawn:0 spawn:1 spawn:2", 0},
           {10, DIES, 0, EXIT(70), "DIED(0,0,x1) spawn:0", 0},
           {11, DIES, 1, EXIT(70), "DIED(1,0,x1) spawn:1", 0},
           {12, DIES, 2, EXIT(70), "DIED(2,0,x1) spawn:2", 0},
           {13, DIES, 0, EXIT(70), "DIED(0,100,x2)", 100},
-          {14, DIES, 1, EXIT(70), "DIED(1,100,x2) ONE_AT_A_TIME BOOT_FAILURES refuse kill:2", -1},
+          {14, DIES, 1, EXIT(70),
+           "DIED(1,100,x2) ONE_AT_A_TIME BOOT_FAILURES stopping refuse kill:2", -1},
           {15, DIES, 2, SIGKILL, "LEFT shut exit:3", -1}),
     STORY("five boot failures of one slot while another is READY", 3, false,
           {0, START, -1, 0, "spawn:0 spawn:1 spawn:2", 0},
@@ -146,9 +120,10 @@ static const struct story stories[] = {
           {611, DIES, 0, SIGSEGV, "", 0}, {811, TICK, -1, 0, "spawn:0", 0},
           {812, DIES, 0, SIGSEGV, "DIED(0,400,x4)", 0}, {1212, TICK, -1, 0, "spawn:0", 0},
           {1213, READY, 0, 0, "", 0},
-          {1300, DIES, 0, SIGABRT, "DIED(0,800,x1) BOOT_FAILURES refuse shut exit:3", -1}),
+          {1300, DIES, 0, SIGABRT, "DIED(0,800,x1) BOOT_FAILURES stopping refuse shut exit:3", -1}),
     STORY("nobody ready in time", 2, false, {0, START, -1, 0, "spawn:0 spawn:1", 60000},
-          {60000, TICK, -1, 0, "BOOT_TIMEOUT kill:0 BOOT_TIMEOUT kill:1 NEVER_READY refuse", -1},
+          {60000, TICK, -1, 0,
+           "BOOT_TIMEOUT kill:0 BOOT_TIMEOUT kill:1 NEVER_READY stopping refuse", -1},
           {60001, DIES, 0, SIGKILL, "LEFT", 0}, {60002, DIES, 1, SIGKILL, "LEFT shut exit:3", -1}),
     STORY("one hangs at boot, the other serves", 2, false, {0, START, -1, 0, "spawn:0 spawn:1", 0},
           {10, READY, 0, 0, "", 0}, {510, TICK, -1, 0, "", 59490},
@@ -157,11 +132,11 @@ static const struct story stories[] = {
           {60100, READY, 1, 0, "ALL_READY", 500}),
     STORY("configuration refused at first start", 2, true, {0, START, -1, 0, "migrate:5", 0},
           {0, DIES, 5, 0, "spawn:0 spawn:1", 0},
-          {10, DIES, 0, EXIT(78), "DIED(0,-2,x1) CONFIG_REFUSED refuse kill:1", -1},
+          {10, DIES, 0, EXIT(78), "DIED(0,-2,x1) CONFIG_REFUSED stopping refuse kill:1", -1},
           {11, DIES, 1, SIGKILL, "LEFT shut exit:78", -1}),
     STORY("why it ends counts more than what was cut", 2, false,
           {0, START, -1, 0, "spawn:0 spawn:1", 0}, {10, READY, 1, 0, "", 0},
-          {20, DIES, 0, EXIT(78), "DIED(0,-2,x1) CONFIG_REFUSED refuse quit:1", 3000},
+          {20, DIES, 0, EXIT(78), "DIED(0,-2,x1) CONFIG_REFUSED stopping refuse quit:1", 3000},
           {2000, DIES, 1, EXIT(5), "LEFT shut exit:78", -1}),
     STORY("configuration refused later: waits for a reload", 2, false,
           {0, START, -1, 0, "spawn:0 spawn:1", 0}, {10, READY, 0, 0, "", 0},
@@ -173,7 +148,7 @@ static const struct story stories[] = {
           {10, READY, 0, 0, "ALL_READY", 0}, {510, TICK, -1, 0, "", -1},
           {1000, DIES, 0, SIGSEGV, "DIED(0,0,x1) spawn:0", 60000},
           {61000, TICK, -1, 0, "BOOT_TIMEOUT kill:0", 60000},
-          {121000, TICK, -1, 0, "NONE_READY refuse", -1},
+          {121000, TICK, -1, 0, "NONE_READY stopping refuse", -1},
           {121001, DIES, 0, SIGKILL, "LEFT shut exit:3", -1}),
     STORY("SIGKILL from outside is a first death each time", 1, false,
           {0, START, -1, 0, "spawn:0", 0}, {10, READY, 0, 0, "ALL_READY", 0},
@@ -186,11 +161,12 @@ static const struct story stories[] = {
           {61109, TICK, -1, 0, "spawn:0", 0}, {61110, READY, 0, 0, "", 0},
           {121110, DIES, 0, SIGSEGV, "DIED(0,0,x1) spawn:0", 0}),
     STORY("forks fail: even the first waits, and five of them are no reason to leave", 1, false,
-          {0, FORKS_FAIL, -1, 0, "", 0}, {0, START, -1, 0, "spawn:0 SPAWN_FAILED(0,100,x1)", 100},
+          {0, FORKS_FAIL, -1, SIM_ALL_FORKS, "", 0},
+          {0, START, -1, 0, "spawn:0 SPAWN_FAILED(0,100,x1)", 100},
           {100, TICK, -1, 0, "spawn:0 SPAWN_FAILED(0,200,x2)", 200},
           {1000, TICK, -1, 0, "spawn:0", 0},
           {2000, TICK, -1, 0, "spawn:0 SPAWN_FAILED(0,800,x4)", 0},
-          {3000, TICK, -1, 0, "spawn:0", 0}, {4000, FORKS_WORK, -1, 0, "", 0},
+          {3000, TICK, -1, 0, "spawn:0", 0}, {4000, FORKS_FAIL, -1, 0, "", 0},
           {6000, TICK, -1, 0, "spawn:0", 0}, {6010, READY, 0, 0, "ALL_READY", 0}),
     STORY("one at a time until one is ready", 3, false,
           {0, START, -1, 0, "spawn:0 spawn:1 spawn:2", 0}, {10, READY, 0, 0, "", 0},
@@ -208,76 +184,11 @@ static const struct story stories[] = {
           {30, READY, 0, 0, "", 0}),
 };
 
-static void tell(struct sim *sim, const struct line *l)
-{
-    switch (l->what) {
-    case START:
-        sim_start(sim);
-        return;
-    case READY:
-        sim_ready(sim, l->slot);
-        return;
-    case DIES:
-        sim_exited(sim, l->slot, (int)l->arg);
-        return;
-    case CUT:
-        sim_cut(sim, l->slot, l->arg);
-        return;
-    case STOP:
-        sim_request(sim, SUP_REQUEST_STOP);
-        return;
-    case INT:
-        sim_request(sim, SUP_REQUEST_INTERRUPT);
-        return;
-    case QUIT:
-        sim_request(sim, SUP_REQUEST_QUIT);
-        return;
-    case TICK:
-        sim_tick(sim);
-        return;
-    case FORKS_FAIL:
-    case FORKS_WORK:
-        sim->forks_fail = l->what == FORKS_FAIL;
-        sim->text[0] = '\0';
-        return;
-    }
-}
-
-static struct sup_settings settings_for(const struct story *story)
-{
-    struct sup_settings settings = sup_settings_standard(story->workers);
-    settings.migrate = settings.checkpoint = story->jobs;
-    settings.backoff.jitter_percent = 0;
-    settings.forks_burst = settings.forks_per_s = 100; /* tests of their own follow */
-    return settings;
-}
-
-static void run_story(const struct story *story)
-{
-    struct sup_settings settings = settings_for(story);
-    struct sim sim;
-    sim_init(&sim, &settings);
-    print_message("%s\n", story->name);
-    for (const struct line *l = story->lines; l->want; l++) {
-        sim.now = (mono_ms){SIM_EPOCH_MS + l->at_ms};
-        tell(&sim, l);
-        if (sim.broken || strcmp(sim.text, l->want) != 0)
-            print_message("  at %lld ms: %s\n", (long long)l->at_ms, sim.broken ? sim.broken : "");
-        assert_null(sim.broken);
-        assert_string_equal(sim.text, l->want);
-        if (l->wake_in_ms > 0)
-            assert_int_equal(mono_diff_ms(sim.wake, sim.now), l->wake_in_ms);
-        if (l->wake_in_ms < 0)
-            assert_int_equal(sim.wake.ms, MONO_NEVER.ms);
-    }
-    sim_fini(&sim);
-}
-
 static void test_stories(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof stories / sizeof stories[0]; i++)
-        run_story(&stories[i]);
+        story_run(&stories[i]);
 }
 
 /* The bucket: twice the workers at once, then as many a second as there are workers. */

@@ -1,5 +1,5 @@
-/* api.h: the users API over HTTP: the one place that joins http, validate, auth and store. The worker
- * makes it once and gives api_handle() to its http_service. Loop thread only. */
+/* api.h: the users API over HTTP: the one place that joins http, validate, auth and store. The
+ * worker makes it once and gives api_handle() to its http_service. Loop thread only. */
 #pragma once
 
 #include "shared/config.h"

@@ -1,4 +1,4 @@
-/* dispatch.c: from a request to its handler, in the order of judgement of CONTRACT section 0.1:
+/* dispatch.c: from a request to its handler, in the order of judgement of the original:
  * route, JSON syntax, bearer, path, query, body. Each step either answers or calls the next. */
 #include "worker/api/exchange.h"
 

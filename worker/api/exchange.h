@@ -65,6 +65,6 @@ void exchange_no_memory(struct exchange *x);
 void exchange_json(struct exchange *x, int status, const struct buf *json);
 /* Copies a row into the request's arena. False without memory. */
 bool exchange_keep_user(struct exchange *x, const struct store_user *user, struct store_user *kept_r);
-/* The clear-text password in *value* is not needed any more: wipes it and the body it came from. Whatever
- * else is needed of the body must have been copied. */
+/* The clear-text password in *value* is not needed any more: wipes it and the body it came from.
+ * Whatever else is needed of the body must have been copied. */
 void exchange_wipe_password(struct exchange *x, struct field_value *value);

@@ -1,5 +1,5 @@
-/* schemas.h: the models of the API as tables (CONTRACT sections 1.1, 1.3 and 1.6), and the places of
- * their fields in the values that validation returns. Constant data; any thread. */
+/* schemas.h: the models of the API as tables, and the places of their fields in the values that
+ * validation returns. Constant data; any thread. */
 #pragma once
 
 #include "worker/validate/schema.h"

@@ -1,4 +1,4 @@
-/* tokens.c: login and refresh (CONTRACT sections 1.6 and 1.7; DESIGN section 7). */
+/* tokens.c: login and refresh. */
 #include "worker/api/exchange.h"
 
 #include "shared/check.h"

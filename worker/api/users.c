@@ -1,5 +1,5 @@
-/* users.c: the accounts (CONTRACT sections 1.2, 1.3, 1.8). Order of a sign-up: look for a conflict, so
- * that a taken name costs no hash; hash; insert, which finds the conflicts that came meanwhile. */
+/* users.c: the accounts. Order of a sign-up: look for a conflict, so that a taken name costs no
+ * hash; hash; insert, which finds the conflicts that came meanwhile. */
 #include "worker/api/exchange.h"
 
 enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */

@@ -1,4 +1,4 @@
-/* bearer.h: the Authorization header as the original reads it (RFC 6750 section 2.1; CONTRACT 1.7).
+/* bearer.h: the Authorization header as the original reads it (RFC 6750 section 2.1).
  * Pure. */
 #pragma once
 

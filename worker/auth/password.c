@@ -349,6 +349,11 @@ uint64_t password_fair_key(struct slice account)
     return value;
 }
 
+unsigned passwords_queued(const struct passwords *p)
+{
+    return p->jobs;
+}
+
 int password_retry_after_s(const struct passwords *p)
 {
     if (!p->executor)

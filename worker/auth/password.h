@@ -61,6 +61,9 @@ uint64_t password_fair_key(struct slice account);
  * take. */
 int password_retry_after_s(const struct passwords *p);
 
+/* Calls begun and not answered. */
+unsigned passwords_queued(const struct passwords *p);
+
 /* The salt part of a stored text: what stands between its last two '$'; {NULL,0} when it has none.
  * What token.c digests into pwv. */
 struct slice password_salt(struct slice stored);

@@ -38,7 +38,7 @@ struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, 
                          struct slice stored_hash, int64_t auth_time_s, int64_t now_s);
 
 enum token_result { TOKEN_VALID, TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_NO_MEMORY };
-/* Signature, algorithm, types and times of every claim (CONTRACT.md 1.7: all the original's 500s
+/* Signature, algorithm, types and times of every claim (all the original's 500s
  * are INVALID here). On TOKEN_VALID the claims' slices are in the arena; else claims_r is not set.
  */
 enum token_result token_verify(struct tokens *t, struct arena *a, struct slice token, int64_t now_s,

@@ -12,8 +12,7 @@
 
 enum { REQUEST_ID_MAX = 64 };
 
-/* ---- what a request says about itself -----------------------------------------------------------
- */
+/* ---- what a request says about itself -------------------------------------------------------- */
 
 /* Visible ASCII of a sane length, or it is not used. */
 static bool is_id_sane(struct slice id)
@@ -69,8 +68,7 @@ static enum http_input describe(struct session *s, struct turn *t, const struct 
     return INPUT_COMPLETE;
 }
 
-/* ---- errors -------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Answers t, which is in no list, as the session's last. */
 static void refuse_turn(struct session *s, struct turn *t, int status)
@@ -113,8 +111,7 @@ static void refuse_input(struct session *s, enum http_input input)
     intake_refuse(s, status);
 }
 
-/* ---- head and body ------------------------------------------------------------------------------
- */
+/* ---- head and body --------------------------------------------------------------------------- */
 
 /* Message complete: into the queue with it. */
 static void finish(struct session *s, struct turn *t)
@@ -142,7 +139,7 @@ static bool copy_head(struct turn *t, const char *bytes, struct guard_head *head
 
 static bool is_last(const struct session *s, const struct turn *t)
 {
-    return !t->parser.keep_alive || s->home->draining ||
+    return !t->parser.keep_alive || s->home->draining || s->stays ||
            s->home->service->config->limits_keepalive_timeout == 0;
 }
 
@@ -157,6 +154,7 @@ static void take_whole_head(struct session *s, const char *bytes, struct guard_h
         return;
     }
     t->r.started_us = s->home->now_us;
+    s->requests++;
     enum http_input input =
         parser_head(&t->parser, t->r.arena, &s->home->limits, head, head->method.ptr);
     enum http_input described = describe(s, t, head);

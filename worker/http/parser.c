@@ -24,8 +24,7 @@ static bool is_framing_fair(const struct parser *p, uint64_t raw_len)
                               p->limits->max_head + FRAMING_PER_BODY_BYTE * (uint64_t)p->body.len;
 }
 
-/* ---- llhttp's callbacks -------------------------------------------------------------------------
- */
+/* ---- llhttp's callbacks ---------------------------------------------------------------------- */
 
 static int on_header_field(llhttp_t *machine, const char *at, size_t len)
 {
@@ -86,8 +85,7 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- rules for the head -------------------------------------------------------------------------
- */
+/* ---- rules for the head ---------------------------------------------------------------------- */
 
 /* What the fields that matter here said. */
 struct seen {
@@ -247,8 +245,7 @@ static enum http_input judge_refused_coding(const struct parser *p)
     return input == INPUT_CODING && !p->http_1_0 ? INPUT_CODING : INPUT_MALFORMED;
 }
 
-/* ---- head and body ------------------------------------------------------------------------------
- */
+/* ---- head and body --------------------------------------------------------------------------- */
 
 /* What llhttp's answer means; *taken_r: how many of the bytes are the message's. */
 static enum http_input run(struct parser *p, const char *bytes, size_t len, size_t *taken_r)

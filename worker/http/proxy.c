@@ -22,8 +22,7 @@ struct proxies {
     struct network networks[];
 };
 
-/* ---- addresses ----------------------------------------------------------------------------------
- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static void set_v6(struct peer *p, const uint8_t address[static 16])
 {
@@ -55,6 +54,23 @@ struct peer peer_of(const struct sockaddr *address, size_t address_len)
         set_v6(&p, in6.sin6_addr.s6_addr);
     }
     return p;
+}
+
+void peer_address(const struct peer *p, struct sock_address *address_r)
+{
+    memset(address_r, 0, sizeof *address_r);
+    address_r->u.any.sa_family = p->family;
+    if (p->family == AF_INET) {
+        address_r->len = sizeof address_r->u.in;
+        address_r->u.in.sin_port = htons(p->port);
+        memcpy(&address_r->u.in.sin_addr, p->address, 4);
+    } else if (p->family == AF_INET6) {
+        address_r->len = sizeof address_r->u.in6;
+        address_r->u.in6.sin6_port = htons(p->port);
+        memcpy(&address_r->u.in6.sin6_addr, p->address, 16);
+    } else {
+        address_r->len = sizeof address_r->u.any.sa_family;
+    }
 }
 
 /* inet_ntop(3) goes through printf, which is too slow for once a request. */
@@ -123,8 +139,7 @@ bool peer_parse(struct slice text, struct peer *peer_r)
     return true;
 }
 
-/* ---- trust --------------------------------------------------------------------------------------
- */
+/* ---- trust ----------------------------------------------------------------------------------- */
 
 static bool parse_network(struct slice text, struct network *network_r)
 {
@@ -188,8 +203,7 @@ bool proxies_trust(const struct proxies *p, const struct peer *peer)
     return false;
 }
 
-/* ---- forwarded fields ---------------------------------------------------------------------------
- */
+/* ---- forwarded fields ------------------------------------------------------------------------ */
 
 /* The last element of a comma-separated list, cut off *list; {NULL, 0} behind the first. */
 static struct slice pop_last(struct slice *list)

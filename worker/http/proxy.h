@@ -4,6 +4,7 @@
 #pragma once
 
 #include "shared/config.h"
+#include "shared/sock.h"
 #include "shared/str.h"
 #include "worker/http/header.h"
 
@@ -24,6 +25,8 @@ struct peer {
 };
 
 struct peer peer_of(const struct sockaddr *address, size_t address_len);
+/* The other way round. */
+void peer_address(const struct peer *p, struct sock_address *address_r);
 /* "127.0.0.1:40312", "[::1]:40312" or "unix"; returns the length. */
 size_t peer_name(const struct peer *p, char name_r[static PROXY_NAME_MAX]);
 /* An address as text, "10.0.0.1", "::1" or "[::1]", perhaps with a port. False when it is none. */

@@ -17,8 +17,7 @@ enum {
     FIXED_MAX = 256       /* header names, line ends */
 };
 
-/* ---- facts of status.def ------------------------------------------------------------------------
- */
+/* ---- facts of status.def --------------------------------------------------------------------- */
 
 static struct slice status_line(int status)
 {
@@ -60,8 +59,7 @@ const char *response_reason(int status)
     }
 }
 
-/* ---- the head -----------------------------------------------------------------------------------
- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 static char *put(char *at, struct slice s)
 {
@@ -86,7 +84,7 @@ static char *put_number(char *at, struct slice name, uint64_t value)
     return put(at, SLICE("\r\n"));
 }
 
-/* The order is the original's (CONTRACT section 0). */
+/* The order is the original's. */
 static char *put_head(char *at, struct turn *t, int status, struct slice content_type,
                       size_t body_len, const struct response_headers *h)
 {
@@ -125,8 +123,7 @@ static void build(struct turn *t, int status, struct slice content_type, struct 
         t->out[t->out_len++] = (struct iovec){(void *)(uintptr_t)sent.ptr, sent.len};
 }
 
-/* ---- the answer ---------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static void count(struct http_service_private *sp, int status)
 {
@@ -165,6 +162,7 @@ void response_send(struct request *r, int status, struct slice content_type, str
     if (!t->gone) {
         build(t, status, content_type, body, headers ? headers : &none);
         count(t->home, status);
+        service_note_answer(t->home, r, status);
         response_log(t, status, body.len);
         session_answered(t->session);
     }

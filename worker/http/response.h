@@ -1,5 +1,5 @@
 /* response.h: the answer to a request: head and body in one writev. Header order and names are the
- * original's (CONTRACT section 0): date, server, then www-authenticate / allow / retry-after, then
+ * original's: date, server, then www-authenticate / allow / retry-after, then
  * content-length, content-type, location, connection. Loop thread. Exactly one response_… call
  * per request; it may free the request unless the caller holds it. Body and header values must stay
  * valid until the request goes: static, or in the request's arena. HEAD omits the body and keeps

@@ -14,8 +14,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* ---- date and id --------------------------------------------------------------------------------
- */
+/* ---- date and id ----------------------------------------------------------------------------- */
 
 /* IMF-fixdate (RFC 9110, 5.6.7); names are English whatever the locale says. */
 static void write_stamp(struct http_service_private *sp, time_t now)
@@ -70,14 +69,13 @@ struct slice service_next_id(struct http_service_private *sp)
     return (struct slice){sp->id, SERVICE_ID_LEN};
 }
 
-/* ---- scoreboard ---------------------------------------------------------------------------------
- */
+/* ---- scoreboard ------------------------------------------------------------------------------ */
 
 void service_count_connection(struct http_service_private *sp, int change)
 {
     sp->connections += (unsigned)change;
     atomic_store_explicit(&sp->service->slot->connections, sp->connections, memory_order_relaxed);
-    if (sp->draining && sp->connections == 0 && !ev_is_active(&sp->drained)) {
+    if ((sp->draining || sp->moving) && sp->connections == 0 && !ev_is_active(&sp->drained)) {
         ev_timer_set(&sp->drained, 0., 0.);
         ev_timer_start(sp->conns.ev, &sp->drained);
     }
@@ -99,19 +97,45 @@ static size_t copy_text(char *out, size_t room, struct slice text)
     return n;
 }
 
+/* Method and path; what was no HTTP has neither. */
+static void copy_route(char route_r[static SCOREBOARD_ROUTE_MAX], const struct request *r)
+{
+    size_t n = copy_text(route_r, 16, r->method_name.ptr ? r->method_name : SLICE("-"));
+    route_r[n++] = ' ';
+    n += copy_text(route_r + n, SCOREBOARD_ROUTE_MAX - 1 - n,
+                   r->raw_path.ptr ? r->raw_path : SLICE("-"));
+    route_r[n] = 0;
+}
+
+static void copy_id(char id_r[static SCOREBOARD_REQUEST_ID_MAX], const struct request *r)
+{
+    size_t n = copy_text(id_r, SCOREBOARD_REQUEST_ID_MAX - 1, r->id);
+    id_r[n] = 0;
+}
+
 void service_note_work(struct http_service_private *sp, const struct request *r)
 {
     struct scoreboard_slot *slot = sp->service->slot;
-    size_t n = copy_text(slot->route, 16, r->method_name);
-    slot->route[n++] = ' ';
-    n += copy_text(slot->route + n, sizeof slot->route - 1 - n, r->raw_path);
-    slot->route[n] = 0;
-    n = copy_text(slot->request_id, sizeof slot->request_id - 1, r->id);
-    slot->request_id[n] = 0;
+    copy_route(slot->route, r);
+    copy_id(slot->request_id, r);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+void service_note_answer(struct http_service_private *sp, const struct request *r, int status)
+{
+    struct scoreboard_slot *slot = sp->service->slot;
+    uint32_t next = atomic_load_explicit(&slot->recent_next, memory_order_relaxed);
+    struct scoreboard_recent *note = &slot->recent[next % SCOREBOARD_RECENT_MAX];
+    int64_t now_us = clock_now_us();
+    int64_t took_us = now_us - r->started_us;
+    note->at_ms = now_us / 1000;
+    note->duration_us = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
+    note->status = (uint16_t)status;
+    copy_route(note->route, r);
+    copy_id(note->request_id, r);
+    atomic_store_explicit(&slot->recent_next, next + 1, memory_order_release);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void on_drained(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
@@ -138,8 +162,10 @@ int http_service_init(struct http_service *s)
     sp->drained.data = sp;
     sp->proxies = proxies_new(&c->server_trusted_proxies);
     s->private_data = sp;
-    if (conn_shared_init(&sp->conns, s->loop, s->slot, &session_events, c->limits_write_timeout) ||
-        !sp->proxies || start_ids(sp)) {
+    int failed =
+        conn_shared_init(&sp->conns, s->loop, s->slot, &session_events, c->limits_write_timeout);
+    service_move_init(sp);
+    if (failed || !sp->proxies || start_ids(sp)) {
         http_service_fini(s);
         return -1;
     }
@@ -153,6 +179,7 @@ void http_service_fini(struct http_service *s)
         return;
     http_service_cut(s);
     ev_timer_stop(sp->conns.ev, &sp->drained);
+    service_move_stop(sp);
     if (sp->turns > 0) /* their release would come after the end: they are left to leak */
         log_error("%u requests were never answered or released", sp->turns);
     turn_free_pool(sp);
@@ -166,6 +193,7 @@ void http_service_drain(struct http_service *s)
 {
     struct http_service_private *sp = s->private_data;
     sp->draining = true;
+    service_move_stop(sp);
     for (struct session *at = sp->sessions, *next; at; at = next) {
         next = at->next;
         session_drain(at);

@@ -6,6 +6,7 @@
 #include "worker/http/proxy.h"
 #include "worker/http/session.h"
 #include "worker/net/conn.h"
+#include "worker/net/handover.h"
 
 struct turn;
 
@@ -25,6 +26,11 @@ struct http_service_private {
     unsigned connections;
     unsigned busy;
     bool draining;
+    bool moving;                  /* never with draining */
+    bool move_refused;            /* … and logged */
+    int move_fd;                  /* the handover queue; borrowed. -1: none */
+    struct ev_io move_room;       /* active while the queue is full */
+    struct ev_timer move_stalled; /* … and nothing goes into it */
     struct session *visited; /* by a walk over the list; NULL once that one is gone */
     struct ev_timer drained; /* "a later turn of the loop" */
 
@@ -47,3 +53,9 @@ void service_count_connection(struct http_service_private *sp, int change);
 void service_count_busy(struct http_service_private *sp, int change);
 /* For the obituary: what is worked on now. */
 void service_note_work(struct http_service_private *sp, const struct request *r);
+/* … and what was answered last. status 0: the client had left. */
+void service_note_answer(struct http_service_private *sp, const struct request *r, int status);
+
+/* In session_move.c: the watchers; and no session is given away any more. */
+void service_move_init(struct http_service_private *sp);
+void service_move_stop(struct http_service_private *sp);

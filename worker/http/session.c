@@ -18,7 +18,7 @@
 
 enum { PIECES_MAX = 2 * SESSION_PIPELINE_MAX + 2 };
 
-/* the heap's and libev's own share come on top: all in all at most 400 bytes (TARGETS.md) */
+/* the heap's and libev's own share come on top: all in all at most 400 bytes */
 _Static_assert(sizeof(struct session) <= 352, "idle connections must stay small");
 
 const char *session_state_name(enum session_state state)
@@ -38,8 +38,7 @@ static struct session *session_of(struct conn *c)
     return (struct session *)c;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void set_busy(struct session *s, bool busy)
 {
@@ -55,6 +54,7 @@ static void abandon(struct turn *t)
     t->session = NULL;
     if (t->started && !t->answered) {
         t->gone = true;
+        service_note_answer(t->home, &t->r, 0);
         response_log(t, 0, 0);
         if (t->r.on_gone)
             t->r.on_gone(&t->r);
@@ -62,11 +62,10 @@ static void abandon(struct turn *t)
     turn_release(t);
 }
 
-/* Closes if that is still to be done, tells the handlers, frees. */
-static void session_end(struct session *s)
+/* Takes it out of the home's list, frees. */
+static void leave_home(struct session *s)
 {
     struct http_service_private *home = s->home;
-    conn_close(&s->conn);
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -75,6 +74,15 @@ static void session_end(struct session *s)
         s->next->prev = s->prev;
     if (home->visited == s)
         home->visited = NULL;
+    set_busy(s, false);
+    free(s);
+    service_count_connection(home, -1);
+}
+
+/* Closes if that is still to be done, tells the handlers, frees. */
+static void session_end(struct session *s)
+{
+    conn_close(&s->conn);
     struct turn *t = s->first;
     s->first = NULL;
     while (t) {
@@ -84,10 +92,17 @@ static void session_end(struct session *s)
     }
     if (s->incoming)
         abandon(s->incoming);
-    set_busy(s, false);
-    free(s);
-    counter_add(home->service->slot, COUNTER_connections_closed, 1);
-    service_count_connection(home, -1);
+    s->incoming = NULL;
+    counter_add(s->home->service->slot, COUNTER_connections_closed, 1);
+    leave_home(s);
+}
+
+void session_given_away(struct session *s)
+{
+    ASSERT(!s->first && !s->incoming);
+    close(conn_detach(&s->conn));
+    counter_add(s->home->service->slot, COUNTER_connections_handed_over, 1);
+    leave_home(s);
 }
 
 static bool is_begun(const struct session *s)
@@ -102,8 +117,7 @@ static void session_end_cut(struct session *s)
     session_end(s);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* Takes *sent bytes off what the first answer still has to send. True: all of it is sent. */
 static bool take_sent(struct turn *t, size_t *sent)
@@ -165,8 +179,7 @@ static bool flush(struct session *s)
     return true;
 }
 
-/* ---- starting -----------------------------------------------------------------------------------
- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static bool is_safe(const struct turn *t)
 {
@@ -225,9 +238,16 @@ void session_enqueue(struct session *s, struct turn *t)
     start_waiting(s);
 }
 
+/* A worker that leaves finishes what it has begun; what comes next on this connection is
+ * another's. */
+static bool leaves_it_to_others(const struct session *s)
+{
+    return s->home->moving && !s->stays && s->state != SESSION_BODY;
+}
+
 bool session_can_take(const struct session *s)
 {
-    return s->state != SESSION_CLOSING && s->queued < SESSION_PIPELINE_MAX && !is_waiting(s) &&
+    return !leaves_it_to_others(s) && s->state != SESSION_CLOSING && s->queued < SESSION_PIPELINE_MAX && !is_waiting(s) &&
            !conn_is_blocked(&s->conn) && !s->broken;
 }
 
@@ -247,8 +267,7 @@ void session_clear_timer(struct session *s)
     conn_set_deadline(&s->conn, (mono_ms){0});
 }
 
-/* ---- settling -----------------------------------------------------------------------------------
- */
+/* ---- settling -------------------------------------------------------------------------------- */
 
 static bool owes_answer(const struct session *s)
 {
@@ -299,13 +318,24 @@ static int64_t timer_ms(const struct http_service_private *home, enum session_ti
     UNREACHABLE();
 }
 
-static void set_timer(struct session *s, enum session_timer timer)
+static mono_ms now_of(const struct session *s)
+{
+    return (mono_ms){s->home->now_us / 1000};
+}
+
+void session_set_timer(struct session *s, enum session_timer timer, mono_ms since)
 {
     s->timer = (uint8_t)timer;
-    mono_ms now = {s->home->now_us / 1000};
     conn_set_deadline(&s->conn, timer == SESSION_TIMER_NONE
                                     ? (mono_ms){0}
-                                    : mono_add(now, timer_ms(s->home, timer)));
+                                    : mono_add(since, timer_ms(s->home, timer)));
+}
+
+mono_ms session_waiting_since(const struct session *s)
+{
+    if (s->timer == SESSION_TIMER_NONE)
+        return now_of(s);
+    return mono_add(s->conn.deadline, -timer_ms(s->home, (enum session_timer)s->timer));
 }
 
 /* Everything is sent that ever will be. False: the session is gone. */
@@ -328,14 +358,13 @@ static bool settle(struct session *s)
     set_busy(s, is_begun(s));
     enum session_timer timer = wanted_timer(s);
     if (timer != s->timer)
-        set_timer(s, timer);
+        session_set_timer(s, timer, now_of(s));
     conn_want_data(&s->conn, s->state == SESSION_CLOSING ? s->discarded < SESSION_DISCARD_MAX
                                                          : session_can_take(s));
     return true;
 }
 
-/* A round without new bytes. The session may be gone after it. */
-static void advance(struct session *s)
+void session_advance(struct session *s)
 {
     s->corked = true;
     bool ok = pump(s);
@@ -344,8 +373,8 @@ static void advance(struct session *s)
         session_end(s);
     else if (s->conn.kept_len > 0 && session_can_take(s))
         conn_again(&s->conn);
-    else
-        settle(s);
+    else if (settle(s))
+        session_try_move(s);
 }
 
 void session_answered(struct session *s)
@@ -353,11 +382,10 @@ void session_answered(struct session *s)
     if (s->corked)
         return;
     s->home->now_us = clock_now_us();
-    advance(s);
+    session_advance(s);
 }
 
-/* ---- conn's events ------------------------------------------------------------------------------
- */
+/* ---- conn's events --------------------------------------------------------------------------- */
 
 static ssize_t on_data(struct conn *c, const char *bytes, size_t len)
 {
@@ -399,7 +427,7 @@ static void on_room(struct conn *c)
 {
     struct session *s = session_of(c);
     s->home->now_us = clock_now_us();
-    advance(s);
+    session_advance(s);
 }
 
 static void refuse_late(struct session *s)
@@ -407,7 +435,7 @@ static void refuse_late(struct session *s)
     s->corked = true;
     intake_refuse(s, 408);
     s->corked = false;
-    advance(s);
+    session_advance(s);
 }
 
 static void on_deadline(struct conn *c)
@@ -460,34 +488,45 @@ const struct conn_events session_events = {
     .closed = on_closed,
 };
 
-/* ---- called by the service ----------------------------------------------------------------------
- */
+/* ---- called by the service ------------------------------------------------------------------- */
 
-void session_accept(struct http_service *service, int fd, const struct sockaddr *peer,
-                    unsigned peer_len)
+struct session *session_open(struct http_service_private *home, int fd,
+                             const struct sockaddr *peer, unsigned peer_len)
 {
-    struct http_service_private *home = service->private_data;
     struct session *s = calloc(1, sizeof *s);
     if (!s) {
         close(fd); /* nothing was read from it: the client sees an end */
-        return;
+        return NULL;
     }
+    home->now_us = clock_now_us();
     s->home = home;
     s->peer = peer_of(peer, peer_len);
     s->trusted = proxies_trust(home->proxies, &s->peer);
+    s->opened = now_of(s);
     s->next = home->sessions;
     if (s->next)
         s->next->prev = s;
     home->sessions = s;
-    counter_add(service->slot, COUNTER_connections_accepted, 1);
     service_count_connection(home, 1);
     conn_open(&s->conn, &home->conns, fd);
-    home->now_us = clock_now_us();
-    set_timer(s, SESSION_TIMER_FRESH);
+    return s;
 }
 
-/* Of a busy session: what was begun is finished, and the last answer says so. */
-static void finish_what_was_begun(struct session *s)
+void session_accept(struct http_service *service, int fd, const struct sockaddr *peer,
+                    unsigned peer_len)
+{
+    struct session *s = session_open(service->private_data, fd, peer, peer_len);
+    if (!s)
+        return;
+    counter_add(service->slot, COUNTER_connections_accepted, 1);
+    session_set_timer(s, SESSION_TIMER_FRESH, s->opened);
+    if (s->home->draining)
+        session_drain(s);
+    else
+        session_try_move(s);
+}
+
+void session_finish(struct session *s)
 {
     if (s->incoming)
         s->incoming->close = true;
@@ -499,13 +538,20 @@ static void finish_what_was_begun(struct session *s)
     settle(s);
 }
 
+/* How long an idle session has been so. */
+static int64_t quiet_for_ms(const struct session *s)
+{
+    mono_ms since = mono_add(s->conn.deadline, -timer_ms(s->home, SESSION_TIMER_IDLE));
+    return mono_diff_ms((mono_ms){s->home->now_us / 1000}, since);
+}
+
 void session_drain(struct session *s)
 {
     s->home->now_us = clock_now_us();
     if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
         return;
     if (is_begun(s)) {
-        finish_what_was_begun(s);
+        session_finish(s);
         return;
     }
     if (s->timer == SESSION_TIMER_FRESH) {
@@ -514,10 +560,19 @@ void session_drain(struct session *s)
             conn_set_deadline(&s->conn, soon);
         return;
     }
+    int64_t quiet_ms = quiet_for_ms(s);
+    if (quiet_ms < SESSION_QUIET_MS) { /* it will hardly stay so: the next answer says close */
+        mono_ms soon = {s->home->now_us / 1000 + SESSION_QUIET_MS - quiet_ms};
+        conn_set_deadline(&s->conn, mono_min(soon, s->conn.deadline));
+        return;
+    }
     /* idle, but its next request may be on its way: look once; the look may end it */
     struct http_service_private *home = s->home;
     home->visited = s;
-    conn_read_now(&s->conn);
+    if (s->conn.kept_len > 0)
+        conn_again(&s->conn);
+    else
+        conn_read_now(&s->conn);
     if (home->visited != s || is_begun(s) || s->state != SESSION_IDLE)
         return;
     s->state = SESSION_CLOSING;

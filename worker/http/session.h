@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct parcel;
 struct sockaddr;
 
 enum {
@@ -19,6 +20,8 @@ enum {
     SESSION_HALF_CLOSED_MS =
         2000, /* a client that ended its sending is given its answers so long */
     SESSION_FRESH_DRAIN_MS = 5000,  /* … and one that has sent nothing yet when draining begins */
+    SESSION_QUIET_MS = 1000,      /* … an idle one that could not be handed over */
+    SESSION_MOVE_STALL_MS = 5000, /* without progress: the handover queue's sessions stay here */
     SESSION_DISCARD_MAX = 64 * 1024 /* bytes read away behind a connection's last request */
 };
 
@@ -48,9 +51,23 @@ void session_accept(struct http_service *s, int fd, const struct sockaddr *peer,
 /* From now on: idle connections are closed (lingering), answers carry "connection: close".
  * drained() is called, from a later turn of the loop, once no session is left. */
 void http_service_drain(struct http_service *s);
+/* This worker leaves, others go on: from now on connections are given into the handover queue
+ * (worker/net/handover.h): fresh and idle ones, and those that have begun a head, at once, busy
+ * ones after their answers, which do not say "connection: close". When the queue refuses one, or
+ * nothing goes into it for SESSION_MOVE_STALL_MS, or there is no queue (-1), they end politely: the
+ * next answer says that it is the last, one that stays silent is closed (lingering) after
+ * SESSION_FRESH_DRAIN_MS or SESSION_QUIET_MS. drained() is called as above. http_service_drain()
+ * may follow: then none is given away any more. */
+void http_service_move(struct http_service *s, int queue_fd);
+/* The other side: goes on with a connection that another worker gave (the descriptor is owned from
+ * here on, the parcel is not). Its deadlines go on, too. */
+void session_take_over(struct http_service *s, const struct parcel *p);
 /* Closes whatever is left at once. Returns how many were cut in mid-request. Not from within
  * handle(). */
 unsigned http_service_cut(struct http_service *s);
+/* Writes one INFO line into the log for each request in flight (at most a hundred): method, path,
+ * id, how long it has taken so far. */
+void http_service_dump(const struct http_service *s);
 /* For acceptor_options.refusal: a complete 503. Static. */
 struct slice http_service_refusal(void);
 /* Open connections (lingering ones are among them), and those with a request begun. */

@@ -17,9 +17,11 @@
 #include "worker/net/conn.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct http_service_private;
 struct request;
+struct sockaddr;
 struct turn;
 
 #define SESSION_STATES(X)                                                                          \
@@ -56,6 +58,8 @@ struct session {
     struct guard guard;                /* IDLE, HEAD: how far the head was looked at */
     struct peer peer;
     uint32_t discarded; /* CLOSING: bytes read away */
+    uint32_t requests;  /* begun */
+    mono_ms opened;     /* accepted, by whichever worker */
     uint8_t queued;     /* length of the queue */
     uint8_t state;      /* enum session_state */
     uint8_t timer;      /* enum session_timer */
@@ -63,6 +67,7 @@ struct session {
     bool corked;        /* inside a callback that sends at its end */
     bool busy;          /* counted as busy */
     bool broken;        /* no memory to go on with: close */
+    bool stays;         /* cannot be handed over: the next answer is its last */
 };
 
 /* For conn_shared_init(). */
@@ -70,6 +75,25 @@ extern const struct conn_events session_events;
 
 /* An answer is set: send what its turn allows. The session may be gone after it. */
 void session_answered(struct session *s);
+/* A connection's session, in the home's list, its deadline unset. Takes the descriptor; NULL
+ * without memory (it is closed then). */
+struct session *session_open(struct http_service_private *home, int fd,
+                             const struct sockaddr *peer, unsigned peer_len);
+/* The session ends here, but not its connection: another worker has it. Frees. */
+void session_given_away(struct session *s);
+/* A round without new bytes. The session may be gone after it. */
+void session_advance(struct session *s);
+/* Sets that deadline as if the wait had begun at *since*. */
+void session_set_timer(struct session *s, enum session_timer timer, mono_ms since);
+/* When the wait began that the present deadline ends. */
+mono_ms session_waiting_since(const struct session *s);
+/* It is busy: what was begun is finished, and the last answer says so. */
+void session_finish(struct session *s);
+
+/* In session_move.c: hands the session over if its worker is leaving and it is between requests.
+ * May be gone after it. */
+void session_try_move(struct session *s);
+
 /* Draining has begun: close when idle, else after what was begun. May be gone after it. */
 void session_drain(struct session *s);
 /* Closes at once, telling the handlers; frees. True: it was in mid-request. */

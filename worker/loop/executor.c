@@ -1,7 +1,9 @@
-/* executor.c: see executor.h. The loop collects submissions without a lock and splices them into the
+/* executor.c: see executor.h. The loop collects submissions without a lock and splices them into
+ * the
  * queue once a turn; threads take up to max_batch at a time and post them back in one chain.
  *
- * A fair queue is a ring of LANES lists: a key always falls into the same lane, lanes take turns. Keys
+ * A fair queue is a ring of LANES lists: a key always falls into the same lane, lanes take turns.
+ * Keys
  * that share a lane share its turn; a flood for one key delays that lane only. */
 #include "worker/loop/executor.h"
 

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 struct loop {
     struct ev_loop *ev;
+    struct ev_loop *onlooker;   /* never runs; see loop_forget_fd(). NULL until it is needed */
     struct ev_async wake;       /* tasks came back while the loop slept */
     struct ev_prepare before_sleep;
     struct loop_flush *flushes;
@@ -22,8 +24,8 @@ struct loop {
     struct task *done_last;
 };
 
-/* Calls done() for everything that came back. Tasks that come back meanwhile wait for the next turn,
- * so that sockets get their share. */
+/* Calls done() for everything that came back. Tasks that come back meanwhile wait for the next
+ * turn, so that sockets get their share. */
 static void run_done(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
@@ -85,6 +87,8 @@ void loop_free(struct loop *l)
     ev_async_stop(l->ev, &l->wake);
     ev_ref(l->ev);
     ev_prepare_stop(l->ev, &l->before_sleep);
+    if (l->onlooker)
+        ev_loop_destroy(l->onlooker);
     ev_loop_destroy(l->ev);
     pthread_mutex_destroy(&l->lock);
     free(l);
@@ -93,6 +97,31 @@ void loop_free(struct loop *l)
 struct ev_loop *loop_ev(struct loop *l)
 {
     return l->ev;
+}
+
+/* What libev keeps to itself, seen through its public interface: an ev_embed watcher's io is set to
+ * the embedded loop's epoll descriptor when it starts. Asked anew each time, because libev makes
+ * itself a new one when it has seen an event that it cannot explain. */
+static int epoll_fd(struct loop *l)
+{
+    struct ev_embed embed;
+    if (!l->onlooker)
+        l->onlooker = ev_loop_new(EVBACKEND_SELECT | EVFLAG_NOENV);
+    if (!l->onlooker)
+        return -1;
+    ev_embed_init(&embed, NULL, l->ev);
+    ev_embed_start(l->onlooker, &embed);
+    int fd = embed.io.fd;
+    ev_embed_stop(l->onlooker, &embed);
+    return fd;
+}
+
+bool loop_forget_fd(struct loop *l, int fd)
+{
+    LOOP_ASSERT_OWNER(l);
+    struct epoll_event none = {0};
+    /* ENOENT: its watcher was started and stopped within one turn, epoll never heard of it */
+    return epoll_ctl(epoll_fd(l), EPOLL_CTL_DEL, fd, &none) == 0 || errno == ENOENT;
 }
 
 void loop_run(struct loop *l)

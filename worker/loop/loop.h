@@ -1,6 +1,7 @@
 /* loop.h: one libev loop and what every layer above shares of it: deferred completions and the hook
- * that runs before the loop sleeps. One thread owns a loop; only loop_post_done() may be called from
- * another. The backend is forced to epoll and LIBEV_FLAGS is ignored. Never used across a fork. */
+ * that runs before the loop sleeps. One thread owns a loop; only loop_post_done() may be called
+ * from another. The backend is forced to epoll and LIBEV_FLAGS is ignored. Never used across a
+ * fork. */
 #pragma once
 
 #include "shared/clock.h"
@@ -32,6 +33,10 @@ void loop_free(struct loop *l);
 
 /* For starting watchers. Borrowed. */
 struct ev_loop *loop_ev(struct loop *l);
+/* Call it with watchers stopped, before closing a descriptor whose open file description lives on
+ * in another process: epoll(7) watches descriptions, not descriptors, so the closed one would go on
+ * to fire here, and libev never removes any. False, with errno, when epoll could not be told. */
+bool loop_forget_fd(struct loop *l, int fd);
 /* Runs until loop_stop(). */
 void loop_run(struct loop *l);
 /* One turn without waiting; for tests. */

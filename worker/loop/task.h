@@ -1,4 +1,5 @@
-/* task.h: the one kind of asynchronous work: a job on an executor's thread, or calls made on the loop
+/* task.h: the one kind of asynchronous work: a job on an executor's thread, or calls made on the
+ * loop
  * by a non-blocking client. Embed struct task as the FIRST member of the job's own struct and keep
  * arguments and results beside it; a job on a thread touches nothing else. Memory of the job stays
  * valid from task_init() until done() was called, so hold what it lives in.
@@ -55,8 +56,8 @@ void task_init_at(struct task *t, struct loop *l, void (*done)(struct task *), c
  * Loop thread. Harmless when it is already over. */
 void task_cancel(struct task *t);
 
-/* For clients that work on the loop: marks the task as running, then as over with this outcome; done()
- * follows in a later turn of the loop. */
+/* For clients that work on the loop: marks the task as running, then as over with this outcome;
+ * done() follows in a later turn of the loop. */
 void task_begin(struct task *t);
 void task_complete(struct task *t, enum task_outcome outcome);
 

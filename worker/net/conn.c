@@ -4,6 +4,7 @@
 #include "worker/net/conn.h"
 
 #include "shared/check.h"
+#include "shared/log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -32,8 +33,7 @@ void conn_shared_fini(struct conn_shared *sh)
     sh->read_buffer = NULL;
 }
 
-/* ---- watching -----------------------------------------------------------------------------------
- */
+/* ---- watching -------------------------------------------------------------------------------- */
 
 /* Watches for what is wanted now; a system call follows only when that has changed. */
 static void watch(struct conn *c)
@@ -78,8 +78,7 @@ void conn_want_data(struct conn *c, bool wanted)
     watch(c);
 }
 
-/* ---- kept bytes ---------------------------------------------------------------------------------
- */
+/* ---- kept bytes ------------------------------------------------------------------------------ */
 
 /* What was read may hold a password: no copy stays behind. */
 static void drop_kept(struct conn *c)
@@ -115,19 +114,26 @@ static void end(struct conn *c, enum conn_end why)
     c->shared->events->closed(c, why);
 }
 
-/* Shows the kept bytes; what is taken of them goes. False: the connection is gone. */
-static bool show_kept(struct conn *c)
+/* Every byte is either taken or kept. The connection may be gone after it. */
+static void rest(struct conn *c)
+{
+    if (c->shared->rest)
+        c->shared->rest(c);
+}
+
+/* Shows the kept bytes; what is taken of them goes. The connection may be gone after it. */
+static void show_kept(struct conn *c)
 {
     ssize_t taken = c->shared->events->data(c, c->kept, c->kept_len);
     if (taken < 0)
-        return false;
+        return;
     if (c->lingering || (size_t)taken >= c->kept_len) {
         drop_kept(c);
-        return true;
+    } else {
+        c->kept_len -= (uint32_t)taken;
+        memmove(c->kept, c->kept + taken, c->kept_len);
     }
-    c->kept_len -= (uint32_t)taken;
-    memmove(c->kept, c->kept + taken, c->kept_len);
-    return true;
+    rest(c);
 }
 
 /* Shows bytes of the shared buffer and keeps what is not taken. */
@@ -143,6 +149,8 @@ static void show_read(struct conn *c, size_t len)
     explicit_bzero(sh->read_buffer, len);
     if (!kept)
         end(c, CONN_END_BROKEN); /* no memory: this one client pays */
+    else if (taken >= 0)
+        rest(c);
 }
 
 void conn_again(struct conn *c)
@@ -151,8 +159,17 @@ void conn_again(struct conn *c)
         show_kept(c);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+void conn_feed(struct conn *c, const char *bytes, size_t len)
+{
+    if (len == 0)
+        return;
+    if (keep(c, bytes, len))
+        show_kept(c);
+    else
+        end(c, CONN_END_BROKEN);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void on_lingering_bytes(struct conn *c, size_t len)
 {
@@ -206,8 +223,7 @@ void conn_read_now(struct conn *c)
         end(c, CONN_END_BROKEN);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void on_room(struct conn *c)
 {
@@ -244,8 +260,7 @@ ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
     return n;
 }
 
-/* ---- watchers -----------------------------------------------------------------------------------
- */
+/* ---- watchers -------------------------------------------------------------------------------- */
 
 static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
 {
@@ -277,8 +292,7 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
     arm(c);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void conn_open(struct conn *c, struct conn_shared *sh, int fd)
 {
@@ -290,15 +304,31 @@ void conn_open(struct conn *c, struct conn_shared *sh, int fd)
     ev_io_start(sh->ev, &c->io);
 }
 
-void conn_close(struct conn *c)
+/* Lets go of the descriptor. */
+static int let_go(struct conn *c)
 {
-    if (c->io.fd < 0)
-        return;
+    int fd = c->io.fd;
     ev_io_stop(c->shared->ev, &c->io);
     ev_timer_stop(c->shared->ev, &c->timer);
-    close(c->io.fd);
     c->io.fd = -1;
     drop_kept(c);
+    return fd;
+}
+
+void conn_close(struct conn *c)
+{
+    if (c->io.fd >= 0)
+        close(let_go(c));
+}
+
+int conn_detach(struct conn *c)
+{
+    ASSERT(c->io.fd >= 0 && !c->lingering);
+    int fd = let_go(c);
+    if (!loop_forget_fd(c->shared->loop, fd))
+        log_warning("a connection that was given away may disturb this worker: epoll_ctl: %s",
+                    strerror(errno));
+    return fd;
 }
 
 bool conn_linger(struct conn *c)

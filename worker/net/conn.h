@@ -45,7 +45,7 @@ struct conn_events {
 
 enum {
     CONN_READ_MAX = 64 * 1024, /* bytes of one read */
-    CONN_LINGER_MS = 2000,     /* SUPERVISOR.md section 14 */
+    CONN_LINGER_MS = 2000,
     CONN_LINGER_BYTES = 64 * 1024
 };
 
@@ -56,6 +56,9 @@ struct conn_shared {
     struct scoreboard_slot *slot;     /* bytes_in, bytes_out */
     const struct conn_events *events; /* static */
     int64_t write_timeout_ms;
+    /* Called upward after data(), when each byte is either taken or kept: the owner may free or give
+     * away the connection. Set after conn_shared_init(); NULL: not called. */
+    void (*rest)(struct conn *c);
     char *read_buffer;       /* CONN_READ_MAX bytes; owned */
     bool read_buffer_in_use; /* its bytes are being looked at */
 };
@@ -87,7 +90,14 @@ void conn_open(struct conn *c, struct conn_shared *sh, int fd);
 /* Stops everything, closes the descriptor at once, gives buffers back. Harmless twice. The memory
  * is the owner's. */
 void conn_close(struct conn *c);
-/* Says goodbye politely (SUPERVISOR.md T7): ends sending, reads away what still comes until the
+/* Stops everything and returns the descriptor, open: another process goes on with it. Kept bytes
+ * are dropped, so they must have gone there before. The memory is the owner's, as after
+ * conn_close(). */
+int conn_detach(struct conn *c);
+/* Shows bytes to data() that were read from the descriptor before conn_open(). The connection may
+ * be gone after it. */
+void conn_feed(struct conn *c, const char *bytes, size_t len);
+/* Says goodbye politely: ends sending, reads away what still comes until the
  * other side has closed, CONN_LINGER_MS or CONN_LINGER_BYTES, then closes; closed() tells. False:
  * there was nothing to wait for, the connection is closed already and closed() will not be called.
  */

@@ -1,9 +1,10 @@
-/* listener.c: see listener.h. accept4(2); SUPERVISOR.md section 1 and, for what is left out on
- * purpose (EPOLLEXCLUSIVE, SO_REUSEPORT), section 0. */
+/* listener.c: see listener.h. accept4(2). Left out on purpose: EPOLLEXCLUSIVE (it piles
+ * connections up on one worker) and SO_REUSEPORT (closing one queue loses what waits in it). */
 #include "worker/net/listener.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "worker/net/balance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,11 @@
 
 enum {
     ACCEPT_BATCH = 16,
+    LAGGING_US = 20000,      /* longest turn in the last second: such a worker accepts one a wake */
+    YIELD_MIN_US = 1000,     /* pause of one that yields to others … */
+    YIELD_MAX_US = 2000,     /* … at most */
+    LOOK_AGAIN_US = 1000,    /* how long a look at the others holds */
+    SAME_EVENT_US = 10000,   /* how long after a pause a newcomer is still the one that was left */
     FULL_CHECK_MS = 20,      /* how often a full worker looks whether it has room again */
     EXHAUSTED_MIN_MS = 100,  /* pause when descriptors have run out, doubling … */
     EXHAUSTED_MAX_MS = 1000, /* … up to this */
@@ -22,7 +28,7 @@ enum {
 struct watched {
     struct ev_io io;
     struct acceptor *acceptor;
-    bool dead; /* shut down by another process (SUPERVISOR.md T5): never watched again */
+    bool dead; /* shut down by another process: never watched again */
 };
 
 struct acceptor {
@@ -31,6 +37,10 @@ struct acceptor {
     struct ev_timer pause; /* active while accepting pauses */
     int64_t exhausted_ms;  /* next pause for want of descriptors; 0: there is no want */
     int spare_fd;          /* -1 while used up */
+    uint64_t least;        /* load of the others, as of … */
+    int64_t looked_us;
+    int64_t yielded_us;    /* when its pause for others began; 0: it has taken somebody since */
+    unsigned yields;
     bool started;
     struct watched watched[];
 };
@@ -42,8 +52,7 @@ static int open_spare(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* ---- gates --------------------------------------------------------------------------------------
- */
+/* ---- gates ----------------------------------------------------------------------------------- */
 
 static bool is_full(const struct acceptor *a)
 {
@@ -57,26 +66,65 @@ static bool has_room(const struct acceptor *a)
     return open == 0 || open * 4 < (uint64_t)a->options.max_connections * 3;
 }
 
+static void tell_gate(const struct acceptor *a, bool open)
+{
+    if (a->options.gate)
+        a->options.gate(a->options.ctx, open);
+}
+
 static void watch_all(struct acceptor *a)
 {
     for (size_t i = 0; i < a->options.listeners_len; i++) {
         if (!a->watched[i].dead)
             ev_io_start(loop_ev(a->loop), &a->watched[i].io);
     }
+    tell_gate(a, true);
 }
 
 static void unwatch_all(struct acceptor *a)
 {
     for (size_t i = 0; i < a->options.listeners_len; i++)
         ev_io_stop(loop_ev(a->loop), &a->watched[i].io);
+    tell_gate(a, false);
+}
+
+static void pause_us(struct acceptor *a, int64_t us)
+{
+    unwatch_all(a);
+    ev_timer_stop(loop_ev(a->loop), &a->pause);
+    ev_timer_set(&a->pause, (double)us / 1e6, 0.);
+    ev_timer_start(loop_ev(a->loop), &a->pause);
 }
 
 static void pause_for(struct acceptor *a, int64_t ms)
 {
-    unwatch_all(a);
-    ev_timer_stop(loop_ev(a->loop), &a->pause);
-    ev_timer_set(&a->pause, (double)ms / 1000, 0.);
-    ev_timer_start(loop_ev(a->loop), &a->pause);
+    pause_us(a, ms * 1000);
+}
+
+/* Leaves the newcomer to others for a moment, if they have clearly less to do; once: then it is
+ * taken, whatever they do. */
+static bool yields(struct acceptor *a)
+{
+    const struct scoreboard_slot *own = a->options.slot;
+    if (!a->options.scoreboard)
+        return false;
+    int64_t now_us = clock_now_us();
+    bool same_event = now_us - a->yielded_us < SAME_EVENT_US;
+    a->yielded_us = 0;
+    if (same_event)
+        return false;
+    if (now_us - a->looked_us >= LOOK_AGAIN_US) {
+        a->least = balance_least(a->options.scoreboard, own, now_us);
+        a->looked_us = now_us;
+    }
+    if (!balance_yields(atomic_load_explicit(&own->connections, memory_order_relaxed),
+                        atomic_load_explicit(&own->busy, memory_order_relaxed), a->least))
+        return false;
+    /* not all that yield come back at the same moment */
+    int64_t wait_us = YIELD_MIN_US + a->yields++ % 5 * (YIELD_MAX_US - YIELD_MIN_US) / 4;
+    a->yielded_us = now_us;
+    pause_us(a, wait_us);
+    return true;
 }
 
 static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
@@ -90,11 +138,10 @@ static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
         pause_for(a, FULL_CHECK_MS);
 }
 
-/* ---- descriptors have run out -------------------------------------------------------------------
- */
+/* ---- descriptors have run out ---------------------------------------------------------------- */
 
 /* Tells one client with the spare descriptor; the others wait in the queue. What it has sent is
- * read away, or the close would take the answer with it (SUPERVISOR.md T7). */
+ * read away, or the close would take the answer with it. */
 static void refuse_one(struct acceptor *a, int listener_fd)
 {
     if (a->spare_fd < 0)
@@ -124,8 +171,7 @@ static void on_exhausted(struct acceptor *a, int listener_fd, int error)
     pause_for(a, a->exhausted_ms);
 }
 
-/* ---- accepting ----------------------------------------------------------------------------------
- */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 /* Which errors are whose: accept(2), "Error handling". */
 static enum accept_outcome judge(int error)
@@ -184,11 +230,20 @@ static void give_up(struct acceptor *a, struct watched *w)
     ev_io_stop(loop_ev(a->loop), &w->io);
 }
 
+static int batch_of(const struct acceptor *a)
+{
+    uint32_t lag_us = atomic_load_explicit(&a->options.slot->lag_us, memory_order_relaxed);
+    return lag_us > LAGGING_US ? 1 : ACCEPT_BATCH;
+}
+
 static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct watched *w = io->data;
     struct acceptor *a = w->acceptor;
-    for (int i = 0; i < ACCEPT_BATCH && ev_is_active(&w->io); i++) {
+    if (yields(a))
+        return;
+    int batch = batch_of(a);
+    for (int i = 0; i < batch && ev_is_active(&w->io); i++) {
         if (is_full(a)) {
             pause_for(a, FULL_CHECK_MS);
             return;
@@ -230,8 +285,7 @@ static void empty_queue(struct acceptor *a, struct watched *w)
     }
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *options)
 {
@@ -267,11 +321,30 @@ void acceptor_stop(struct acceptor *a)
     ev_timer_stop(loop_ev(a->loop), &a->pause);
 }
 
+void acceptor_drain_some(struct acceptor *a, uint64_t listeners)
+{
+    acceptor_stop(a);
+    for (size_t i = 0; i < a->options.listeners_len; i++) {
+        if (i < 64 && (listeners >> i & 1))
+            empty_queue(a, &a->watched[i]);
+    }
+}
+
 void acceptor_drain(struct acceptor *a)
 {
     acceptor_stop(a);
     for (size_t i = 0; i < a->options.listeners_len; i++)
         empty_queue(a, &a->watched[i]);
+}
+
+bool acceptor_may_take(struct acceptor *a)
+{
+    if (!a->started || ev_is_active(&a->pause) || yields(a))
+        return false;
+    if (!is_full(a))
+        return true;
+    pause_for(a, FULL_CHECK_MS);
+    return false;
 }
 
 void acceptor_free(struct acceptor *a)

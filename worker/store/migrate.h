@@ -1,5 +1,5 @@
-/* migrate.h: the schema and its history, compatible with the Python app's alembic revisions
- * (CONTRACT.md section 2). One-shot children only: these functions block. */
+/* migrate.h: the schema and its history, compatible with the Python app's alembic revisions. One-
+ * shot children only: these functions block. */
 #pragma once
 
 #include "shared/str.h"

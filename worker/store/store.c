@@ -347,3 +347,8 @@ struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
     ((struct pooled_call *)c)->read_tried = false;
     return start(c, true);
 }
+
+unsigned store_queued(const struct store *s)
+{
+    return s->in_flight;
+}

@@ -91,3 +91,5 @@ struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_pa
                                struct slice password, store_done_fn *done, void *ctx);
 /* OK once a read and the writer's side have been tried: what READY waits for. */
 struct task *store_probe(struct store *s, store_done_fn *done, void *ctx);
+/* Calls made and not answered. */
+unsigned store_queued(const struct store *s);

@@ -1,5 +1,5 @@
 /* email.h: e-mail addresses as pydantic's EmailStr takes them (email-validator 2.3.0 without
- * deliverability; CONTRACT 1.5): whether one is valid, why not, and how it is stored. International
+ * deliverability): whether one is valid, why not, and how it is stored. International
  * domains go through libidn2 (UTS-46 non-transitional, IDNA 2008), the rest of Unicode through
  * libunistring. Any thread. */
 #pragma once

@@ -211,8 +211,7 @@ bool email_check_domain(struct email_check *e, struct slice domain, struct slice
            email_no_unsafe_chars(e, *domain_r, false); /* a joiner that punycode hid */
 }
 
-/* ---- addresses in brackets --------------------------------------------------------------------
- */
+/* ---- addresses in brackets ------------------------------------------------------------------- */
 
 static bool is_bad_in_literal(uint32_t c)
 {

@@ -1,4 +1,4 @@
-/* form.h: the fields of a posted form (CONTRACT 1.6): application/x-www-form-urlencoded, or
+/* form.h: the fields of a posted form: application/x-www-form-urlencoded, or
  * multipart/form-data as python-multipart reads it. Bodies are bounded and complete, so nothing
  * streams. Any thread. */
 #pragma once

@@ -1,6 +1,6 @@
 /* json.h: reads JSON as Python's json module (3.13 and later) does, with its error texts and
  * positions, and writes values back as Python prints them. For request bodies, so that an invalid
- * one is answered as the original answers it (CONTRACT 1.4). Called by schema.c; any thread.
+ * one is answered as the original answers it. Called by schema.c; any thread.
  *
  * What Python accepts is accepted: UTF-8, UTF-16 and UTF-32 with or without a byte order mark; NaN,
  * Infinity, -Infinity; integers of any size up to JSON_DIGITS_MAX digits; U+0000 and lone

@@ -1,6 +1,6 @@
-/* problem.h: collects what is wrong with a request and writes it as the body of a 422 (CONTRACT
- * 0.2). Filled by schema.c, and by handlers that have checks of their own. Problems stay in the
- * order they were added. Any thread, one at a time per list. */
+/* problem.h: collects what is wrong with a request and writes it as the body of a 422. Filled by
+ * schema.c, and by handlers that have checks of their own. Problems stay in the order they were
+ * added. Any thread, one at a time per list. */
 #pragma once
 
 #include "shared/str.h"

@@ -1,4 +1,4 @@
-/* pyint.h: text to integer by pydantic's rules (CONTRACT 1.3): whitespace around, a sign, leading
+/* pyint.h: text to integer by pydantic's rules: whitespace around, a sign, leading
  * zeros, single underscores between digits, a fraction of zeros. Pure; any thread. */
 #pragma once
 

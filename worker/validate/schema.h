@@ -1,7 +1,7 @@
 /* schema.h: models as tables, and the readers that hold input against them. The API declares one
  * struct schema per model; the values come back in an array with one entry per field, in the
  * table's order. Problems are appended to a list, so that path, query and body of a request (read
- * in this order, CONTRACT 0.1) come out in one 422. Memory that runs out sets problems->failed. Any
+ * in this order) come out in one 422. Memory that runs out sets problems->failed. Any
  * thread.
  *
  *   static const struct field user_fields[] = {

@@ -1,0 +1,247 @@
+/* status.c: see status.h. tcp(7), proc(5). */
+#include "shared/status.h"
+
+#include "shared/check.h"
+#include "shared/jsonw.h"
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *const state_names[] = {
+#define X(name, text) [STATUS_##name] = text,
+    STATUS_STATES(X)
+#undef X
+};
+
+const char *status_state_name(enum status_state state)
+{
+    ASSERT((size_t)state < sizeof state_names / sizeof *state_names);
+    return state_names[state];
+}
+
+/* ---- questions to the kernel ----------------------------------------------------------------- */
+
+struct status_listener status_listener_of(const struct listener *l, const char *source)
+{
+    struct status_listener s = {.name = l->name,
+                                .source = source,
+                                .queue = -1,
+                                .limit = l->backlog_effective,
+                                .limit_asked = l->backlog_asked};
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    if (sock_is_unix(&l->address) || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return s;
+    s.queue = (int)info.tcpi_unacked; /* of a listener: its queue, and the limit of that */
+    s.limit = (int)info.tcpi_sacked;
+    return s;
+}
+
+int64_t status_memory_kib(pid_t pid)
+{
+    char path[48], text[4096];
+    long long kib;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    const char *at = strstr(text, "\nPss:");
+    return at && sscanf(at, "\nPss: %lld kB", &kib) == 1 ? kib : -1;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static void text_member(struct jsonw *w, const char *name, const char *value)
+{
+    jsonw_name(w, slice_of(name));
+    if (value)
+        jsonw_string(w, slice_of(value));
+    else
+        jsonw_null(w);
+}
+
+static void number_member(struct jsonw *w, const char *name, int64_t value)
+{
+    jsonw_name(w, slice_of(name));
+    jsonw_i64(w, value);
+}
+
+/* Null when it is below 0. */
+static void known_member(struct jsonw *w, const char *name, int64_t value)
+{
+    jsonw_name(w, slice_of(name));
+    if (value >= 0)
+        jsonw_i64(w, value);
+    else
+        jsonw_null(w);
+}
+
+static void open_member(struct jsonw *w, const char *name)
+{
+    jsonw_name(w, slice_of(name));
+    jsonw_object_open(w);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+/* Of shared memory: another process may have written anything. */
+static enum slot_state state_of(const struct scoreboard_slot *slot)
+{
+    uint32_t state = atomic_load(&slot->state);
+    return state <= SLOT_BACKOFF ? (enum slot_state)state : SLOT_EMPTY;
+}
+
+/* Those ever used: the memory of the others need not even exist. */
+static size_t slots_of(const struct scoreboard *s)
+{
+    size_t used = atomic_load(&s->slots_used);
+    return used < s->slots_len ? used : s->slots_len;
+}
+
+static void render_config(const struct status_facts *f, struct jsonw *w)
+{
+    open_member(w, "config");
+    text_member(w, "path", f->config_path);
+    number_member(w, "loaded_at", f->config_loaded_at);
+    text_member(w, "hash", f->config_hash);
+    jsonw_object_close(w);
+}
+
+static void render_workers(const struct status_facts *f, struct jsonw *w)
+{
+    int64_t by_state[SLOT_BACKOFF + 1] = {0};
+    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
+        by_state[state_of(&f->scoreboard->slots[i])]++;
+    open_member(w, "workers");
+    number_member(w, "configured", f->workers_configured);
+    known_member(w, "override", f->workers_override > 0 ? f->workers_override : -1);
+    number_member(w, "target", f->workers_target);
+    open_member(w, "by_state");
+    for (enum slot_state s = SLOT_STARTING; s <= SLOT_BACKOFF; s++)
+        number_member(w, slot_state_name(s), by_state[s]);
+    jsonw_object_close(w);
+    jsonw_object_close(w);
+}
+
+static void render_listeners(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("listeners"));
+    jsonw_array_open(w);
+    for (size_t i = 0; i < f->listeners_len; i++) {
+        const struct status_listener *l = &f->listeners[i];
+        jsonw_object_open(w);
+        text_member(w, "address", l->name);
+        text_member(w, "source", l->source);
+        known_member(w, "queue", l->queue);
+        known_member(w, "limit", l->limit);
+        known_member(w, "limit_asked", l->limit_asked);
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
+static void render_last_reload(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("last_reload"));
+    if (f->last_reload.number == 0) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object_open(w);
+    number_member(w, "number", f->last_reload.number);
+    text_member(w, "result", f->last_reload.result);
+    text_member(w, "text", f->last_reload.text);
+    number_member(w, "age_ms", f->last_reload.age_ms);
+    jsonw_object_close(w);
+}
+
+static void render_totals(const struct status_facts *f, struct jsonw *w)
+{
+    open_member(w, "totals");
+    for (enum counter c = 0; c < COUNTERS; c++) {
+        jsonw_name(w, slice_of(counter_name(c)));
+        jsonw_u64(w, scoreboard_total(f->scoreboard, c));
+    }
+    jsonw_object_close(w);
+}
+
+/* Since a moment on the scoreboard, or unknown; a clock read a little later there is no past. */
+static int64_t age_of(const struct status_facts *f, const _Atomic(int64_t) *at_ms)
+{
+    int64_t at = atomic_load(at_ms);
+    int64_t age = f->now.ms - at;
+    return at == 0 ? -1 : age > 0 ? age : 0;
+}
+
+static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
+{
+    const struct scoreboard_slot *slot = &f->scoreboard->slots[i];
+    enum slot_state state = state_of(slot);
+    pid_t pid = atomic_load(&slot->pid);
+    bool lives = pid > 0 && state != SLOT_BACKOFF;
+    jsonw_object_open(w);
+    number_member(w, "slot", (int64_t)i);
+    known_member(w, "pid", lives ? pid : -1);
+    number_member(w, "generation", atomic_load(&slot->generation));
+    text_member(w, "state", slot_state_name(state));
+    known_member(w, "uptime_ms", lives ? age_of(f, &slot->started_ms) : -1);
+    known_member(w, "beat_age_ms", lives ? age_of(f, &slot->beat_ms) : -1);
+    number_member(w, "lag_us", atomic_load(&slot->lag_us));
+    number_member(w, "connections", atomic_load(&slot->connections));
+    number_member(w, "busy", atomic_load(&slot->busy));
+    jsonw_name(w, SLICE("requests"));
+    jsonw_u64(w, atomic_load(&slot->counters[COUNTER_requests]));
+    if (f->memory)
+        known_member(w, "memory_kib", lives ? status_memory_kib(pid) : -1);
+    known_member(w, "retry_ms", f->retry_ms ? f->retry_ms[i] : STATUS_NO_RETRY);
+    jsonw_object_close(w);
+}
+
+static void render_slots(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("slots"));
+    jsonw_array_open(w);
+    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
+        if (state_of(&f->scoreboard->slots[i]) != SLOT_EMPTY)
+            render_slot(f, i, w);
+    jsonw_array_close(w);
+}
+
+/* Gauges of all workers together. */
+static void render_gauges(const struct status_facts *f, struct jsonw *w)
+{
+    int64_t connections = 0, busy = 0;
+    for (size_t i = 0; i < slots_of(f->scoreboard); i++) {
+        connections += atomic_load(&f->scoreboard->slots[i].connections);
+        busy += atomic_load(&f->scoreboard->slots[i].busy);
+    }
+    number_member(w, "connections", connections);
+    number_member(w, "busy", busy);
+}
+
+void status_render(const struct status_facts *facts, struct buf *out)
+{
+    struct jsonw json = jsonw_on(out), *w = &json;
+    jsonw_object_open(w);
+    text_member(w, "version", facts->version);
+    number_member(w, "pid", facts->pid);
+    number_member(w, "uptime_ms", facts->uptime_ms);
+    text_member(w, "state", status_state_name(facts->state));
+    number_member(w, "generation", facts->generation);
+    render_config(facts, w);
+    render_workers(facts, w);
+    render_listeners(facts, w);
+    render_last_reload(facts, w);
+    text_member(w, "last_death", facts->last_death);
+    render_gauges(facts, w);
+    render_totals(facts, w);
+    render_slots(facts, w);
+    jsonw_object_close(w);
+}
