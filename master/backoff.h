@@ -1,6 +1,6 @@
 /* backoff.h: how long to wait before trying again: a delay that grows with the deaths of one slot,
- * and a bucket that limits the forks of all (SUPERVISOR.md section 8). Pure: no clock, no system
- * call, integers only. Called by slots.c and supervisor.c, in the master's one thread. */
+ * and a bucket that limits the forks of all. Pure: no clock, no system call, integers only. Called
+ * by slots.c and supervisor.c, in the master's one thread. */
 #pragma once
 
 #include "shared/clock.h"

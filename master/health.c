@@ -6,10 +6,55 @@ void health_on_death(struct supervisor *s, struct sup_actions *out)
     unsigned failing = 0;
     for (size_t i = 0; i < s->slots_len; i++)
         failing += s->slots[i].wanted && s->slots[i].state != SLOT_READY && s->slots[i].deaths >= 2;
-    if (s->one_at_a_time || s->settings.workers == 1 || 2 * failing < s->settings.workers)
+    unsigned target = sup_target(s, &s->settings);
+    if (s->one_at_a_time || target == 1 || 2 * failing < target)
         return;
     s->one_at_a_time = true; /* whatever the reason is, it is not the slots' own */
     sup_say(s, out, SUP_LOG_ONE_AT_A_TIME)->value = failing;
+}
+
+/* ---- scaling --------------------------------------------------------------------------------- */
+
+static unsigned count_wanted(const struct supervisor *s)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < s->slots_len; i++)
+        n += s->slots[i].wanted;
+    return n;
+}
+
+/* The youngest process; one that is yet to be made is younger than all. */
+static bool is_younger(const struct sup_slot *a, const struct sup_slot *b)
+{
+    bool lives = slot_is_live(a);
+    return lives == slot_is_live(b) ? a->born > b->born : !lives;
+}
+
+static struct sup_slot *youngest_wanted(struct supervisor *s)
+{
+    struct sup_slot *youngest = NULL;
+    for (size_t i = 0; i < s->slots_len; i++) {
+        struct sup_slot *slot = &s->slots[i];
+        if (slot->wanted && (!youngest || is_younger(slot, youngest)))
+            youngest = slot;
+    }
+    return youngest;
+}
+
+void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out)
+{
+    if (transition_is_open(s))
+        return; /* its set stands; afterwards */
+    unsigned target = sup_target(s, &s->settings);
+    unsigned wanted = count_wanted(s);
+    struct sup_slot *slot;
+    for (; wanted < target && (slot = sup_free_slot(s)); wanted++)
+        slot->wanted = true;
+    for (; wanted > target; wanted--) {
+        slot = youngest_wanted(s);
+        slot->wanted = false;
+        slot_decide(s, slot, now, SLOT_EVENT_MOVE, out);
+    }
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -61,7 +106,7 @@ mono_ms health_wake(struct supervisor *s, mono_ms now)
 
 static void announce(struct supervisor *s, unsigned ready, struct sup_actions *out)
 {
-    if (s->announced || ready < s->settings.workers)
+    if (s->announced || ready < sup_target(s, &s->settings))
         return;
     s->announced = true;
     sup_say(s, out, SUP_LOG_ALL_READY)->value = ready;

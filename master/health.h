@@ -1,6 +1,5 @@
-/* health.h: are there enough workers, may another be started, is it time to give up (SUPERVISOR.md
- * section 8). Pure, a part of supervisor.c, which calls it while serving. Heartbeat and recycling
- * belong here too. */
+/* health.h: are there enough workers, may another be started, is it time to give up. Pure, a part
+ * of supervisor.c, which calls it while serving. Heartbeat and recycling belong here too. */
 #pragma once
 
 #include "master/supervisor.h"
@@ -14,6 +13,9 @@ enum exit_code health_judge(struct supervisor *s, mono_ms now, struct sup_action
 
 /* Starts whoever is wanted and may be started now: its back-off over, a token in the bucket. */
 void health_start_workers(struct supervisor *s, mono_ms now, struct sup_actions *out);
+
+/* Makes as many slots wanted as there are workers wanted: more are started, the youngest leave. */
+void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out);
 
 /* When the next start or the end of patience is due; MONO_NEVER: nothing is awaited. */
 mono_ms health_wake(struct supervisor *s, mono_ms now);

@@ -63,8 +63,15 @@ static void vacate(struct sup_slot *slot, enum slot_state state)
     slot->retry_at = (mono_ms){0};
     slot->ready_at = (mono_ms){0};
     slot->drain_until = (mono_ms){0};
-    slot->told_to_cut = false;
+    slot->told_to_cut = slot->moving = false;
+    slot->retiring = slot->recycle = slot->hung = false;
     slot->cut = 0;
+}
+
+/* Nobody is wanted there any more: whoever comes next begins without the others' failures. */
+static void forget_past(struct sup_slot *slot)
+{
+    slot->deaths = slot->fork_failures = slot->alike = 0;
 }
 
 static void late(const struct slot_step *t)
@@ -83,7 +90,8 @@ static void start(const struct slot_step *t)
 {
     vacate(t->slot, SLOT_EMPTY);
     t->slot->state = SLOT_STARTING;
-    t->slot->generation = t->s->generation;
+    t->slot->generation = t->slot->candidate ? t->s->transition.generation : t->s->generation;
+    t->slot->born = ++t->s->born;
     act(t, SUP_SPAWN);
 }
 
@@ -94,20 +102,35 @@ static void kill_now(const struct slot_step *t)
     t->slot->deadline = MONO_NEVER; /* more than SIGKILL there is not */
 }
 
+static void kill_again(const struct slot_step *t)
+{
+    kill_now(t);
+}
+
 static void kill_overdue(const struct slot_step *t)
 {
     say(t, SUP_LOG_KILL);
     kill_now(t);
 }
 
-/* ---- workers: birth ---------------------------------------------------------------------------
- */
+/* ---- workers: birth -------------------------------------------------------------------------- */
 
 static void worker_spawned(const struct slot_step *t)
 {
     t->slot->pid = t->event->pid;
     t->slot->fork_failures = 0;
     t->slot->deadline = mono_add(t->now, t->s->settings.boot_timeout_ms);
+}
+
+/* The transition goes back; a candidate is not tried again. */
+static void lose_candidate(const struct slot_step *t)
+{
+    t->s->transition.lost_slot = (int)(t->slot - t->s->slots);
+    t->s->transition.lost_status = t->event->status;
+    t->s->transition.lost_unborn = t->event->type == SUP_SPAWN_FAILED;
+    t->slot->candidate = false;
+    forget_past(t->slot);
+    vacate(t->slot, SLOT_EMPTY);
 }
 
 /* Without memory or processes a try at once would fail again: even the first one waits. */
@@ -120,8 +143,12 @@ static void worker_spawn_failed(const struct slot_step *t)
     if (worth_a_line(slot->fork_failures)) {
         struct sup_action *a = say(t, SUP_LOG_SPAWN_FAILED);
         a->status = t->event->status;
-        a->value = delay_ms;
+        a->value = slot->candidate ? SUP_NO_RETRY : delay_ms;
         a->count = slot->fork_failures;
+    }
+    if (slot->candidate) {
+        lose_candidate(t);
+        return;
     }
     vacate(slot, SLOT_BACKOFF);
     slot->retry_at = mono_add(t->now, delay_ms);
@@ -185,9 +212,22 @@ static void count_death(const struct slot_step *t)
         t->s->boot_failures++;
 }
 
+static void candidate_died(const struct slot_step *t)
+{
+    struct sup_action *a = say(t, SUP_LOG_DIED);
+    a->status = t->event->status;
+    a->count = 1;
+    a->value = SUP_NO_RETRY;
+    lose_candidate(t);
+}
+
 static void died(const struct slot_step *t)
 {
     struct sup_slot *slot = t->slot;
+    if (slot->candidate) {
+        candidate_died(t);
+        return;
+    }
     bool refused = refused_its_configuration(t);
     count_death(t);
     if (refused && !t->s->served)
@@ -205,19 +245,58 @@ static void died(const struct slot_step *t)
 
 /* ---- workers: leaving as told ---------------------------------------------------------------- */
 
-static void drain_ready(const struct slot_step *t)
+static void begin_drain(const struct slot_step *t, enum message_type message)
 {
     t->slot->state = SLOT_DRAINING;
+    t->slot->moving = message == MESSAGE_MOVE;
     t->slot->drain_until = mono_add(t->now, t->s->settings.graceful_timeout_ms);
     t->slot->deadline = t->slot->drain_until;
-    notify(t, MESSAGE_DRAIN, 0);
+    notify(t, message, 0);
+}
+
+static void drain_ready(const struct slot_step *t)
+{
+    begin_drain(t, MESSAGE_DRAIN);
+}
+
+static void move_ready(const struct slot_step *t)
+{
+    begin_drain(t, MESSAGE_MOVE);
 }
 
 /* It serves nobody, unless its READY is on the way: it need not be waited for long. */
+static void shorten(const struct slot_step *t)
+{
+    t->slot->deadline = mono_min(t->slot->drain_until, mono_add(t->now, t->s->settings.quick_ms));
+}
+
 static void drain_starting(const struct slot_step *t)
 {
     drain_ready(t);
-    t->slot->deadline = mono_min(t->slot->drain_until, mono_add(t->now, t->s->settings.quick_ms));
+    shorten(t);
+}
+
+static void move_starting(const struct slot_step *t)
+{
+    move_ready(t);
+    shorten(t);
+}
+
+/* Now there is nobody to hand over to. Its time goes on as it is. */
+static void drain_moving(const struct slot_step *t)
+{
+    if (t->slot->moving && !t->slot->told_to_cut)
+        notify(t, MESSAGE_DRAIN, 0);
+    t->slot->moving = false;
+}
+
+/* ABRT leaves a stack, and a core where that is allowed. */
+static void abort_ready(const struct slot_step *t)
+{
+    say(t, SUP_LOG_ABORTED);
+    send_signal(t, SIGABRT);
+    t->slot->state = SLOT_KILLED;
+    t->slot->deadline = mono_add(t->now, t->s->settings.kill_ms);
 }
 
 /* Its READY had been on the way: it has clients, and their time. */
@@ -263,18 +342,19 @@ static void left(const struct slot_step *t)
 {
     struct sup_slot *slot = t->slot;
     bool served = mono_is_set(slot->ready_at);
-    if (slot->cut > 0 || (served && t->event->status != 0))
+    if (t->s->phase == SUP_PHASE_STOPPING && (slot->cut > 0 || (served && t->event->status != 0)))
         t->s->cut = true;
     struct sup_action *a = say(t, SUP_LOG_LEFT);
     a->status = t->event->status;
     a->value = slot->cut;
+    forget_past(slot);
     vacate(slot, SLOT_EMPTY);
 }
 
 /* SIGKILL was for a boot that took too long, or at the end of a stop. */
 static void exited_when_killed(const struct slot_step *t)
 {
-    if (t->slot->wanted)
+    if (t->slot->wanted || t->slot->candidate)
         died(t);
     else
         left(t);
@@ -282,6 +362,7 @@ static void exited_when_killed(const struct slot_step *t)
 
 static void give_up_waiting(const struct slot_step *t)
 {
+    forget_past(t->slot);
     vacate(t->slot, SLOT_EMPTY);
 }
 
@@ -292,6 +373,8 @@ static void job_spawned(const struct slot_step *t)
     t->slot->pid = t->event->pid;
     if (t->slot->role == ROLE_CHECKPOINT) /* a migration takes what it takes */
         t->slot->deadline = mono_add(t->now, t->s->settings.checkpoint_ms);
+    if (t->slot->role == ROLE_CHECK)
+        t->slot->deadline = mono_add(t->now, t->s->settings.check_ms);
 }
 
 static void job_spawn_failed(const struct slot_step *t)
@@ -322,6 +405,7 @@ typedef void slot_handler(const struct slot_step *t);
 static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
     [SLOT_EMPTY] = {
         [SLOT_EVENT_START]        = start,
+        [SLOT_EVENT_MOVE]         = nothing,
         [SLOT_EVENT_DRAIN]        = nothing,
         [SLOT_EVENT_QUIT]         = nothing,
     },
@@ -332,6 +416,7 @@ static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
         [SLOT_EVENT_CUT]          = remember_cut,
         [SLOT_EVENT_EXITED]       = died,
         [SLOT_EVENT_DUE]          = boot_overdue,
+        [SLOT_EVENT_MOVE]         = move_starting,
         [SLOT_EVENT_DRAIN]        = drain_starting,
         [SLOT_EVENT_QUIT]         = quit,
     },
@@ -340,6 +425,8 @@ static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
         [SLOT_EVENT_CUT]          = remember_cut,
         [SLOT_EVENT_EXITED]       = died,
         [SLOT_EVENT_DUE]          = outlived_min_ready,
+        [SLOT_EVENT_MOVE]         = move_ready,
+        [SLOT_EVENT_ABORT]        = abort_ready,
         [SLOT_EVENT_DRAIN]        = drain_ready,
         [SLOT_EVENT_QUIT]         = quit,
     },
@@ -348,18 +435,22 @@ static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
         [SLOT_EVENT_CUT]          = remember_cut,
         [SLOT_EVENT_EXITED]       = left,
         [SLOT_EVENT_DUE]          = drain_overdue,
-        [SLOT_EVENT_DRAIN]        = nothing,
+        [SLOT_EVENT_MOVE]         = nothing,
+        [SLOT_EVENT_DRAIN]        = drain_moving,
         [SLOT_EVENT_QUIT]         = quit,
     },
     [SLOT_KILLED] = {
         [SLOT_EVENT_READY]        = late,
         [SLOT_EVENT_CUT]          = remember_cut,
         [SLOT_EVENT_EXITED]       = exited_when_killed,
+        [SLOT_EVENT_DUE]          = kill_again,
+        [SLOT_EVENT_MOVE]         = nothing,
         [SLOT_EVENT_DRAIN]        = nothing,
         [SLOT_EVENT_QUIT]         = nothing,
     },
     [SLOT_BACKOFF] = {
         [SLOT_EVENT_START]        = start,
+        [SLOT_EVENT_MOVE]         = give_up_waiting,
         [SLOT_EVENT_DRAIN]        = give_up_waiting,
         [SLOT_EVENT_QUIT]         = give_up_waiting,
     },

@@ -24,7 +24,9 @@ struct sup_actions;
     X(EXITED, "exited")                                                                            \
     X(START, "start") /* its time has come and a fork is allowed */                                \
     X(DUE, "due")     /* its deadline has come */                                                  \
-    X(DRAIN, "drain")                                                                              \
+    X(MOVE, "move")   /* leave; others go on with its connections */                               \
+    X(DRAIN, "drain") /* leave; nobody goes on */                                                  \
+    X(ABORT, "abort") /* it hangs: ABRT, so that it leaves a stack */                              \
     X(QUIT, "quit")
 
 enum slot_event {
@@ -39,6 +41,13 @@ struct sup_slot {
     enum slot_state state;
     enum role role;         /* ROLE_SERVE, or what the one-shot child in it is for */
     bool wanted;            /* to be filled with a worker and kept filled */
+    bool candidate;         /* made by the present transition; wanted once that commits */
+    bool leaving;           /* that commit ends it */
+    bool retiring;          /* the transition waits for its end */
+    bool recycle;           /* this process is to be replaced */
+    bool hung;              /* this process does not answer any more */
+    bool moving;            /* DRAINING: was sent MESSAGE_MOVE */
+    uint64_t born;          /* of the process: the larger, the younger */
     unsigned generation;    /* of the process in it; meaningless when EMPTY */
     pid_t pid;              /* 0: EMPTY, BACKOFF, or SPAWN was asked and is not yet answered */
     mono_ms deadline;       /* DUE happens then; MONO_NEVER unless a process lives in it */

@@ -5,6 +5,8 @@
 #include "master/supervisor.h"
 
 #include "master/health.h"
+#include "master/requests.h"
+#include "master/stopping.h"
 #include "shared/check.h"
 
 #include <stdlib.h>
@@ -47,6 +49,9 @@ struct sup_settings sup_settings_standard(unsigned workers)
         .quick_kill_ms = 3000,
         .kill_ms = 5000,
         .checkpoint_ms = 20000,
+        .check_ms = 10000,
+        .settle_ms = 2000,
+        .hung_gap_ms = 5000,
         .interrupt_again_ms = 5000,
         .boot_failures_max = 5,
         .backoff = {.first_ms = 100, .max_ms = 30000, .jitter_percent = 20},
@@ -89,115 +94,59 @@ unsigned supervisor_count(const struct supervisor *s, enum slot_state state)
     return n;
 }
 
-static bool anyone_alive(const struct supervisor *s)
+bool sup_serves(const struct supervisor *s)
 {
-    for (size_t i = 0; i < s->slots_len; i++)
-        if (slot_is_live(&s->slots[i]))
-            return true;
-    return false;
+    return s->phase == SUP_PHASE_SERVING || s->phase == SUP_PHASE_DELAYING;
 }
 
-static void step_workers(struct supervisor *s, mono_ms now, enum slot_event event,
-                         struct sup_actions *out)
+unsigned sup_target(const struct supervisor *s, const struct sup_settings *settings)
 {
-    for (size_t i = 0; i < s->slots_len; i++)
-        if (s->slots[i].role == ROLE_SERVE)
-            slot_decide(s, &s->slots[i], now, event, out);
+    bool stands = s->override && settings->workers == s->settings.workers;
+    return stands ? s->override : settings->workers;
 }
 
-/* ---- stopping -----------------------------------------------------------------------------------
- */
-
-static void end(struct supervisor *s, struct sup_actions *out, enum exit_code code)
+struct sup_slot *sup_free_slot(struct supervisor *s)
 {
-    ASSERT(!anyone_alive(s));
-    s->phase = SUP_PHASE_DONE;
-    sup_act(s, out, SUP_EXIT, -1)->code = code;
-}
-
-/* From now on no slot wants a worker. */
-static void begin_stop(struct supervisor *s, mono_ms now, bool quick, struct sup_actions *out)
-{
-    enum slot_event event = quick ? SLOT_EVENT_QUIT : SLOT_EVENT_DRAIN;
-    s->quick = quick;
-    s->phase = SUP_PHASE_STOPPING;
-    sup_act(s, out, SUP_REFUSE, -1);
-    for (size_t i = 0; i < s->slots_len; i++) {
-        s->slots[i].wanted = false;
-        slot_decide(s, &s->slots[i], now, event, out);
+    for (size_t i = 0; i + 1 < s->slots_len; i++) {
+        struct sup_slot *slot = &s->slots[i];
+        if (slot->state == SLOT_EMPTY && !slot->wanted && !slot->candidate)
+            return slot;
     }
+    return NULL;
 }
 
-static void request_stop(struct supervisor *s, mono_ms now, struct sup_actions *out)
+void sup_size_bucket(struct supervisor *s)
 {
-    if (s->phase > SUP_PHASE_SERVING)
-        return; /* it is under way */
-    sup_say(s, out, SUP_LOG_STOP)->value = s->settings.graceful_timeout_ms;
-    begin_stop(s, now, false, out);
+    int64_t target = sup_target(s, &s->settings);
+    s->forks.burst = s->settings.forks_burst ? s->settings.forks_burst : 2 * target;
+    s->forks.per_s = s->settings.forks_per_s ? s->settings.forks_per_s : target;
 }
 
-static void request_quick_stop(struct supervisor *s, mono_ms now, struct sup_actions *out)
+/* What scaling has set goes when its ground has changed. */
+void sup_adopt_settings(struct supervisor *s, const struct sup_settings *settings)
 {
-    if (s->quick || s->phase == SUP_PHASE_DONE)
-        return;
-    sup_say(s, out, SUP_LOG_STOP_QUICK)->value = s->settings.quick_ms;
-    if (s->phase == SUP_PHASE_CHECKPOINTING) {
-        s->quick = true;
-        slot_decide(s, &s->slots[supervisor_job_slot(s)], now, SLOT_EVENT_QUIT, out);
-    } else if (s->phase == SUP_PHASE_STOPPING) {
-        s->quick = true;
-        slot_decide(s, &s->slots[supervisor_job_slot(s)], now, SLOT_EVENT_QUIT, out);
-        step_workers(s, now, SLOT_EVENT_QUIT, out);
-    } else {
-        begin_stop(s, now, true, out);
-    }
-}
-
-static void on_request(struct supervisor *s, mono_ms now, enum sup_request request,
-                       struct sup_actions *out)
-{
-    bool again = mono_is_set(s->interrupted_at) &&
-                 mono_diff_ms(now, s->interrupted_at) <= s->settings.interrupt_again_ms;
-    switch (request) {
-    case SUP_REQUEST_STOP:
-        request_stop(s, now, out);
-        return;
-    case SUP_REQUEST_INTERRUPT:
-        s->interrupted_at = now;
-        if (again)
-            request_quick_stop(s, now, out);
-        else
-            request_stop(s, now, out);
-        return;
-    case SUP_REQUEST_QUIT:
-        request_quick_stop(s, now, out);
-        return;
-    }
-}
-
-/* Gives up by itself: whoever still serves gets the short grace. */
-static void fail(struct supervisor *s, mono_ms now, enum exit_code code, struct sup_actions *out)
-{
-    s->code = code;
-    begin_stop(s, now, true, out);
+    unsigned workers_max = s->settings.workers_max;
+    if (settings->workers != s->settings.workers)
+        s->override = 0;
+    s->settings = *settings;
+    s->settings.workers_max = workers_max;
+    sup_size_bucket(s);
 }
 
 /* ---- one-shot children ----------------------------------------------------------------------- */
 
-static void start_job(struct supervisor *s, mono_ms now, enum role role, struct sup_actions *out)
+void sup_start_job(struct supervisor *s, enum role role, struct sup_actions *out)
 {
     struct sup_slot *slot = &s->slots[supervisor_job_slot(s)];
     ASSERT(slot->state == SLOT_EMPTY);
     slot->role = role;
-    slot_decide(s, slot, now, SLOT_EVENT_START, out);
+    slot_decide(s, slot, (mono_ms){0}, SLOT_EVENT_START, out);
 }
 
 static void begin_serving(struct supervisor *s, mono_ms now)
 {
     s->phase = SUP_PHASE_SERVING;
     s->first_deadline = mono_add(now, s->settings.boot_timeout_ms);
-    for (unsigned i = 0; i < s->settings.workers; i++)
-        s->slots[i].wanted = true;
 }
 
 static void on_migrated(struct supervisor *s, mono_ms now, int status, struct sup_actions *out)
@@ -209,19 +158,8 @@ static void on_migrated(struct supervisor *s, mono_ms now, int status, struct su
     struct sup_action *a = sup_say(s, out, SUP_LOG_MIGRATION_FAILED);
     a->status = status;
     sup_act(s, out, SUP_SHUT, -1);
-    end(s, out, WIFEXITED(status) ? (enum exit_code)WEXITSTATUS(status) : EXIT_CODE_INTERNAL);
-}
-
-static enum exit_code stop_code(const struct supervisor *s)
-{
-    return s->code != EXIT_CODE_OK ? s->code : s->cut ? EXIT_CODE_CUT : EXIT_CODE_OK;
-}
-
-static void on_checkpointed(struct supervisor *s, int status, struct sup_actions *out)
-{
-    if (status != 0)
-        sup_say(s, out, SUP_LOG_CHECKPOINT_FAILED)->status = status;
-    end(s, out, stop_code(s));
+    stopping_end(s, out,
+                 WIFEXITED(status) ? (enum exit_code)WEXITSTATUS(status) : EXIT_CODE_INTERNAL);
 }
 
 /* The job's slot is empty again. A migration that a stop interrupted needs no more words. */
@@ -231,31 +169,22 @@ static void on_job_done(struct supervisor *s, mono_ms now, struct sup_actions *o
     if (s->phase == SUP_PHASE_MIGRATING)
         on_migrated(s, now, status, out);
     else if (s->phase == SUP_PHASE_CHECKPOINTING)
-        on_checkpointed(s, status, out);
+        stopping_checkpointed(s, status, out);
+    else if (s->phase == SUP_PHASE_SERVING)
+        transition_checked(s, status, out);
 }
 
 static void serve(struct supervisor *s, mono_ms now, struct sup_actions *out)
 {
     enum exit_code code = health_judge(s, now, out);
-    if (code != EXIT_CODE_OK)
-        fail(s, now, code, out);
-    else
-        health_start_workers(s, now, out);
-}
-
-/* Goes on when the last process is gone. The checkpoint is for a stop in peace after serving. */
-static void stop(struct supervisor *s, mono_ms now, struct sup_actions *out)
-{
-    if (anyone_alive(s))
-        return;
-    sup_act(s, out, SUP_SHUT, -1);
-    bool served = mono_is_set(s->first_deadline);
-    if (!s->settings.checkpoint || !served || s->quick) {
-        end(s, out, stop_code(s));
+    if (code != EXIT_CODE_OK) {
+        stopping_fail(s, now, code, out);
         return;
     }
-    s->phase = SUP_PHASE_CHECKPOINTING;
-    start_job(s, now, ROLE_CHECKPOINT, out);
+    if (s->phase == SUP_PHASE_SERVING)
+        transition_run(s, now, out);
+    health_scale(s, now, out);
+    health_start_workers(s, now, out);
 }
 
 /* ---- one step -------------------------------------------------------------------------------- */
@@ -281,22 +210,33 @@ static void on_report(struct supervisor *s, mono_ms now, const struct sup_event 
               slot_event);
     if (slot->role != ROLE_SERVE && slot->state == SLOT_EMPTY)
         on_job_done(s, now, out);
-    else if (event->type == SUP_EXITED && s->phase == SUP_PHASE_SERVING)
+    else if (event->type == SUP_EXITED && sup_serves(s))
         health_on_death(s, out);
+}
+
+/* A flag for the next transition; forgotten with the process. */
+static void on_flag(struct supervisor *s, const struct sup_event *event)
+{
+    struct sup_slot *slot = &s->slots[event->slot];
+    if (is_foreign(event, slot))
+        s->foreign++;
+    else if (slot->wanted && slot->state == SLOT_READY) {
+        slot->hung |= event->type == SUP_HUNG;
+        slot->recycle |= event->type == SUP_WORN && !s->settings.keeps_data;
+    }
 }
 
 static void on_start(struct supervisor *s, mono_ms now, struct sup_actions *out)
 {
     ASSERT(s->phase == SUP_PHASE_IDLE);
-    const struct sup_settings *set = &s->settings;
-    bucket_init(&s->forks, set->forks_burst ? set->forks_burst : 2 * (int64_t)set->workers,
-                set->forks_per_s ? set->forks_per_s : (int64_t)set->workers, now);
-    if (!set->migrate) {
+    sup_size_bucket(s);
+    bucket_init(&s->forks, s->forks.burst, s->forks.per_s, now);
+    if (!s->settings.migrate) {
         begin_serving(s, now);
         return;
     }
     s->phase = SUP_PHASE_MIGRATING;
-    start_job(s, now, ROLE_MIGRATE, out);
+    sup_start_job(s, ROLE_MIGRATE, out);
 }
 
 static void on_event(struct supervisor *s, mono_ms now, const struct sup_event *event,
@@ -321,8 +261,18 @@ static void on_event(struct supervisor *s, mono_ms now, const struct sup_event *
     case SUP_EXITED:
         on_report(s, now, event, SLOT_EVENT_EXITED, out);
         return;
+    case SUP_PREPARED:
+        transition_prepared(s, event, out);
+        return;
+    case SUP_BOUND:
+        transition_bound(s, event, out);
+        return;
+    case SUP_HUNG:
+    case SUP_WORN:
+        on_flag(s, event);
+        return;
     case SUP_REQUEST:
-        on_request(s, now, event->request, out);
+        requests_take(s, now, event, out);
         return;
     case SUP_TICK:
         return; /* time has passed: that is all */
@@ -347,22 +297,39 @@ static mono_ms next_wake(struct supervisor *s, mono_ms now)
     mono_ms wake = MONO_NEVER;
     for (size_t i = 0; i < s->slots_len; i++)
         wake = mono_min(wake, s->slots[i].deadline);
-    if (s->phase == SUP_PHASE_SERVING)
+    if (sup_serves(s))
         wake = mono_min(wake, health_wake(s, now));
+    if (s->phase == SUP_PHASE_SERVING)
+        wake = mono_min(wake, transition_wake(s));
+    if (s->phase == SUP_PHASE_DELAYING)
+        wake = mono_min(wake, s->stop_at);
     return wake;
+}
+
+/* Some forks were asked for and not all of them are answered: those processes can be told nothing
+ * yet, whatever has become due since. Their answers are the next events. */
+static bool awaits_forks(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->slots_len; i++)
+        if (s->slots[i].state == SLOT_STARTING && s->slots[i].pid == 0)
+            return true;
+    return false;
 }
 
 void supervisor_step(struct supervisor *s, mono_ms now, const struct sup_event *event,
                      struct sup_actions *out)
 {
     out->len = 0;
-    if (s->phase != SUP_PHASE_DONE) {
+    if (s->phase != SUP_PHASE_DONE)
         on_event(s, now, event, out);
+    if (s->phase != SUP_PHASE_DONE && !awaits_forks(s)) {
         run_due(s, now, out);
-        if (s->phase == SUP_PHASE_SERVING)
+        if (s->phase == SUP_PHASE_DELAYING && !mono_before(now, s->stop_at))
+            stopping_delayed(s, now, out);
+        if (sup_serves(s))
             serve(s, now, out);
         if (s->phase == SUP_PHASE_STOPPING)
-            stop(s, now, out);
+            stopping_run(s, now, out);
     }
     out->wake = next_wake(s, now);
 }
@@ -378,14 +345,17 @@ size_t supervisor_slots_len(unsigned workers)
 
 struct supervisor *supervisor_new(const struct sup_settings *settings)
 {
-    ASSERT(settings->workers >= 1 && settings->workers <= SCOREBOARD_WORKERS_MAX);
-    size_t len = supervisor_slots_len(settings->workers);
+    unsigned max = settings->workers_max ? settings->workers_max : settings->workers;
+    ASSERT(settings->workers >= 1 && settings->workers <= max && max <= SCOREBOARD_WORKERS_MAX);
+    size_t len = supervisor_slots_len(max);
     struct supervisor *s = calloc(1, sizeof *s + len * sizeof s->slots[0]);
     if (!s)
         return NULL;
     s->settings = *settings;
     s->random = settings->random;
-    s->generation = 1;
+    s->settings.workers_max = max;
+    s->generation = s->last_generation = 1;
+    s->transition.lost_slot = -1;
     s->give_up_at = MONO_NEVER;
     s->slots_len = len;
     for (size_t i = 0; i < len; i++)

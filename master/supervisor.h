@@ -1,10 +1,12 @@
-/* supervisor.h: what to do next, decided without doing it: SUPERVISOR.md sections 3, 4, 6 and 8.
+/* supervisor.h: what to do next, decided without doing it.
  * No clock, no system call, no allocation after supervisor_new: tests drive it without forking, and
  * master.c turns what happens into events and actions into what happens. One thread.
  *
  * The contract with the driver:
  *  - the first event is START;
- *  - each SPAWN is answered by SPAWNED or SPAWN_FAILED for its slot before any other kind of event;
+ *  - each SPAWN is answered by SPAWNED or SPAWN_FAILED for its slot, PREPARE by PREPARED and BIND
+ * by
+ *    BOUND, before any other kind of event;
  *  - actions are carried out in their order;
  *  - what a child said on its channel is reported before its EXITED;
  *  - at out->wake, or soon after, comes a TICK;
@@ -13,6 +15,7 @@
 
 #include "master/backoff.h"
 #include "master/slots.h"
+#include "master/transition.h"
 #include "shared/message.h"
 
 #include <stddef.h>
@@ -21,6 +24,7 @@
     X(IDLE, "idle")                                                                                \
     X(MIGRATING, "migrating")                                                                      \
     X(SERVING, "serving")                                                                          \
+    X(DELAYING, "stopping soon")                                                                   \
     X(STOPPING, "stopping")                                                                        \
     X(CHECKPOINTING, "checkpointing")                                                              \
     X(DONE, "done")
@@ -31,7 +35,8 @@ enum sup_phase {
 #undef X
 };
 
-/* REQUEST is what people ask for; SPAWNED to EXITED are about the process in ev->slot. */
+/* REQUEST is what people ask for; SPAWNED to EXITED, HUNG (its loop stands still) and WORN (it is
+ * to be recycled) are about the process in ev->slot. */
 #define SUP_EVENTS(X)                                                                              \
     X(START, "start")                                                                              \
     X(SPAWNED, "spawned")                                                                          \
@@ -39,6 +44,10 @@ enum sup_phase {
     X(READY, "ready")                                                                              \
     X(CUT, "cut")                                                                                  \
     X(EXITED, "exited")                                                                            \
+    X(PREPARED, "prepared")                                                                        \
+    X(BOUND, "bound")                                                                              \
+    X(HUNG, "hung")                                                                                \
+    X(WORN, "worn")                                                                                \
     X(REQUEST, "request")                                                                          \
     X(TICK, "tick")
 
@@ -51,17 +60,25 @@ enum sup_event_type {
 enum sup_request {
     SUP_REQUEST_STOP,      /* graceful */
     SUP_REQUEST_INTERRUPT, /* the same; a second one within interrupt_again_ms: quick */
-    SUP_REQUEST_QUIT       /* quick */
+    SUP_REQUEST_QUIT,      /* quick */
+    SUP_REQUEST_RELOAD,
+    SUP_REQUEST_SCALE,     /* value: workers wanted from now on */
+    SUP_REQUEST_SCALE_BY,  /* value: that many more, or less */
+    SUP_REQUEST_SCALE_RESET, /* as configured */
+    SUP_REQUEST_RECYCLE,   /* slot: that worker; -1: each */
+    SUP_REQUEST_RETRY      /* clears every back-off */
 };
 
 struct sup_event {
     enum sup_event_type type;
-    int slot;                 /* index; -1 for START, REQUEST, TICK */
+    int slot;                 /* index; -1 for START, PREPARED, BOUND, REQUEST, TICK */
     unsigned generation;      /* READY, CUT, EXITED: reports from another one are ignored */
     pid_t pid;                /* SPAWNED to EXITED; reports from another process are ignored */
-    int status;               /* EXITED: as wait(2) gives it; SPAWN_FAILED: errno */
-    int64_t value;            /* CUT: connections */
+    int status;               /* EXITED: as wait(2) gives it; SPAWN_FAILED: errno; PREPARED, BOUND: 0
+                                 or not */
+    int64_t value;            /* CUT: connections; REQUEST: see there */
     enum sup_request request; /* REQUEST */
+    const struct sup_settings *settings; /* BOUND with status 0: of the new configuration */
 };
 
 /* What the log is to say; the driver knows the words. *value*, *status*, *count* as noted. */
@@ -82,7 +99,12 @@ struct sup_event {
     X(CONFIG_REFUSED)    /* a worker left with 78 at first start */                                \
     X(MIGRATION_FAILED)  /* status */                                                              \
     X(CHECKPOINT_FAILED) /* status */                                                              \
-    X(JOB_SPAWN_FAILED)  /* status: errno */
+    X(JOB_SPAWN_FAILED)  /* status: errno */                                                       \
+    X(CHECKING)          /* count: number of the reload */                                         \
+    X(REQUEST_REFUSED)   /* the server is stopping */                                              \
+    X(SCALED)            /* value: workers wanted; count: configured */                            \
+    X(ABORTED)           /* a hung worker gets ABRT; value: heartbeat_timeout is the driver's */   \
+    X(STOP_DELAY)        /* value: ms until newcomers are refused */
 
 enum sup_log {
 #define X(name) SUP_LOG_##name,
@@ -95,8 +117,14 @@ enum sup_action_type {
     SUP_SPAWN,  /* fork a child of *role*, *generation* into *slot* */
     SUP_SIGNAL, /* send *signal* to *pid* */
     SUP_NOTIFY, /* send *message* with *value* to the worker in *slot* */
-    SUP_REFUSE, /* a full stop begins: let the kernel refuse newcomers, keep what is queued */
+    SUP_STOPPING, /* a full stop is near: health checks are to say so */
+    SUP_REFUSE, /* it begins: let the kernel refuse newcomers, keep what is queued */
     SUP_SHUT,   /* shut down and close the listeners: nobody serves them any more */
+    SUP_PREPARE,  /* read the files of the configuration, for *generation*; answer PREPARED */
+    SUP_BIND,     /* they are good: open what is new; answer BOUND */
+    SUP_COMMIT,   /* the new configuration is the current one; what it has no more ends */
+    SUP_ROLLBACK, /* forget the new configuration; what only it has ends */
+    SUP_TOLD,     /* a transition is over: *kind*, *count* (of reloads), *failure*, *lost*, *status* */
     SUP_LOG,
     SUP_EXIT /* leave with *code*; no process of ours lives */
 };
@@ -113,6 +141,10 @@ struct sup_action {
     int64_t value;
     int status;
     unsigned count;
+    enum sup_kind kind;
+    enum sup_failure failure;
+    int lost;    /* TOLD: slot of the candidate that was lost, or -1 */
+    bool unborn; /* it could not be forked: status is an errno */
     enum exit_code code;
 };
 
@@ -127,7 +159,9 @@ struct sup_actions {
 
 /* All that can be tuned. Times in ms. */
 struct sup_settings {
-    unsigned workers; /* 1 to SCOREBOARD_WORKERS_MAX */
+    unsigned workers;     /* configured: 1 to workers_max */
+    unsigned workers_max; /* room for scaling: 1 to SCOREBOARD_WORKERS_MAX; 0: workers */
+    bool keeps_data; /* workers hold the only copy of it (a database in memory): they are not recycled */
     bool migrate;     /* a one-shot child before the first worker */
     bool checkpoint;  /* and one after the last, at a clean stop */
     int64_t boot_timeout_ms;
@@ -139,6 +173,10 @@ struct sup_settings {
     int64_t quick_kill_ms;      /* quick stop: SIGKILL after that; more than quick_ms */
     int64_t kill_ms;            /* graceful stop: from being told to cut to SIGKILL; the same */
     int64_t checkpoint_ms;      /* the checkpoint may take that long */
+    int64_t check_ms;           /* and the judgement of a configuration */
+    int64_t settle_ms;          /* none of a reload's candidates may die meanwhile */
+    int64_t stop_delay_ms;      /* graceful stop: so long health checks fail and all else goes on */
+    int64_t hung_gap_ms;        /* two hung workers are aborted that far apart */
     int64_t interrupt_again_ms; /* a second INT within that time: quick */
     unsigned boot_failures_max; /* before any worker was READY: exit 3 */
     struct backoff_times backoff;
@@ -146,13 +184,19 @@ struct sup_settings {
     int64_t forks_per_s; /* 0: the workers */
     uint64_t random;     /* seeds the jitter */
 };
-/* The values of SUPERVISOR.md section 14, for so many workers. */
+/* The usual values, for so many workers. */
 struct sup_settings sup_settings_standard(unsigned workers);
 
 struct supervisor {
     struct sup_settings settings;
     enum sup_phase phase;
-    unsigned generation;    /* of workers that are started now */
+    unsigned generation;    /* of the current configuration: workers that are started now */
+    unsigned last_generation; /* given to any configuration so far */
+    unsigned override;      /* workers wanted by scaling; 0: as configured */
+    struct sup_settings next; /* of the configuration on trial */
+    struct sup_transition transition;
+    mono_ms stop_at;        /* DELAYING ends */
+    uint64_t born;          /* workers started so far */
     bool served;            /* some worker was READY for min_ready: first start is over */
     bool announced;         /* ALL_READY was logged */
     bool one_at_a_time;     /* half of the slots fail: only one may be STARTING */
@@ -168,7 +212,7 @@ struct supervisor {
     uint64_t random;
     uint64_t foreign; /* reports ignored: of another process or generation */
     uint64_t late;    /* reports ignored: they came too late to matter */
-    size_t slots_len; /* 2 * workers + 2; the last is for one-shot children */
+    size_t slots_len; /* 2 * workers_max + 2; the last is for one-shot children */
     struct sup_slot slots[];
 };
 
@@ -184,6 +228,10 @@ int supervisor_job_slot(const struct supervisor *s);
 void supervisor_step(struct supervisor *s, mono_ms now, const struct sup_event *event,
                      struct sup_actions *out);
 
+/* How many workers are wanted with these settings: configured, or what scaling says, as long as the
+ * configured number is the present one. */
+unsigned sup_target(const struct supervisor *s, const struct sup_settings *settings);
+
 /* How many slots are in *state* (one-shot children included). */
 unsigned supervisor_count(const struct supervisor *s, enum slot_state state);
 const char *sup_phase_name(enum sup_phase phase);
@@ -193,5 +241,15 @@ const char *sup_event_name(enum sup_event_type type);
  * filled in; slot -1: none) and returns it for the rest. */
 struct sup_action *sup_act(struct supervisor *s, struct sup_actions *out, enum sup_action_type type,
                            int slot);
+/* Workers are kept alive: serving, or about to stop. */
+bool sup_serves(const struct supervisor *s);
+/* The forks that are allowed, for as many workers as are wanted now. */
+void sup_size_bucket(struct supervisor *s);
+/* A slot for a worker: nobody lives in it and nobody is wanted there. NULL: all are taken. */
+struct sup_slot *sup_free_slot(struct supervisor *s);
+/* Starts a one-shot child in the slot for such. */
+void sup_start_job(struct supervisor *s, enum role role, struct sup_actions *out);
+/* The settings of the configuration that is current from now on. */
+void sup_adopt_settings(struct supervisor *s, const struct sup_settings *settings);
 /* A log line about the whole; its facts are filled in by the caller. */
 struct sup_action *sup_say(struct supervisor *s, struct sup_actions *out, enum sup_log log);
