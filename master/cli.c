@@ -114,6 +114,8 @@ static void take_one(struct parse *p)
         cli->help = true;
     else if (strcmp(text, "--origin") == 0 && strcmp(cli->verb->name, "config") == 0)
         cli->origin = true;
+    else if (strcmp(text, "--reload") == 0 && strcmp(cli->verb->name, "run") == 0)
+        cli->reload = true;
     else if (!take_path(p, "--config", &cli->flags.config_path) &&
              !take_path(p, "--env-file", &cli->flags.env_path))
         cli->flags.argv[cli->flags.argc++] = p->argv[0];
@@ -162,6 +164,11 @@ bool cli_parse(const struct verb *verbs, size_t verbs_len, int argc, char **argv
     if (!cli_r->flags.argv) {
         buf_printf(error, "out of memory");
         return false;
+    }
+    if (cli_r->verb->words_max == CLI_WORDS_RAW) {
+        cli_r->argc = p.argc;
+        cli_r->argv = p.argv;
+        return true;
     }
     take_words(&p);
     while (p.argc > 0 && error->len == 0)

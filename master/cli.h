@@ -9,12 +9,15 @@
 
 struct cli;
 
+/* struct verb's words_max: the verb takes all that stands behind it apart by itself. */
+enum { CLI_WORDS_RAW = -1 };
+
 struct verb {
     const char *name;     /* "run" is what happens without a verb */
     const char *synopsis; /* what stands behind the name, "" for options only */
     const char *summary;  /* one line */
     const char *help;     /* more, or "" */
-    int words_max;
+    int words_max;        /* or CLI_WORDS_RAW */
     bool options;                      /* takes the options of the configuration */
     int (*run)(const struct cli *cli); /* returns an enum exit_code */
 };
@@ -22,6 +25,7 @@ struct verb {
 struct cli {
     const struct verb *verb;
     bool help;   /* --help, -h */
+    bool reload; /* run --reload */
     bool origin; /* --origin */
     int argc;    /* the verb's words */
     char **argv;

@@ -1,6 +1,6 @@
-/* main.c: the program: verbs and exit codes (SUPERVISOR.md section 13). Each verb is a row of the
- * table at the end. */
+/* main.c: the program: verbs and exit codes. Each verb is a row of the table at the end. */
 #include "master/cli.h"
+#include "master/ctl.h"
 #include "master/master.h"
 #include "master/secret.h"
 #include "master/spawn.h"
@@ -32,20 +32,31 @@ static int print_out(struct buf *text)
     return ok ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
-/* The configuration, or NULL and the code to leave with, after all errors were printed. */
-static struct config *load(const struct cli *cli, int *code_r)
+/* The configuration, or NULL and the code to leave with, after all errors were printed. *text_r:
+ * the
+ * bytes it was read from, the caller's to free either way. */
+static struct config *load_with_text(const struct cli *cli, int *code_r, struct config_text *text_r)
 {
     struct buf errors = {0}, warnings = {0};
     struct config *config = NULL;
     *code_r = EXIT_CODE_USAGE;
+    *text_r = (struct config_text){0};
     if (config_flags_known(&cli->flags, &errors)) {
         *code_r = EXIT_CODE_CONFIG;
-        config = config_load(&cli->flags, &errors, &warnings);
+        config = config_load_text(&cli->flags, text_r, &errors, &warnings);
     }
     print(stderr, &warnings);
     print(stderr, &errors);
     buf_free(&warnings);
     buf_free(&errors);
+    return config;
+}
+
+static struct config *load(const struct cli *cli, int *code_r)
+{
+    struct config_text text;
+    struct config *config = load_with_text(cli, code_r, &text);
+    config_text_free(&text);
     return config;
 }
 
@@ -59,12 +70,20 @@ static void start_log(const struct config *config)
 static int verb_run(const struct cli *cli)
 {
     int code;
-    struct config *config = load(cli, &code);
-    if (!config)
+    struct config_text text;
+    struct config *config = load_with_text(cli, &code, &text);
+    if (!config) {
+        config_text_free(&text);
         return code;
+    }
     start_log(config);
-    struct sup_settings settings = master_settings(config);
-    code = master_run(config, &settings);
+    struct master_options options = {.flags = &cli->flags,
+                                     .config = config,
+                                     .text = text,
+                                     .settings = master_settings(config),
+                                     .settings_of = master_settings,
+                                     .watch_files = cli->reload};
+    code = master_run(&options);
     config_free(config);
     return code;
 }
@@ -148,12 +167,26 @@ static int verb_migrate(const struct cli *cli)
     return code;
 }
 
+static int verb_ctl(const struct cli *cli)
+{
+    return ctl_main(cli->argc, cli->argv, cli->flags.environ);
+}
+
 static int verb_version(const struct cli *cli)
 {
     (void)cli;
     struct buf out = {0};
     buf_printf(&out, "colmeia " COLMEIA_VERSION "\n");
     return print_out(&out);
+}
+
+/* "ctl" says itself what it can do. */
+static void explain(const struct verb *verb, struct buf *out)
+{
+    if (verb->run == verb_ctl)
+        ctl_help(out);
+    else
+        cli_verb_help(verb, out);
 }
 
 static int usage_error(struct buf *error)
@@ -173,7 +206,7 @@ static int verb_help(const struct cli *cli)
     const struct verb *verb = cli_find(verbs, verbs_len, cli->argv[0], &error);
     if (!verb)
         return usage_error(&error);
-    cli_verb_help(verb, &out);
+    explain(verb, &out);
     return print_out(&out);
 }
 
@@ -189,6 +222,8 @@ const struct verb verbs[] = {
      "  upgrade   to the newest version (without a word)\n"
      "  current   prints the database's version\n"
      "  history   prints all versions, in order", 1, true, verb_migrate},
+    {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
+     verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},
     {"help", "[VERB]", "Explains a verb", "", 1, false, verb_help},
 };
@@ -200,7 +235,7 @@ static int help_for(const struct cli *cli, bool named)
 {
     struct buf out = {0};
     if (named)
-        cli_verb_help(cli->verb, &out);
+        explain(cli->verb, &out);
     else
         cli_help(verbs, verbs_len, &out);
     return print_out(&out);

@@ -1,12 +1,8 @@
 /* master.c: the driver. Signals, channels, children's ends and time become events; the supervisor's
  * actions become forks, signals, messages and log lines. The only file that knows both sides; it
  * decides nothing by itself. */
-#include "master/master.h"
+#include "master/driver.h"
 
-#include "master/estate.h"
-#include "master/report.h"
-#include "master/signals.h"
-#include "master/spawn.h"
 #include "shared/check.h"
 #include "shared/log.h"
 #include "shared/message.h"
@@ -19,34 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The master's end of one worker's channel. */
-struct channel {
-    ev_io io;
-    struct master *master; /* borrowed */
-    int slot;
-    int fd; /* -1: none */
-};
-
-struct master {
-    const struct config *config; /* borrowed */
-    struct estate estate;
-    struct signals signals;
-    struct ev_loop *loop;
-    ev_io signals_io;
-    ev_timer wake;
-    struct supervisor *supervisor;
-    struct channel *channels;  /* one per slot */
-    struct sup_event *answers; /* SPAWNED, SPAWN_FAILED not yet told: at most one per slot */
-    size_t answers_len;
-    struct obituary last; /* of the process that ended last */
-    struct sup_actions out;
-    bool done; /* SUP_EXIT came; with this code */
-    enum exit_code code;
-};
-
 /* ---- channels -------------------------------------------------------------------------------- */
 
-static void channel_close(struct channel *c)
+void channel_close(struct channel *c)
 {
     if (c->fd < 0)
         return;
@@ -54,8 +25,6 @@ static void channel_close(struct channel *c)
     close(c->fd);
     c->fd = -1;
 }
-
-static void feed(struct master *m, const struct sup_event *event);
 
 static void report_message(struct master *m, int slot, const struct message *message)
 {
@@ -100,7 +69,7 @@ static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
     channel_read(io->data);
 }
 
-static void channel_open(struct master *m, int slot, int fd)
+void channel_open(struct master *m, int slot, int fd)
 {
     struct channel *c = &m->channels[slot];
     ASSERT(c->fd < 0);
@@ -108,130 +77,6 @@ static void channel_open(struct master *m, int slot, int fd)
     ev_io_init(&c->io, on_channel, fd, EV_READ);
     c->io.data = c;
     ev_io_start(m->loop, &c->io);
-}
-
-/* ---- actions --------------------------------------------------------------------------------- */
-
-/* In the child. Only its own end of its own channel may stay open, or the others would never see
- * the end-of-file of a dead master. The loop's descriptors are the child's copies: destroying it
- * leaves the master's alone. */
-static void drop_masters(void *ctx)
-{
-    struct master *m = ctx;
-    for (size_t i = 0; i < m->supervisor->slots_len; i++)
-        channel_close(&m->channels[i]);
-    ev_io_stop(m->loop, &m->signals_io);
-    ev_timer_stop(m->loop, &m->wake);
-    ev_loop_destroy(m->loop);
-    signals_close(&m->signals);
-}
-
-/* A one-shot child serves nobody and signs nothing. */
-static void drop_masters_and_workers(void *ctx)
-{
-    struct master *m = ctx;
-    drop_masters(m);
-    estate_disown(&m->estate);
-}
-
-static struct spawn_order worker_order(struct master *m, const struct sup_action *a)
-{
-    return (struct spawn_order){.entry = {.role = a->role,
-                                          .slot = a->slot,
-                                          .generation = a->generation,
-                                          .listeners = m->estate.listeners.items,
-                                          .listeners_len = m->estate.listeners.len,
-                                          .config = m->config,
-                                          .secret_key = secret_key(m->estate.secret),
-                                          .scoreboard = m->estate.scoreboard,
-                                          .tickets = m->estate.tickets},
-                                .with_channel = true,
-                                .drop_inherited = drop_masters};
-}
-
-static struct spawn_order job_order(struct master *m, const struct sup_action *a)
-{
-    static char upgrade[] = "upgrade";
-    static char *words[] = {upgrade, NULL};
-    bool migrate = a->role == ROLE_MIGRATE;
-    return (struct spawn_order){.entry = {.role = a->role,
-                                          .slot = -1,
-                                          .generation = a->generation,
-                                          .config = m->config,
-                                          .argc = migrate ? 1 : 0,
-                                          .argv = migrate ? words : words + 1},
-                                .drop_inherited = drop_masters_and_workers};
-}
-
-/* What the worker must find when it starts, written before the fork: publish() comes after. */
-static void prepare_slot(struct master *m, const struct sup_action *a)
-{
-    struct scoreboard_slot *slot = &m->estate.scoreboard->slots[a->slot];
-    atomic_store(&slot->generation, a->generation);
-    atomic_store(&slot->state, (uint32_t)SLOT_STARTING);
-    atomic_store(&slot->started_ms, clock_now().ms);
-}
-
-static void do_spawn(struct master *m, const struct sup_action *a)
-{
-    prepare_slot(m, a);
-    struct spawn_order order = a->role == ROLE_SERVE ? worker_order(m, a) : job_order(m, a);
-    order.background = true;
-    order.ctx = m;
-    struct child child;
-    struct sup_event answer = {.slot = a->slot, .generation = a->generation};
-    if (spawn_child(&order, &child) == 0) {
-        answer.type = SUP_SPAWNED;
-        answer.pid = child.pid;
-        if (child.channel_fd >= 0)
-            channel_open(m, a->slot, child.channel_fd);
-    } else {
-        answer.type = SUP_SPAWN_FAILED;
-        answer.status = errno;
-    }
-    ASSERT(m->answers_len < m->supervisor->slots_len);
-    m->answers[m->answers_len++] = answer;
-}
-
-/* A message that cannot be delivered (the worker closed its end, or reads no more) becomes TERM,
- * which it obeys like MESSAGE_DRAIN; the supervisor's deadlines do the rest. */
-static void do_notify(struct master *m, const struct sup_action *a)
-{
-    int fd = m->channels[a->slot].fd;
-    if (fd >= 0 && message_send(fd, a->message, a->generation, a->value) == 0)
-        return;
-    log_debug("worker %d (pid %d) cannot be told; it gets SIGTERM", a->slot, (int)a->pid);
-    kill(a->pid, SIGTERM); /* our own child, not yet reaped: the pid is right */
-}
-
-static void perform(struct master *m, const struct sup_action *a)
-{
-    switch (a->type) {
-    case SUP_SPAWN:
-        do_spawn(m, a);
-        return;
-    case SUP_SIGNAL:
-        kill(a->pid, a->signal); /* the same */
-        return;
-    case SUP_NOTIFY:
-        do_notify(m, a);
-        return;
-    case SUP_REFUSE:
-        atomic_store(&m->estate.scoreboard->stopping, 1);
-        listeners_refuse(&m->estate.listeners);
-        return;
-    case SUP_SHUT:
-        listeners_shut(&m->estate.listeners);
-        return;
-    case SUP_LOG:
-        report_log(a, &m->last, &m->estate.listeners);
-        return;
-    case SUP_EXIT:
-        m->done = true;
-        m->code = a->code;
-        ev_break(m->loop, EVBREAK_ALL);
-        return;
-    }
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -249,6 +94,9 @@ static void publish(struct master *m)
     for (size_t i = 0; i < m->supervisor->slots_len; i++) {
         const struct sup_slot *from = &m->supervisor->slots[i];
         struct scoreboard_slot *to = &m->estate.scoreboard->slots[i];
+        if (from->born == 0 || from->role != ROLE_SERVE)
+            continue; /* never used: its memory is not even there; or nobody looks there */
+        scoreboard_use(m->estate.scoreboard, i);
         atomic_store(&to->pid, from->pid);
         atomic_store(&to->generation, from->generation);
         atomic_store(&to->state, (uint32_t)from->state);
@@ -266,8 +114,14 @@ static void arm_wake(struct master *m)
     ev_timer_start(m->loop, &m->wake);
 }
 
-/* One event and the answers to the forks it led to, which may lead to more. */
-static void feed(struct master *m, const struct sup_event *event)
+void feed_later(struct master *m, const struct sup_event *answer)
+{
+    ASSERT(m->answers_len < m->supervisor->slots_len + 2);
+    m->answers[m->answers_len++] = *answer;
+}
+
+/* One event and the answers to what it led to, which may lead to more. */
+void feed(struct master *m, const struct sup_event *event)
 {
     step(m, event);
     while (m->answers_len > 0) {
@@ -278,6 +132,13 @@ static void feed(struct master *m, const struct sup_event *event)
     }
     publish(m);
     arm_wake(m);
+    commands_look(m);
+}
+
+void feed_request(struct master *m, enum sup_request request, int slot, int64_t value)
+{
+    feed(m, &(struct sup_event){
+                .type = SUP_REQUEST, .slot = slot, .request = request, .value = value});
 }
 
 static int slot_of(const struct master *m, pid_t pid)
@@ -293,7 +154,13 @@ static void bury(struct master *m, int slot, pid_t pid, int status)
 {
     channel_read(&m->channels[slot]);
     channel_close(&m->channels[slot]);
-    obituary_take(&m->last, &m->estate.scoreboard->slots[slot], clock_now());
+    obituary_take(&m->buried, &m->estate.scoreboard->slots[slot], status, clock_now());
+    if (status != 0 || m->supervisor->slots[slot].state != SLOT_DRAINING) {
+        m->last[slot] = m->buried;
+        if (m->supervisor->slots[slot].role == ROLE_SERVE)
+            m->latest = &m->last[slot];
+    }
+    reload_tenant_gone(m, slot);
     scoreboard_retire(m->estate.scoreboard, (size_t)slot);
     tickets_reclaim(m->estate.tickets, pid);
     feed(m, &(struct sup_event){.type = SUP_EXITED,
@@ -318,11 +185,6 @@ static void reap(struct master *m)
     }
 }
 
-static void request(struct master *m, enum sup_request request)
-{
-    feed(m, &(struct sup_event){.type = SUP_REQUEST, .slot = -1, .request = request});
-}
-
 static bool on_signal(struct master *m, const struct signal_report *r)
 {
     switch (r->meaning) {
@@ -332,13 +194,25 @@ static bool on_signal(struct master *m, const struct signal_report *r)
         reap(m);
         return true;
     case SIGNAL_STOP:
-        request(m, SUP_REQUEST_STOP);
+        feed_request(m, SUP_REQUEST_STOP, -1, 0);
         return true;
     case SIGNAL_INTERRUPT:
-        request(m, SUP_REQUEST_INTERRUPT);
+        feed_request(m, SUP_REQUEST_INTERRUPT, -1, 0);
         return true;
     case SIGNAL_QUICK:
-        request(m, SUP_REQUEST_QUIT);
+        feed_request(m, SUP_REQUEST_QUIT, -1, 0);
+        return true;
+    case SIGNAL_RELOAD:
+        feed_request(m, SUP_REQUEST_RELOAD, -1, 0);
+        return true;
+    case SIGNAL_MORE:
+        feed_request(m, SUP_REQUEST_SCALE_BY, -1, 1);
+        return true;
+    case SIGNAL_LESS:
+        feed_request(m, SUP_REQUEST_SCALE_BY, -1, -1);
+        return true;
+    case SIGNAL_REOPEN:
+        log_info("SIGUSR1: nothing to reopen, logs are lines on standard error");
         return true;
     case SIGNAL_NOT_BUILT:
         log_warning("SIG%s from pid %d ignored: %s is not built yet", sigabbrev_np(r->number),
@@ -356,7 +230,7 @@ static void on_signals(struct ev_loop *loop, ev_io *io, int revents)
     struct signal_report report;
     do {
         report = signals_next(&m->signals);
-    } while (on_signal(m, &report));
+    } while (on_signal(m, &report) && !m->done);
 }
 
 static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -366,8 +240,7 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
     feed(timer->data, &(struct sup_event){.type = SUP_TICK, .slot = -1});
 }
 
-/* ---- start and end -----------------------------------------------------------------------------
- */
+/* ---- start and end --------------------------------------------------------------------------- */
 
 static enum exit_code open_loop(struct master *m)
 {
@@ -390,43 +263,71 @@ static enum exit_code open_supervisor(struct master *m, const struct sup_setting
     struct sup_settings seeded = *settings;
     if (seeded.random == 0 && getrandom(&seeded.random, sizeof seeded.random, 0) < 0)
         seeded.random = (uint64_t)getpid(); /* jitter needs no secret */
-    size_t slots_len = supervisor_slots_len(settings->workers);
     m->supervisor = supervisor_new(&seeded);
+    size_t slots_len = m->supervisor ? m->supervisor->slots_len : 0;
     m->channels = calloc(slots_len, sizeof m->channels[0]);
-    m->answers = calloc(slots_len, sizeof m->answers[0]);
-    if (!m->supervisor || !m->channels || !m->answers) {
+    m->tenancies = calloc(slots_len, sizeof m->tenancies[0]);
+    m->last = calloc(slots_len, sizeof m->last[0]);
+    m->answers = calloc(slots_len + 2, sizeof m->answers[0]);
+    if (!m->supervisor || !m->channels || !m->tenancies || !m->last || !m->answers) {
         log_error("cannot start: out of memory");
         return EXIT_CODE_INTERNAL;
     }
+    m->latest = &m->last[0];
     for (size_t i = 0; i < slots_len; i++)
         m->channels[i] = (struct channel){.master = m, .slot = (int)i, .fd = -1};
     return EXIT_CODE_OK;
 }
 
-static enum exit_code open_all(struct master *m, const struct sup_settings *settings)
+/* Doors and key come before anyone touches the database: a second server on a busy port leaves that
+ * alone. */
+static enum exit_code open_all(struct master *m)
 {
-    enum exit_code code =
-        estate_open(&m->estate, m->config, supervisor_slots_len(settings->workers));
+    struct buf errors = {0};
+    enum exit_code code = open_supervisor(m, &m->options->settings);
     if (code == EXIT_CODE_OK)
-        code = open_supervisor(m, settings);
+        code = estate_open(&m->estate, m->supervisor->slots_len);
+    if (code == EXIT_CODE_OK)
+        code =
+            regime_open(m->options->config, m->supervisor->generation, NULL, &m->current, &errors);
+    log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
+    buf_free(&errors);
+    m->regimes = m->current;
     if (code == EXIT_CODE_OK)
         code = open_loop(m);
-    return code;
+    if (code != EXIT_CODE_OK)
+        return code;
+    reload_set_title(m);
+    watch_start(m);
+    reload_watch_start(m);
+    commands_open(m);
+    return EXIT_CODE_OK;
+}
+
+static void close_loop(struct master *m)
+{
+    for (size_t i = 0; i < m->supervisor->slots_len; i++)
+        channel_close(&m->channels[i]);
+    commands_close(m);
+    reload_watch_stop(m);
+    watch_stop(m);
+    ev_io_stop(m->loop, &m->signals_io);
+    ev_timer_stop(m->loop, &m->wake);
+    ev_loop_destroy(m->loop);
 }
 
 static void close_all(struct master *m)
 {
-    if (m->loop) {
-        for (size_t i = 0; i < m->supervisor->slots_len; i++)
-            channel_close(&m->channels[i]);
-        ev_io_stop(m->loop, &m->signals_io);
-        ev_timer_stop(m->loop, &m->wake);
-        ev_loop_destroy(m->loop);
-    }
+    if (m->loop)
+        close_loop(m);
+    reload_close(m);
     free(m->answers);
+    free(m->last);
+    free(m->tenancies);
     free(m->channels);
+    if (m->supervisor)
+        estate_close(&m->estate);
     supervisor_free(m->supervisor);
-    estate_close(&m->estate);
     signals_close(&m->signals);
 }
 
@@ -437,26 +338,37 @@ struct sup_settings master_settings(const struct config *config)
     bool file = config_database(config, &path) == CONFIG_DATABASE_FILE;
     settings.migrate = file;
     settings.checkpoint = file;
+    settings.keeps_data = !file;
+    settings.workers_max =
+        file ? SCOREBOARD_WORKERS_MAX : 1; /* in memory: each would have its own */
     settings.boot_timeout_ms = config->supervisor_boot_timeout;
     settings.graceful_timeout_ms = config->supervisor_graceful_timeout;
+    settings.stop_delay_ms = config->supervisor_stop_delay;
+    settings.min_ready_ms = config->supervisor_min_ready;
+    settings.settle_ms = config->supervisor_settle;
     return settings;
 }
 
-int master_run(const struct config *config, const struct sup_settings *settings)
+int master_run(const struct master_options *options)
 {
     struct master *m = calloc(1, sizeof *m); /* with room for a step's actions: not for the stack */
     if (!m) {
         log_error("cannot start: out of memory");
         return EXIT_CODE_INTERNAL;
     }
-    m->config = config;
+    m->options = options;
+    m->text = options->text;
+    m->started = clock_now();
+    m->started_wall_s = clock_wall_s();
+    m->estate.handover[0] = m->estate.handover[1] = -1;
     log_set_role("master");
     if (signals_open(&m->signals) < 0) {
         log_error("cannot start: no signalfd: %s", strerror(errno));
+        config_text_free(&m->text);
         free(m);
         return EXIT_CODE_INTERNAL;
     }
-    enum exit_code code = open_all(m, settings);
+    enum exit_code code = open_all(m);
     if (code == EXIT_CODE_OK) {
         feed(m, &(struct sup_event){.type = SUP_START, .slot = -1});
         if (!m->done) /* ev_run would forget an ev_break from before */

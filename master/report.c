@@ -5,12 +5,15 @@
 #include "shared/check.h"
 #include "shared/log.h"
 
+#include <execinfo.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
-enum { PHRASE_MAX = 192 };
+enum { PHRASE_MAX = REPORT_PHRASE_MAX };
 
 /* ---- obituary -------------------------------------------------------------------------------- */
 
@@ -24,8 +27,37 @@ static void copy_text(char *to, size_t cap, const char *from)
     to[len] = '\0';
 }
 
-void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, mono_ms now)
+/* Oldest first. */
+static void take_recent(struct obituary *o, const struct scoreboard_slot *slot)
 {
+    uint32_t next = atomic_load(&slot->recent_next);
+    o->recent_len = next < SCOREBOARD_RECENT_MAX ? next : SCOREBOARD_RECENT_MAX;
+    for (unsigned i = 0; i < o->recent_len; i++) {
+        const struct scoreboard_recent *from =
+            &slot->recent[(next - o->recent_len + i) % SCOREBOARD_RECENT_MAX];
+        struct scoreboard_recent *to = &o->recent[i];
+        *to = *from;
+        copy_text(to->route, sizeof to->route, from->route);
+        copy_text(to->request_id, sizeof to->request_id, from->request_id);
+    }
+}
+
+static void take_stack(struct obituary *o, const struct scoreboard_slot *slot)
+{
+    uint32_t len = atomic_load(&slot->stack_len);
+    o->stack_len = len < SCOREBOARD_STACK_MAX ? len : SCOREBOARD_STACK_MAX;
+    for (unsigned i = 0; i < o->stack_len; i++)
+        o->stack[i] = (void *)(uintptr_t)atomic_load(&slot->stack[i]);
+}
+
+void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int status, mono_ms now)
+{
+    o->status = status;
+    o->at = now;
+    memcpy(o->words, slot->last_words, sizeof o->words);
+    o->words[sizeof o->words - 1] = '\0';
+    take_recent(o, slot);
+    take_stack(o, slot);
     o->pid = atomic_load(&slot->pid);
     o->generation = atomic_load(&slot->generation);
     o->uptime_ms = mono_diff_ms(now, (mono_ms){atomic_load(&slot->started_ms)});
@@ -62,7 +94,7 @@ static const char *exit_code_text(int code)
     return "unknown reason";
 }
 
-static void say_status(int status, char out[static PHRASE_MAX])
+void report_status(int status, char out[static REPORT_PHRASE_MAX])
 {
     if (WIFEXITED(status)) {
         snprintf(out, PHRASE_MAX, "exited with code %d (%s)", WEXITSTATUS(status),
@@ -105,27 +137,89 @@ static void say_count(unsigned count, char out[static PHRASE_MAX])
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+static struct {
+    void (*call)(void *ctx, enum log_level level, struct slice line);
+    void *ctx;
+} sink;
+
+void report_set_sink(void (*call)(void *ctx, enum log_level level, struct slice line), void *ctx)
+{
+    sink.call = call;
+    sink.ctx = ctx;
+}
+
+void report_event(enum log_level level, struct slice line)
+{
+    if (sink.call)
+        sink.call(sink.ctx, level, line);
+}
+
+__attribute__((format(printf, 2, 3))) static void emit(enum log_level level, const char *format,
+                                                       ...)
+{
+    struct buf line = {0};
+    va_list ap;
+    va_start(ap, format);
+    buf_vprintf(&line, format, ap);
+    va_end(ap);
+    log_write(level, "%.*s", SLICE_ARGS(buf_slice(&line)));
+    report_event(level, buf_slice(&line));
+    buf_free(&line);
+}
+
+void report_obituary(const struct obituary *o, int slot, struct buf *out)
+{
+    char how[PHRASE_MAX], life[PHRASE_MAX];
+    report_status(o->status, how);
+    say_life(o, life);
+    buf_printf(out, "worker %d (pid %d, gen %u) %s %s", slot, (int)o->pid, o->generation, how,
+               life);
+}
+
+/* Our own frames are named by our title, which stands where the program's path was. */
+char **report_frames(const struct obituary *o)
+{
+    char **names = o->stack_len ? backtrace_symbols(o->stack, (int)o->stack_len) : NULL;
+    for (unsigned i = 0; names && i < o->stack_len; i++) {
+        char *place = strncmp(names[i], "colmeia: ", 9) == 0 ? strrchr(names[i], '(') : NULL;
+        if (place)
+            memmove(names[i] + strlen("colmeia"), place, strlen(place) + 1);
+    }
+    return names;
+}
+
+/* Where it hung, for those who have the binary. */
+static void log_stack(const struct obituary *o)
+{
+    char **names = report_frames(o);
+    for (unsigned i = 0; names && i < o->stack_len; i++)
+        emit(LOG_LEVEL_ERROR, "  #%u %s", i, names[i]);
+    free(names);
+}
+
 static void log_died(const struct sup_action *a, const struct obituary *o, const char *who)
 {
     char how[PHRASE_MAX], life[PHRASE_MAX], next[PHRASE_MAX], count[PHRASE_MAX];
-    say_status(a->status, how);
+    report_status(a->status, how);
     say_life(o, life);
     say_next(a->value, next);
     say_count(a->count, count);
-    log_error("%s (pid %d, gen %u) %s %s; %s%s", who, (int)o->pid, o->generation, how, life, next,
-              count);
+    log_stack(o);
+    emit(LOG_LEVEL_ERROR, "%s (pid %d, gen %u) %s %s; %s%s", who, (int)o->pid, o->generation, how,
+         life, next, count);
 }
 
 static void log_left(const struct sup_action *a, const struct obituary *o, const char *who)
 {
+    log_stack(o);
     char how[PHRASE_MAX], life[PHRASE_MAX];
-    say_status(a->status, how);
+    report_status(a->status, how);
     say_life(o, life);
     if (a->status == 0)
-        log_info("%s (pid %d) left %s", who, (int)o->pid, life);
+        emit(LOG_LEVEL_INFO, "%s (pid %d) left %s", who, (int)o->pid, life);
     else
-        log_warning("%s (pid %d) %s %s; connections cut: %lld", who, (int)o->pid, how, life,
-                    (long long)a->value);
+        emit(LOG_LEVEL_WARNING, "%s (pid %d) %s %s; connections cut: %lld", who, (int)o->pid, how,
+             life, (long long)a->value);
 }
 
 static void log_spawn_failed(const struct sup_action *a, const char *who)
@@ -133,23 +227,24 @@ static void log_spawn_failed(const struct sup_action *a, const char *who)
     char next[PHRASE_MAX], count[PHRASE_MAX];
     say_next(a->value, next);
     say_count(a->count, count);
-    log_error("%s: cannot start a process: %s; %s%s", who, strerror(a->status), next, count);
+    emit(LOG_LEVEL_ERROR, "%s: cannot start a process: %s; %s%s", who, strerror(a->status), next,
+         count);
 }
 
 static void log_all_ready(const struct sup_action *a, const struct listeners *listeners)
 {
     struct buf where = {0};
     listeners_describe(listeners, &where);
-    log_info("ready: %lld worker%s on %.*s", (long long)a->value, a->value == 1 ? "" : "s",
-             SLICE_ARGS(buf_slice(&where)));
+    emit(LOG_LEVEL_INFO, "ready: %lld worker%s on %.*s", (long long)a->value,
+         a->value == 1 ? "" : "s", SLICE_ARGS(buf_slice(&where)));
     buf_free(&where);
 }
 
 static void log_job_failed(const struct sup_action *a, const char *what, const char *next)
 {
     char how[PHRASE_MAX];
-    say_status(a->status, how);
-    log_error("%s %s; %s", what, how, next);
+    report_status(a->status, how);
+    emit(LOG_LEVEL_ERROR, "%s %s; %s", what, how, next);
 }
 
 void report_log(const struct sup_action *a, const struct obituary *last,
@@ -169,43 +264,64 @@ void report_log(const struct sup_action *a, const struct obituary *last,
         log_spawn_failed(a, who);
         return;
     case SUP_LOG_JOB_SPAWN_FAILED:
-        log_error("%s: cannot start a process: %s", who, strerror(a->status));
+        emit(LOG_LEVEL_ERROR, "%s: cannot start a process: %s", who, strerror(a->status));
         return;
     case SUP_LOG_BOOT_TIMEOUT:
-        log_error("%s (pid %d) was not ready after %lld ms; it is killed", who, (int)a->pid, value);
+        emit(LOG_LEVEL_ERROR, "%s (pid %d) was not ready after %lld ms; it is killed", who,
+             (int)a->pid, value);
         return;
     case SUP_LOG_ALL_READY:
         log_all_ready(a, listeners);
         return;
     case SUP_LOG_ONE_AT_A_TIME:
-        log_warning("%lld workers fail repeatedly; from now on one tries at a time", value);
+        emit(LOG_LEVEL_WARNING, "%lld workers fail repeatedly; from now on one tries at a time",
+             value);
         return;
     case SUP_LOG_STOP:
-        log_info("stopping: newcomers are refused, requests in flight have %lld ms", value);
+        emit(LOG_LEVEL_INFO, "stopping: newcomers are refused, requests in flight have %lld ms",
+             value);
+        return;
+    case SUP_LOG_STOP_DELAY:
+        emit(LOG_LEVEL_INFO, "stopping in %lld ms; until then health checks say so and all goes on",
+             value);
+        return;
+    case SUP_LOG_CHECKING:
+        emit(LOG_LEVEL_INFO, "reload %u: checking the configuration", a->count);
+        return;
+    case SUP_LOG_REQUEST_REFUSED:
+        emit(LOG_LEVEL_WARNING, "the server is stopping: nothing else is begun");
+        return;
+    case SUP_LOG_SCALED:
+        emit(LOG_LEVEL_INFO, "%lld worker%s wanted from now on (%u configured)", value,
+             value == 1 ? "" : "s", a->count);
+        return;
+    case SUP_LOG_ABORTED:
+        emit(LOG_LEVEL_ERROR, "%s (pid %d) hangs; it gets SIGABRT", who, (int)a->pid);
         return;
     case SUP_LOG_STOP_QUICK:
-        log_warning("stopping quickly: requests in flight have %lld ms", value);
+        emit(LOG_LEVEL_WARNING, "stopping quickly: requests in flight have %lld ms", value);
         return;
     case SUP_LOG_GRACE_OVER:
-        log_warning("%s (pid %d) still works after %lld ms; it is told to cut", who, (int)a->pid,
-                    value);
+        emit(LOG_LEVEL_WARNING, "%s (pid %d) still works after %lld ms; it is told to cut", who,
+             (int)a->pid, value);
         return;
     case SUP_LOG_KILL:
-        log_error("%s (pid %d) did not leave in time; it is killed", who, (int)a->pid);
+        emit(LOG_LEVEL_ERROR, "%s (pid %d) did not leave in time; it is killed", who, (int)a->pid);
         return;
     case SUP_LOG_BOOT_FAILURES:
-        log_error(
+        emit(
+            LOG_LEVEL_ERROR,
             "%lld boot failures and no worker ready; giving up (see the lines above for the cause)",
             value);
         return;
     case SUP_LOG_NEVER_READY:
-        log_error("no worker was ready after %lld ms (boot_timeout); giving up", value);
+        emit(LOG_LEVEL_ERROR, "no worker was ready after %lld ms (boot_timeout); giving up", value);
         return;
     case SUP_LOG_NONE_READY:
-        log_error("no worker has been ready for %lld ms; giving up", value);
+        emit(LOG_LEVEL_ERROR, "no worker has been ready for %lld ms; giving up", value);
         return;
     case SUP_LOG_CONFIG_REFUSED:
-        log_error("a worker refused its configuration (see the line above); giving up");
+        emit(LOG_LEVEL_ERROR, "a worker refused its configuration (see the line above); giving up");
         return;
     case SUP_LOG_MIGRATION_FAILED:
         log_job_failed(a, "the database migration", "no worker was started");

@@ -4,6 +4,7 @@
 
 #include "master/listeners.h"
 #include "master/supervisor.h"
+#include "shared/log.h"
 #include "shared/scoreboard.h"
 
 /* What is known of a process that ended, taken from the scoreboard before its slot is cleared. */
@@ -15,9 +16,31 @@ struct obituary {
     bool working; /* a request was in hand: route and request_id say which */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
+    int status; /* as wait(2) gives it */
+    mono_ms at;
+    char words[SCOREBOARD_WORDS_MAX]; /* its error lines */
+    unsigned stack_len;
+    void *stack[SCOREBOARD_STACK_MAX]; /* return addresses; ours, too: it was forked from us */
+    unsigned recent_len;
+    struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX]; /* oldest first; texts are clean */
 };
 
-void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, mono_ms now);
+void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int status, mono_ms now);
+
+enum { REPORT_PHRASE_MAX = 192 };
+/* "exited with code 6 (database unusable)", "killed by signal 9 (SIGKILL, Killed)". */
+void report_status(int status, char out[static REPORT_PHRASE_MAX]);
+/* "worker 1 (pid 7, gen 2) killed by … after 3.2 s, 17 requests". */
+void report_obituary(const struct obituary *o, int slot, struct buf *out);
+
+/* Where each frame of the stack is, in words for addr2line(1); freed by the caller in one; NULL: no
+ * memory, or no stack. */
+char **report_frames(const struct obituary *o);
+
+/* Who else hears what is reported, as it is logged; NULL: nobody. */
+void report_set_sink(void (*sink)(void *ctx, enum log_level level, struct slice line), void *ctx);
+/* Only to the sink. */
+void report_event(enum log_level level, struct slice line);
 
 /* Writes the line. *last* is about the process that ended last: the one SUP_LOG_DIED and
  * SUP_LOG_LEFT mean. */

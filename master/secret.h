@@ -1,6 +1,6 @@
 /* secret.h: the key that signs tokens: configured, read from a file, or made at first start and
- * kept beside the database (DESIGN.md section 1, "Secrets"). Master, before it forks. The key lives
- * in pages of its own that core dumps leave out; it is never logged. */
+ * kept beside the database. Master, before it forks. The key lives in pages of its own that core
+ * dumps leave out; it is never logged. */
 #pragma once
 
 #include "shared/config.h"

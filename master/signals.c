@@ -16,11 +16,11 @@ static const struct row {
     {SIGTERM, SIGNAL_STOP, ""},
     {SIGINT, SIGNAL_INTERRUPT, ""},
     {SIGQUIT, SIGNAL_QUICK, ""},
-    {SIGHUP, SIGNAL_NOT_BUILT, "reload"},
-    {SIGUSR1, SIGNAL_NOT_BUILT, "reopening of logs"},
+    {SIGHUP, SIGNAL_RELOAD, ""},
+    {SIGUSR1, SIGNAL_REOPEN, ""},
     {SIGUSR2, SIGNAL_NOT_BUILT, "upgrade of the binary"},
-    {SIGTTIN, SIGNAL_NOT_BUILT, "one worker more"},
-    {SIGTTOU, SIGNAL_NOT_BUILT, "one worker less"},
+    {SIGTTIN, SIGNAL_MORE, ""},
+    {SIGTTOU, SIGNAL_LESS, ""},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

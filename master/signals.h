@@ -1,5 +1,5 @@
-/* signals.h: the master's signals as a file descriptor, and the child's way back to defaults
- * (SUPERVISOR.md section 3). Called by master.c before it forks, and by spawn.c in the child. */
+/* signals.h: the master's signals as a file descriptor, and the child's way back to defaults.
+ * Called by master.c before it forks, and by spawn.c in the child. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +12,11 @@ enum signal_meaning {
     SIGNAL_STOP,      /* TERM, or HUP from a terminal that hung up */
     SIGNAL_INTERRUPT, /* INT */
     SIGNAL_QUICK,     /* QUIT */
-    SIGNAL_NOT_BUILT  /* HUP, USR1, USR2, TTIN, TTOU: named in the manual, not built yet */
+    SIGNAL_RELOAD,    /* HUP from someone */
+    SIGNAL_REOPEN,    /* USR1 */
+    SIGNAL_MORE,      /* TTIN */
+    SIGNAL_LESS,      /* TTOU */
+    SIGNAL_NOT_BUILT  /* USR2: named in the manual, not built yet */
 };
 
 struct signals {

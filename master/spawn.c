@@ -61,7 +61,7 @@ static _Noreturn void be_child(const struct spawn_order *order, pid_t parent, in
     struct entry entry = order->entry;
     entry.channel_fd = channel_fd;
     introduce(&entry);
-    exit(worker_main(&entry));
+    exit(order->run ? order->run(order->ctx) : worker_main(&entry));
 }
 
 static int make_channel(bool wanted, int pair_r[2])

@@ -1,5 +1,5 @@
-/* spawn.h: fork, and all that a child does before it is itself (SUPERVISOR.md section 1). Called by
- * master.c for workers and one-shot children, and by main.c for verbs that run in one. */
+/* spawn.h: fork, and all that a child does before it is itself. Called by master.c for workers and
+ * one-shot children, and by main.c for verbs that run in one. */
 #pragma once
 
 #include "shared/entry.h"
@@ -9,6 +9,7 @@
 
 struct spawn_order {
     struct entry entry; /* all but channel_fd, which is made here */
+    int (*run)(void *ctx); /* what the child does instead of worker_main; NULL: worker_main */
     bool with_channel;
     bool background; /* a process group of its own: Ctrl-C reaches the master only */
     /* In the child: closes and frees what is the master's alone. May be NULL. */

@@ -1,0 +1,404 @@
+/* commands.c: what the control socket's calls mean to the running master: they become the same
+ * requests as signals do, and are answered from what it knows. */
+#include "master/driver.h"
+
+#include "shared/check.h"
+#include "shared/jsonw.h"
+#include "shared/log.h"
+#include "shared/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A call that is answered when something has happened. */
+struct waiting {
+    struct waiting *next;
+    unsigned id;
+    bool reload; /* number: that reload is over; else: all workers are ready */
+    unsigned number;
+};
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static void answer(struct master *m, unsigned id, struct buf *json)
+{
+    control_answer(m->control, id,
+                   json->failed ? SLICE("{\"ok\":false,\"error\":\"out of memory\"}")
+                                : buf_slice(json));
+    buf_free(json);
+}
+
+/* {"ok":…,"text" or "error":…} */
+static void answer_text(struct master *m, unsigned id, bool ok, struct slice text)
+{
+    struct buf json = {0};
+    struct jsonw w = jsonw_on(&json);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("ok"));
+    jsonw_bool(&w, ok);
+    jsonw_name(&w, ok ? SLICE("text") : SLICE("error"));
+    jsonw_string(&w, text);
+    jsonw_object_close(&w);
+    answer(m, id, &json);
+}
+
+static void write_lines(struct jsonw *w, struct slice name, struct slice lines)
+{
+    jsonw_name(w, name);
+    jsonw_array_open(w);
+    while (lines.ptr && lines.len > 0) {
+        struct slice line = slice_split(&lines, '\n');
+        if (line.len > 0)
+            jsonw_string(w, line);
+    }
+    jsonw_array_close(w);
+}
+
+static void answer_lines(struct master *m, unsigned id, bool ok, struct slice text,
+                         struct slice name, struct slice lines)
+{
+    struct buf json = {0};
+    struct jsonw w = jsonw_on(&json);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("ok"));
+    jsonw_bool(&w, ok);
+    if (text.len > 0) {
+        jsonw_name(&w, ok ? SLICE("text") : SLICE("error"));
+        jsonw_string(&w, text);
+    }
+    write_lines(&w, name, lines);
+    jsonw_object_close(&w);
+    answer(m, id, &json);
+}
+
+static void do_status(struct master *m, const struct control_call *call)
+{
+    struct buf json = {0};
+    tell_status(m, &json);
+    answer(m, call->id, &json);
+}
+
+static void do_why(struct master *m, const struct control_call *call)
+{
+    struct buf json = {0};
+    if (tell_why(m, call->number, &json))
+        answer(m, call->id, &json);
+    else
+        answer_text(m, call->id, false, SLICE("no worker has died there"));
+}
+
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+static void wait_for(struct master *m, unsigned id, bool reload, unsigned number)
+{
+    struct waiting *w = malloc(sizeof *w);
+    if (!w) {
+        answer_text(m, id, false, SLICE("out of memory"));
+        return;
+    }
+    *w = (struct waiting){m->waiting, id, reload, number};
+    m->waiting = w;
+}
+
+static bool is_stopping(const struct master *m)
+{
+    return m->supervisor->phase >= SUP_PHASE_DELAYING;
+}
+
+/* A dry run reads and judges here, and touches nothing. */
+static void do_dry_run(struct master *m, const struct control_call *call)
+{
+    struct buf lines = {0};
+    if (reload_would_change(m, &lines))
+        answer_lines(m, call->id, true, SLICE(""), SLICE("changes"), buf_slice(&lines));
+    else
+        answer_lines(m, call->id, false, SLICE("this configuration would be refused"), SLICE("log"),
+                     buf_slice(&lines));
+    buf_free(&lines);
+}
+
+/* The reload that this request leads to: the one that begins now, or the next one. It is awaited
+ * before it can be over. */
+static void do_reload(struct master *m, const struct control_call *call)
+{
+    const struct sup_transition *t = &m->supervisor->transition;
+    if (call->dry_run) {
+        do_dry_run(m, call);
+        return;
+    }
+    unsigned number = t->reloads + 1;
+    if (call->wait)
+        wait_for(m, call->id, true, number);
+    feed_request(m, SUP_REQUEST_RELOAD, -1, 0);
+    if (call->wait)
+        return;
+    answer_text(m, call->id, true,
+                t->reload_asked ? SLICE("a reload will begin once the present change is over")
+                                : SLICE("reload begun; the log and ctl status tell how it ends"));
+}
+
+static void do_scale(struct master *m, const struct control_call *call)
+{
+    const struct supervisor *s = m->supervisor;
+    if (call->how == CONTROL_SET && call->number > (int)s->settings.workers_max) {
+        answer_text(m, call->id, false,
+                    s->settings.workers_max == 1 ? SLICE("a database in memory serves one worker")
+                                                 : SLICE("at most 256 workers"));
+        return;
+    }
+    switch (call->how) {
+    case CONTROL_SET:
+        feed_request(m, SUP_REQUEST_SCALE, -1, call->number);
+        break;
+    case CONTROL_MORE:
+        feed_request(m, SUP_REQUEST_SCALE_BY, -1, call->number);
+        break;
+    case CONTROL_LESS:
+        feed_request(m, SUP_REQUEST_SCALE_BY, -1, -(int64_t)call->number);
+        break;
+    case CONTROL_RESET:
+    case CONTROL_ALL:
+    case CONTROL_NONE:
+        feed_request(m, SUP_REQUEST_SCALE_RESET, -1, 0);
+        break;
+    }
+    struct buf json = {0};
+    buf_printf(&json, "{\"ok\":true,\"workers\":%u}", sup_target(s, &s->settings));
+    answer(m, call->id, &json);
+}
+
+/* The slot of a worker that lives there; NULL after having answered that there is none. */
+static const struct sup_slot *living(struct master *m, const struct control_call *call)
+{
+    const struct supervisor *s = m->supervisor;
+    bool known = call->number >= 0 && (size_t)call->number + 1 < s->slots_len;
+    if (known && s->slots[call->number].state == SLOT_READY)
+        return &s->slots[call->number];
+    struct buf text = {0};
+    buf_printf(&text, "no worker %d is ready; see ctl status", call->number);
+    answer_text(m, call->id, false, buf_slice(&text));
+    buf_free(&text);
+    return NULL;
+}
+
+static void do_recycle(struct master *m, const struct control_call *call)
+{
+    bool all = call->how == CONTROL_ALL;
+    if (m->supervisor->settings.keeps_data) {
+        answer_text(m, call->id, false,
+                    SLICE("the database is in memory and would be lost with its worker"));
+        return;
+    }
+    if (!all && !living(m, call))
+        return;
+    feed_request(m, SUP_REQUEST_RECYCLE, all ? -1 : call->number, 0);
+    answer_text(m, call->id, true,
+                all ? SLICE("all workers will be replaced, one after the other")
+                    : SLICE("the worker will be replaced"));
+}
+
+static void send_to(struct master *m, size_t slot, enum message_type type, int64_t value)
+{
+    if (m->channels[slot].fd >= 0)
+        message_send(m->channels[slot].fd, type, m->supervisor->slots[slot].generation, value);
+}
+
+static void do_dump(struct master *m, const struct control_call *call)
+{
+    if (!living(m, call))
+        return;
+    send_to(m, (size_t)call->number, MESSAGE_DUMP, 0);
+    answer_text(m, call->id, true, SLICE("the worker writes into the log what it is doing"));
+}
+
+static void do_log_level(struct master *m, const struct control_call *call)
+{
+    log_set_level((enum log_level)call->number);
+    for (size_t i = 0; i < m->supervisor->slots_len; i++)
+        send_to(m, i, MESSAGE_LOG_LEVEL, call->number);
+    answer_text(m, call->id, true, SLICE("log level set, until the next reload"));
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+static void do_stop(struct master *m, const struct control_call *call)
+{
+    answer_text(m, call->id, true, call->quick ? SLICE("stopping quickly") : SLICE("stopping"));
+    feed_request(m, call->quick ? SUP_REQUEST_QUIT : SUP_REQUEST_STOP, -1, 0);
+}
+
+static void on_call(void *ctx, const struct control_call *call)
+{
+    struct master *m = ctx;
+    bool order = call->command != CONTROL_STATUS && call->command != CONTROL_WHY &&
+                 call->command != CONTROL_STOP;
+    if (order && is_stopping(m)) {
+        answer_text(m, call->id, false, SLICE("the server is stopping"));
+        return;
+    }
+    switch (call->command) {
+    case CONTROL_STATUS:
+        do_status(m, call);
+        return;
+    case CONTROL_RELOAD:
+        do_reload(m, call);
+        return;
+    case CONTROL_SCALE:
+        do_scale(m, call);
+        return;
+    case CONTROL_RECYCLE:
+        do_recycle(m, call);
+        return;
+    case CONTROL_DUMP:
+        do_dump(m, call);
+        return;
+    case CONTROL_WHY:
+        do_why(m, call);
+        return;
+    case CONTROL_LOG:
+        do_log_level(m, call);
+        return;
+    case CONTROL_RETRY:
+        feed_request(m, SUP_REQUEST_RETRY, -1, 0);
+        answer_text(m, call->id, true, SLICE("whoever waited is tried again now"));
+        return;
+    case CONTROL_WAIT:
+        wait_for(m, call->id, false, 0);
+        commands_look(m);
+        return;
+    case CONTROL_STOP:
+        do_stop(m, call);
+        return;
+    case CONTROL_EVENTS: /* answered by control.c */
+    case CONTROL_COMMANDS:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static void on_gone(void *ctx, unsigned id)
+{
+    struct master *m = ctx;
+    for (struct waiting **at = &m->waiting; *at; at = &(*at)->next) {
+        if ((*at)->id != id)
+            continue;
+        struct waiting *gone = *at;
+        *at = gone->next;
+        free(gone);
+        return;
+    }
+}
+
+/* ---- what happens ---------------------------------------------------------------------------- */
+
+/* Takes the calls off the list that wait for that; the caller answers and frees each. */
+static struct waiting *take_waiting(struct master *m, bool reload, unsigned number)
+{
+    for (struct waiting **at = &m->waiting; *at; at = &(*at)->next) {
+        struct waiting *w = *at;
+        if (w->reload != reload || w->number > number)
+            continue;
+        *at = w->next;
+        return w;
+    }
+    return NULL;
+}
+
+void commands_look(struct master *m)
+{
+    struct waiting *w;
+    while (m->waiting && tell_all_ready(m) && (w = take_waiting(m, false, 0))) {
+        answer_text(m, w->id, true, SLICE("ready"));
+        free(w);
+    }
+    while (is_stopping(m) && (w = m->waiting)) {
+        m->waiting = w->next;
+        answer_text(m, w->id, false, SLICE("the server is stopping"));
+        free(w);
+    }
+}
+
+void commands_told(struct master *m, unsigned number, bool ok, struct slice line,
+                   struct slice details)
+{
+    struct waiting *w;
+    while (m->control && (w = take_waiting(m, true, number))) {
+        answer_lines(m, w->id, ok, line, SLICE("log"), details);
+        free(w);
+    }
+}
+
+static void on_report(void *ctx, enum log_level level, struct slice line)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    struct master *m = ctx;
+    struct buf json = {0};
+    struct jsonw w = jsonw_on(&json);
+    if (!m->control)
+        return;
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("at"));
+    jsonw_i64(&w, clock_wall_s());
+    jsonw_name(&w, SLICE("level"));
+    jsonw_string(&w, slice_of(names[level]));
+    jsonw_name(&w, SLICE("text"));
+    jsonw_string(&w, line);
+    jsonw_object_close(&w);
+    if (!json.failed)
+        control_event(m->control, buf_slice(&json));
+    buf_free(&json);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static const char *first_name(const struct listeners *l)
+{
+    for (size_t i = 0; i < l->len; i++)
+        if (!sock_is_unix(&l->items[i].address))
+            return l->items[i].name;
+    return l->len > 0 ? l->items[0].name : NULL;
+}
+
+/* A server that cannot be talked to serves all the same. */
+void commands_open(struct master *m)
+{
+    struct buf path = {0}, error = {0};
+    if (control_default_path(m->current->config, first_name(&m->current->listeners), &path)) {
+        buf_append_char(&path, '\0');
+        if (!path.failed)
+            m->control = control_open(
+                &(struct control_options){
+                    .loop = m->loop, .path = path.data, .ctx = m, .call = on_call, .gone = on_gone},
+                &error);
+        if (m->control)
+            log_debug("control socket: %s", path.data);
+        else
+            log_warning("no control socket: %.*s", SLICE_ARGS(buf_slice(&error)));
+    }
+    buf_free(&path);
+    buf_free(&error);
+    report_set_sink(on_report, m);
+}
+
+static void forget_waiting(struct master *m)
+{
+    while (m->waiting) {
+        struct waiting *next = m->waiting->next;
+        free(m->waiting);
+        m->waiting = next;
+    }
+}
+
+void commands_drop(struct master *m)
+{
+    control_drop(m->control);
+    m->control = NULL;
+    forget_waiting(m);
+}
+
+void commands_close(struct master *m)
+{
+    control_close(m->control);
+    m->control = NULL;
+    forget_waiting(m);
+}

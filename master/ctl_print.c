@@ -1,0 +1,395 @@
+/* ctl_print.c: see ctl_print.h. What is missing in an answer (a server of another version) is shown
+ * as "-", never an error. */
+#include "master/ctl_print.h"
+
+#include "master/ctl_table.h"
+#include "shared/check.h"
+
+#include <jansson.h>
+#include <time.h>
+
+enum { SHORT_MAX = 32 };
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "-";
+}
+
+/* *none* when it is no number. */
+static long long number_of(const json_t *object, const char *key, long long none)
+{
+    const json_t *n = json_object_get(object, key);
+    return json_is_integer(n) ? (long long)json_integer_value(n) : none;
+}
+
+/* ---- units ----------------------------------------------------------------------------------- */
+
+static void say_ms(long long ms, char out[static SHORT_MAX])
+{
+    long long s = ms / 1000, min = s / 60, h = min / 60;
+    if (ms < 0)
+        snprintf(out, SHORT_MAX, "-");
+    else if (ms < 1000)
+        snprintf(out, SHORT_MAX, "%lld ms", ms);
+    else if (s < 60)
+        snprintf(out, SHORT_MAX, "%lld.%lld s", s, ms % 1000 / 100);
+    else if (min < 60)
+        snprintf(out, SHORT_MAX, "%lldm%02llds", min, s % 60);
+    else if (h < 24)
+        snprintf(out, SHORT_MAX, "%lldh%02lldm", h, min % 60);
+    else
+        snprintf(out, SHORT_MAX, "%lldd%02lldh", h / 24, h % 24);
+}
+
+static void say_us(long long us, char out[static SHORT_MAX])
+{
+    if (us < 0)
+        snprintf(out, SHORT_MAX, "-");
+    else if (us < 1000)
+        snprintf(out, SHORT_MAX, "%lld us", us);
+    else
+        snprintf(out, SHORT_MAX, "%lld.%lld ms", us / 1000, us % 1000 / 100);
+}
+
+static void say_number(long long n, char out[static SHORT_MAX])
+{
+    snprintf(out, SHORT_MAX, n < 0 ? "-" : "%lld", n);
+}
+
+static void add_number(struct table *t, const json_t *object, const char *key)
+{
+    char text[SHORT_MAX];
+    say_number(number_of(object, key, -1), text);
+    table_add(t, "%s", text);
+}
+
+static void add_ms(struct table *t, const json_t *object, const char *key)
+{
+    char text[SHORT_MAX];
+    say_ms(number_of(object, key, -1), text);
+    table_add(t, "%s", text);
+}
+
+static void add_us(struct table *t, const json_t *object, const char *key)
+{
+    char text[SHORT_MAX];
+    say_us(number_of(object, key, -1), text);
+    table_add(t, "%s", text);
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static void print_workers(const json_t *status, struct buf *out)
+{
+    const json_t *w = json_object_get(status, "workers"), *by = json_object_get(w, "by_state");
+    buf_printf(out, "workers      %lld of %lld ready", number_of(by, "ready", 0),
+               number_of(w, "target", 0));
+    const char *state;
+    json_t *n;
+    json_object_foreach((json_t *)by, state, n)
+    {
+        if (strcmp(state, "ready") != 0 && json_integer_value(n) > 0)
+            buf_printf(out, ", %lld %s", (long long)json_integer_value(n), state);
+    }
+    if (number_of(w, "override", -1) >= 0)
+        buf_printf(out, " (configured %lld; changed by scale)", number_of(w, "configured", 0));
+    buf_append_char(out, '\n');
+}
+
+static void print_config(const json_t *status, struct buf *out)
+{
+    const json_t *c = json_object_get(status, "config");
+    time_t at = (time_t)number_of(c, "loaded_at", -1);
+    const char *path = json_string_value(json_object_get(c, "path"));
+    struct tm tm;
+    char when[SHORT_MAX] = "-";
+    if (at >= 0 && gmtime_r(&at, &tm))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_printf(out, "config       %s, loaded %s, hash %s\n", path ? path : "(no file)", when,
+               text_of(c, "hash"));
+}
+
+static void print_listeners(const json_t *status, struct buf *out)
+{
+    size_t i;
+    const json_t *l;
+    json_array_foreach(json_object_get(status, "listeners"), i, l)
+    {
+        long long queue = number_of(l, "queue", -1), limit = number_of(l, "limit", -1);
+        long long asked = number_of(l, "limit_asked", -1);
+        buf_printf(out, "listener     %s (%s)", text_of(l, "address"), text_of(l, "source"));
+        if (queue >= 0)
+            buf_printf(out, ", queue %lld of %lld", queue, limit);
+        if (limit >= 0 && asked > limit)
+            buf_printf(out, " (%lld asked)", asked);
+        buf_append_char(out, '\n');
+    }
+}
+
+static void print_past(const json_t *status, struct buf *out)
+{
+    const json_t *reload = json_object_get(status, "last_reload");
+    const char *death = json_string_value(json_object_get(status, "last_death"));
+    char age[SHORT_MAX];
+    if (json_is_object(reload)) {
+        say_ms(number_of(reload, "age_ms", -1), age);
+        buf_printf(out, "last reload  %s, %s ago: %s\n", text_of(reload, "result"), age,
+                   text_of(reload, "text"));
+    }
+    if (death)
+        buf_printf(out, "last death   %s\n", death);
+}
+
+static bool have_member(const json_t *array, const char *key)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(array, i, item)
+    {
+        if (json_object_get(item, key))
+            return true;
+    }
+    return false;
+}
+
+static void print_slots(const json_t *slots, struct buf *out)
+{
+    static const char *const heads[] = {">SLOT", ">PID",   ">GEN",  "STATE",     ">UP",   ">BEAT",
+                                        ">LAG",  ">CONNS", ">BUSY", ">REQUESTS", ">NEXT", ">KIB"};
+    enum { HEADS = sizeof heads / sizeof heads[0] };
+    bool memory = have_member(slots, "memory_kib");
+    struct table t;
+    size_t i;
+    const json_t *s;
+    table_init(&t, heads, memory ? HEADS : HEADS - 1);
+    json_array_foreach(slots, i, s)
+    {
+        add_number(&t, s, "slot");
+        add_number(&t, s, "pid");
+        add_number(&t, s, "generation");
+        table_add(&t, "%s", text_of(s, "state"));
+        add_ms(&t, s, "uptime_ms");
+        add_ms(&t, s, "beat_age_ms");
+        add_us(&t, s, "lag_us");
+        add_number(&t, s, "connections");
+        add_number(&t, s, "busy");
+        add_number(&t, s, "requests");
+        add_ms(&t, s, "retry_ms");
+        if (memory)
+            add_number(&t, s, "memory_kib");
+    }
+    table_write(&t, out);
+    table_free(&t);
+}
+
+static void print_status(const json_t *answer, struct buf *out)
+{
+    const json_t *s = json_object_get(answer, "status"), *totals = json_object_get(s, "totals");
+    char up[SHORT_MAX];
+    say_ms(number_of(s, "uptime_ms", -1), up);
+    buf_printf(out, "colmeia %s: %s, pid %lld, up %s, generation %lld\n", text_of(s, "version"),
+               text_of(s, "state"), number_of(s, "pid", 0), up, number_of(s, "generation", 0));
+    print_workers(s, out);
+    print_config(s, out);
+    print_listeners(s, out);
+    print_past(s, out);
+    buf_printf(out, "requests     %lld (%lld of them 5xx)\n", number_of(totals, "requests", 0),
+               number_of(totals, "responses_5xx", 0));
+    buf_printf(out, "connections  %lld, %lld busy\n\n", number_of(s, "connections", 0),
+               number_of(s, "busy", 0));
+    print_slots(json_object_get(s, "slots"), out);
+}
+
+/* ---- the others ------------------------------------------------------------------------------ */
+
+static void print_lines(const json_t *array, const char *indent, struct buf *out)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach(array, i, item)
+    {
+        buf_printf(out, "%s%s\n", indent,
+                   json_is_string(item) ? json_string_value(item) : "(no text)");
+    }
+}
+
+static void print_event(const json_t *event, struct buf *out)
+{
+    const char *text = json_string_value(json_object_get(event, "text"));
+    const char *time = json_string_value(json_object_get(event, "time"));
+    if (text) {
+        buf_printf(out, "%s%s%s\n", time ? time : "", time ? "  " : "", text);
+        return;
+    }
+    char *raw = json_dumps(event, JSON_COMPACT | JSON_ENCODE_ANY);
+    buf_printf(out, "%s\n", raw ? raw : "-");
+    free(raw);
+}
+
+static void print_events(const json_t *answer, struct buf *out)
+{
+    size_t i;
+    const json_t *event;
+    json_array_foreach(json_object_get(answer, "events"), i, event)
+    {
+        print_event(event, out);
+    }
+}
+
+static void print_recent(const json_t *recent, struct buf *out)
+{
+    static const char *const heads[] = {">AGO", "REQUEST", ">STATUS", ">TOOK", "ID"};
+    struct table t;
+    size_t i;
+    const json_t *r;
+    table_init(&t, heads, sizeof heads / sizeof heads[0]);
+    json_array_foreach(recent, i, r)
+    {
+        long long status = number_of(r, "status", 0);
+        add_ms(&t, r, "age_ms");
+        table_add(&t, "%s", text_of(r, "route"));
+        if (status > 0)
+            table_add(&t, "%lld", status);
+        else
+            table_add(&t, "-"); /* the client had left */
+        add_us(&t, r, "duration_us");
+        table_add(&t, "%s", text_of(r, "id"));
+    }
+    table_write(&t, out);
+    table_free(&t);
+}
+
+static void print_why(const json_t *answer, struct buf *out)
+{
+    const char *words = json_string_value(json_object_get(answer, "words"));
+    const json_t *stack = json_object_get(answer, "stack");
+    const json_t *recent = json_object_get(answer, "recent");
+    buf_printf(out, "%s\n", text_of(answer, "text"));
+    if (words && words[0])
+        buf_printf(out, "\nLast words:\n%s%s", words, words[strlen(words) - 1] == '\n' ? "" : "\n");
+    if (json_array_size(stack) > 0) {
+        buf_printf(out, "\nStack:\n");
+        print_lines(stack, "  ", out);
+    }
+    if (json_array_size(recent) > 0) {
+        buf_printf(out, "\nLast requests:\n");
+        print_recent(recent, out);
+    }
+}
+
+static void print_changes(const json_t *changes, struct buf *out)
+{
+    if (json_array_size(changes) == 0)
+        buf_printf(out, "nothing would change\n");
+    print_lines(changes, "", out);
+}
+
+static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *out)
+{
+    switch (ctl->call.command) {
+    case CONTROL_STATUS:
+        print_status(answer, out);
+        return;
+    case CONTROL_EVENTS:
+        print_events(answer, out);
+        return;
+    case CONTROL_SCALE:
+        buf_printf(out, "workers: %lld\n", number_of(answer, "workers", 0));
+        return;
+    case CONTROL_WHY:
+        print_why(answer, out);
+        return;
+    case CONTROL_RELOAD:
+        if (ctl->call.dry_run) {
+            print_changes(json_object_get(answer, "changes"), out);
+            return;
+        }
+        break;
+    case CONTROL_RECYCLE:
+    case CONTROL_DUMP:
+    case CONTROL_LOG:
+    case CONTROL_RETRY:
+    case CONTROL_WAIT:
+    case CONTROL_STOP:
+        break;
+    case CONTROL_COMMANDS:
+        UNREACHABLE();
+    }
+    buf_printf(out, "%s\n", json_object_get(answer, "text") ? text_of(answer, "text") : "done");
+}
+
+/* ---- public ---------------------------------------------------------------------------------- */
+
+/* Texts come from log lines and from clients of the server: what could steer a terminal (C0, DEL,
+ * C1) becomes '?'. */
+static void disarm(struct buf *b, size_t from)
+{
+    for (size_t i = from; i < b->len; i++) {
+        unsigned char c = (unsigned char)b->data[i];
+        bool c1 = c == 0xc2 && i + 1 < b->len && (unsigned char)b->data[i + 1] < 0xa0;
+        if (c1)
+            b->data[i] = b->data[i + 1] = '?';
+        else if ((c < ' ' && c != '\n') || c == 0x7f)
+            b->data[i] = '?';
+    }
+}
+
+static void print_raw(struct slice line, struct buf *out)
+{
+    buf_append_slice(out, line);
+    buf_append_char(out, '\n');
+}
+
+static json_t *read_json(struct slice line, struct buf *error)
+{
+    json_error_t why;
+    json_t *json = json_loadb(line.ptr, line.len, 0, &why);
+    if (!json_is_object(json)) {
+        buf_printf(error, "colmeia: the answer is no JSON object: %.*s\n",
+                   line.len < 200 ? (int)line.len : 200, line.ptr);
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+enum ctl_code ctl_print_answer(const struct ctl *ctl, struct slice line, struct buf *out,
+                               struct buf *error)
+{
+    size_t out_from = out->len, error_from = error->len;
+    json_t *answer = read_json(line, error);
+    bool good = json_is_true(json_object_get(answer, "ok"));
+    if (ctl->json)
+        print_raw(line, out);
+    else if (good)
+        print_good(ctl, answer, out);
+    if (answer && !good) {
+        buf_printf(error, "colmeia: %s\n", text_of(answer, "error"));
+        print_lines(json_object_get(answer, "log"), "  ", error);
+    }
+    json_decref(answer);
+    if (!ctl->json)
+        disarm(out, out_from);
+    disarm(error, error_from);
+    return good ? CTL_DONE : CTL_FAILED;
+}
+
+enum ctl_code ctl_print_event(const struct ctl *ctl, struct slice line, struct buf *out,
+                              struct buf *error)
+{
+    size_t out_from = out->len, error_from = error->len;
+    json_t *event = read_json(line, error);
+    bool good = event != NULL;
+    if (ctl->json)
+        print_raw(line, out);
+    else if (good)
+        print_event(event, out);
+    json_decref(event);
+    if (!ctl->json)
+        disarm(out, out_from);
+    disarm(error, error_from);
+    return good ? CTL_DONE : CTL_FAILED;
+}

@@ -1,0 +1,141 @@
+/* driver.h: the running master's state, shared by the files that turn the supervisor's decisions
+ * into deeds and what happens into its events: master.c (loop, signals, children), perform.c
+ * (actions), reload.c (configurations), watch.c (hearts, worn workers), commands.c and tell.c
+ * (control socket). Inner header of these; nobody else includes it. */
+#pragma once
+
+#include "master/control.h"
+#include "master/estate.h"
+#include "master/master.h"
+#include "master/regime.h"
+#include "master/report.h"
+#include "master/signals.h"
+#include "master/supervisor.h"
+
+#include <ev.h>
+
+/* The master's end of one worker's channel. */
+struct channel {
+    ev_io io;
+    struct master *master; /* borrowed */
+    int slot;
+    int fd; /* -1: none */
+};
+
+/* What the master knows of a slot's process beyond what the supervisor decides by. */
+struct tenancy {
+    struct regime *regime; /* it was forked under; NULL: none */
+    mono_ms born;
+    int64_t jitter_permille; /* of its recycling limits: 900 to 1100 */
+    uint64_t taken; /* connections it had taken over when it was told to leave */
+    unsigned fat;            /* samples in a row above max_memory */
+};
+
+/* Connections of the workers that a reload replaces. */
+struct receipt {
+    unsigned workers;
+    uint64_t open; /* when they were told to leave */
+    uint64_t moved;
+    uint64_t cut;
+    bool changed; /* the configuration's bytes */
+};
+
+struct files_watch;
+
+struct master {
+    const struct master_options *options; /* borrowed */
+    struct estate estate;
+    struct signals signals;
+    struct ev_loop *loop;
+    ev_io signals_io;
+    ev_timer wake;
+    ev_timer look; /* watch.c: once a second */
+    struct supervisor *supervisor;
+    struct channel *channels;  /* one per slot */
+    struct tenancy *tenancies; /* one per slot */
+    struct obituary buried;    /* of the process that ended last */
+    struct obituary *last;     /* one per slot: of the last that died there unasked */
+    struct obituary *latest;   /* the last of these; borrowed from *last* */
+    struct sup_event *answers; /* to SPAWN, PREPARE, BIND, not yet told: at most one per slot + 2 */
+    size_t answers_len;
+    struct sup_actions out;
+    bool done; /* SUP_EXIT came; with this code */
+    enum exit_code code;
+
+    /* reload.c */
+    struct regime *regimes; /* all; list */
+    struct regime *current;
+    struct regime *forking;  /* of the worker that is being forked */
+    struct regime *trial;    /* opened, not yet committed; NULL: none */
+    struct config_text text; /* of *current* */
+    struct config_text next; /* read for a reload */
+    struct buf reload_error; /* why the present reload went back: lines */
+    struct receipt receipt;
+    mono_ms reload_begun;
+    struct sup_settings trial_settings;
+    struct buf last_reload; /* its line, for status */
+    bool last_reload_ok;
+    mono_ms last_reload_at;
+    int64_t loaded_wall_s;     /* when *current* became that */
+    struct files_watch *files; /* --reload; NULL: not asked */
+
+    /* watch.c */
+    mono_ms looked_at;   /* the last look; later than due: the master itself was late */
+    mono_ms grace_until; /* nobody is judged before */
+    unsigned looks;
+
+    /* commands.c */
+    struct control *control;
+    struct waiting *waiting; /* calls to be answered later; list */
+    mono_ms started;
+    int64_t started_wall_s;
+};
+
+/* master.c: applies an event and what follows from it. */
+void feed(struct master *m, const struct sup_event *event);
+void feed_request(struct master *m, enum sup_request request, int slot, int64_t value);
+void channel_open(struct master *m, int slot, int fd);
+
+/* perform.c */
+void perform(struct master *m, const struct sup_action *action);
+
+void feed_later(struct master *m, const struct sup_event *answer);
+void channel_close(struct channel *c);
+
+/* reload.c: the supervisor's PREPARE, BIND, COMMIT, ROLLBACK, TOLD. */
+void reload_prepare(struct master *m, const struct sup_action *a);
+void reload_bind(struct master *m, const struct sup_action *a);
+void reload_commit(struct master *m);
+void reload_rollback(struct master *m);
+void reload_told(struct master *m, const struct sup_action *a);
+/* In the CHECK child: judges m->next. Returns an enum exit_code. */
+int reload_check(struct master *m);
+/* A process of *slot*'s regime was forked, or is gone. */
+void reload_tenant(struct master *m, int slot, struct regime *regime);
+void reload_tenant_gone(struct master *m, int slot);
+void reload_set_title(const struct master *m);
+void reload_close(struct master *m);
+/* [run] --reload: looks at the files of the configuration. */
+void reload_watch_start(struct master *m);
+void reload_watch_stop(struct master *m);
+/* What a reload would change, a line each. False: it would be refused, *lines* says why. */
+bool reload_would_change(struct master *m, struct buf *lines);
+
+/* watch.c */
+void watch_start(struct master *m);
+void watch_stop(struct master *m);
+
+/* commands.c: the control socket's calls. */
+void commands_open(struct master *m);
+void commands_close(struct master *m);
+void commands_drop(struct master *m);
+/* Waiting calls that an event may have satisfied. */
+void commands_look(struct master *m);
+/* tell.c: JSON objects; false: no worker has died in that slot. */
+void tell_status(struct master *m, struct buf *json);
+bool tell_why(const struct master *m, int slot, struct buf *json);
+bool tell_all_ready(const struct master *m);
+
+/* A transition ended with this line. */
+void commands_told(struct master *m, unsigned number, bool ok, struct slice line,
+                   struct slice details);

@@ -1,0 +1,186 @@
+/* tell.c: the running master as the control socket tells of it: status, and how a worker died. */
+#include "master/driver.h"
+
+#include "shared/jsonw.h"
+#include "shared/status.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Each worker's memory is a walk over its pages by the kernel: for so many the master has time. */
+enum { MEMORY_WORKERS_MAX = 32 };
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static unsigned ready_workers(const struct master *m)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < m->supervisor->slots_len; i++)
+        n += m->supervisor->slots[i].wanted && m->supervisor->slots[i].state == SLOT_READY;
+    return n;
+}
+
+bool tell_all_ready(const struct master *m)
+{
+    return m->supervisor->phase == SUP_PHASE_SERVING &&
+           ready_workers(m) >= sup_target(m->supervisor, &m->supervisor->settings);
+}
+
+static enum status_state state_of(const struct master *m)
+{
+    const struct supervisor *s = m->supervisor;
+    if (s->phase >= SUP_PHASE_DELAYING)
+        return STATUS_STOPPING;
+    if (s->transition.step != SUP_STEP_NONE && s->transition.kind == SUP_KIND_RELOAD)
+        return STATUS_RELOADING;
+    if (tell_all_ready(m))
+        return STATUS_READY;
+    return s->announced ? STATUS_DEGRADED : STATUS_STARTING;
+}
+
+static const char *last_death(const struct master *m, struct buf *text)
+{
+    if (m->latest->pid == 0)
+        return NULL;
+    report_obituary(m->latest, (int)(m->latest - m->last), text);
+    buf_append_char(text, '\0');
+    return text->failed ? NULL : text->data;
+}
+
+static void fill_retries(const struct master *m, mono_ms now, int64_t *retry_ms)
+{
+    for (size_t i = 0; i < m->supervisor->slots_len; i++) {
+        const struct sup_slot *slot = &m->supervisor->slots[i];
+        bool waits = slot->state == SLOT_BACKOFF && mono_before(slot->retry_at, MONO_NEVER);
+        retry_ms[i] = waits ? mono_diff_ms(slot->retry_at, now) : STATUS_NO_RETRY;
+        if (waits && retry_ms[i] < 0)
+            retry_ms[i] = 0;
+    }
+}
+
+/* FNV-1a (draft-eastlake-fnv), to see at a glance whether two servers have the same bytes. */
+static uint64_t hash_of(uint64_t hash, struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        hash = (hash ^ (unsigned char)bytes.ptr[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static void write_hash(const struct master *m, char out[static 17])
+{
+    uint64_t hash = hash_of(hash_of(0xcbf29ce484222325u, m->text.ini), m->text.env);
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
+}
+
+static void fill_facts(struct master *m, struct status_facts *f)
+{
+    const struct supervisor *s = m->supervisor;
+    mono_ms now = clock_now();
+    *f = (struct status_facts){
+        .version = COLMEIA_VERSION,
+        .pid = getpid(),
+        .now = now,
+        .uptime_ms = mono_diff_ms(now, m->started),
+        .state = state_of(m),
+        .generation = s->generation,
+        .config_path = m->text.ini.ptr ? m->text.ini_path : NULL,
+        .config_loaded_at = m->loaded_wall_s ? m->loaded_wall_s : m->started_wall_s,
+        .workers_configured = (int)s->settings.workers,
+        .workers_override = (int)s->override,
+        .workers_target = (int)sup_target(s, &s->settings),
+        .scoreboard = m->estate.scoreboard,
+        .memory = sup_target(s, &s->settings) <= MEMORY_WORKERS_MAX,
+    };
+    f->last_reload.number = m->last_reload.len ? s->transition.reloads : 0;
+    f->last_reload.result = m->last_reload_ok ? "ok" : "failed";
+    f->last_reload.age_ms = mono_diff_ms(now, m->last_reload_at);
+}
+
+void tell_status(struct master *m, struct buf *json)
+{
+    struct status_facts facts;
+    struct buf death = {0}, reload = {0};
+    struct status_listener listeners[LISTENERS_MAX];
+    int64_t *retry_ms = calloc(m->supervisor->slots_len, sizeof *retry_ms);
+    char hash[17];
+    fill_facts(m, &facts);
+    write_hash(m, hash);
+    facts.config_hash = hash;
+    facts.last_death = last_death(m, &death);
+    buf_append_slice(&reload, buf_slice(&m->last_reload));
+    buf_append_char(&reload, '\0');
+    facts.last_reload.text = reload.failed ? "" : reload.data;
+    facts.listeners_len = m->current->listeners.len;
+    for (size_t n = 0; n < facts.listeners_len; n++)
+        listeners[n] = status_listener_of(&m->current->listeners.items[n], "bind");
+    facts.listeners = listeners;
+    if (retry_ms)
+        fill_retries(m, facts.now, retry_ms);
+    facts.retry_ms = retry_ms;
+    buf_printf(json, "{\"ok\":true,\"status\":");
+    status_render(&facts, json);
+    buf_printf(json, "}");
+    free(retry_ms);
+    buf_free(&death);
+    buf_free(&reload);
+}
+
+/* ---- why ------------------------------------------------------------------------------------- */
+
+static void write_recent(struct jsonw *w, const struct obituary *o)
+{
+    jsonw_name(w, SLICE("recent"));
+    jsonw_array_open(w);
+    for (unsigned i = 0; i < o->recent_len; i++) {
+        const struct scoreboard_recent *r = &o->recent[i];
+        jsonw_object_open(w);
+        jsonw_name(w, SLICE("age_ms"));
+        jsonw_i64(w, mono_diff_ms(o->at, (mono_ms){r->at_ms}));
+        jsonw_name(w, SLICE("route"));
+        jsonw_string(w, slice_of(r->route));
+        jsonw_name(w, SLICE("status"));
+        jsonw_u64(w, r->status);
+        jsonw_name(w, SLICE("duration_us"));
+        jsonw_u64(w, r->duration_us);
+        jsonw_name(w, SLICE("id"));
+        jsonw_string(w, slice_of(r->request_id));
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
+static void write_stack(struct jsonw *w, const struct obituary *o)
+{
+    char **names = report_frames(o);
+    jsonw_name(w, SLICE("stack"));
+    jsonw_array_open(w);
+    for (unsigned i = 0; names && i < o->stack_len; i++)
+        jsonw_string(w, slice_of(names[i]));
+    jsonw_array_close(w);
+    free(names);
+}
+
+bool tell_why(const struct master *m, int slot, struct buf *json)
+{
+    bool known = slot >= 0 && (size_t)slot + 1 < m->supervisor->slots_len;
+    const struct obituary *o = known ? &m->last[slot] : NULL;
+    if (!o || o->pid == 0)
+        return false;
+    struct buf text = {0};
+    struct jsonw w = jsonw_on(json);
+    report_obituary(o, slot, &text);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("ok"));
+    jsonw_bool(&w, true);
+    jsonw_name(&w, SLICE("text"));
+    jsonw_string(&w, buf_slice(&text));
+    jsonw_name(&w, SLICE("words"));
+    jsonw_string(&w, slice_of(o->words));
+    write_stack(&w, o);
+    write_recent(&w, o);
+    jsonw_object_close(&w);
+    buf_free(&text);
+    return true;
+}
