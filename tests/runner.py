@@ -112,20 +112,20 @@ def stop_group(process):
 
 def run_program(argv, cwd=ROOT, timeout_s=PROGRAM_TIMEOUT_S, env=None):
     begin = time.monotonic()
-    process = subprocess.Popen([str(a) for a in argv], cwd=cwd, env=env or sanitizer_environment(),
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
     hung = ""
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        stop_group(process)
-        output, _ = process.communicate()
-        hung = f"\nstill running after {timeout_s} s"
-    except BaseException:
-        stop_group(process)
-        raise
-    text = output.decode(errors="replace") + hung
+    with tempfile.TemporaryFile() as output:    # a pipe would stay open as long as any descendant
+        process = subprocess.Popen([str(a) for a in argv], cwd=cwd, env=env or sanitizer_environment(),
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            hung = f"\nstill running after {timeout_s} s"
+        finally:
+            stop_group(process)     # itself, or what a failed test left behind
+            process.wait()
+        output.seek(0)
+        text = output.read().decode(errors="replace") + hung
     if process.returncode:
         text += f"\n{argv[0]}: exit code {process.returncode}"
     return Outcome("failed" if process.returncode else "passed", time.monotonic() - begin, text)

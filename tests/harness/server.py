@@ -1,10 +1,14 @@
 """server.py: the real binary for tests: started on port 0 in a directory of its own, awaited by its
-ready line, and judged at its end: exit code, no sanitizer report, no secret in its log."""
+ready line, told what to do by signals and `colmeia ctl`, and judged at its end: exit code, no sanitizer
+report, no secret in its log."""
 
+import fcntl
+import json
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,17 +21,23 @@ BINARY = Path(os.environ.get("COLMEIA_BINARY", ROOT / "build" / "asan" / "colmei
 # To wait for anything: far beyond what it takes, so that only a hang fails.
 PATIENCE_S = float(os.environ.get("COLMEIA_PATIENCE_S", "90"))
 
-# What a test does not say: cheap hashes, and a log that holds all it can.
+# What a test does not say: a control socket of its own, cheap hashes, and a log that holds all it can.
 DEFAULTS = {
+    "supervisor.control": "ctl.sock",
     "auth.hash_memory": "8k",
     "auth.hash_iterations": "1",
     "log.level": "debug",
     "log.access": "on",
 }
 
+# For tests that reload: a new generation has proved itself at once.
+FAST = {"supervisor.settle": "50ms", "supervisor.min_ready": "50ms"}
+
 # Names that must not leak into a test from the outside.
 FOREIGN = re.compile(r"^(COLMEIA_|WEB_CONCURRENCY$|DATABASE_URL$|SECRET_KEY$|ALGORITHM$|ACCESS_TOKEN|"
-                     r"JOURNAL_STREAM$|NOTIFY_SOCKET$|LISTEN_|CREDENTIALS_DIRECTORY$)", re.IGNORECASE)
+                     r"JOURNAL_STREAM$|NOTIFY_SOCKET$|LISTEN_|CREDENTIALS_DIRECTORY$|RUNTIME_DIRECTORY$|"
+                     r"XDG_RUNTIME_DIR$)", re.IGNORECASE)
+PIPE_BYTES = 1 << 20     # of log that may wait for a test's reader; what does not fit is dropped
 REPORTS = re.compile(r"Sanitizer|runtime error:|ASSERT|assertion", re.IGNORECASE)
 
 
@@ -89,6 +99,17 @@ def await_true(what, predicate):
             return value
         assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.01)
+
+
+def open_files(pid):
+    """{descriptor: what it is} of a process."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
+    return found
 
 
 def children(pid):
@@ -153,6 +174,10 @@ class Server:
 
     def read_log(self):
         """Begins to collect the lines of self.process."""
+        try:
+            fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        except PermissionError:
+            pass     # /proc/sys/fs/pipe-max-size is less
         threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True).start()
         return self
 
@@ -190,6 +215,11 @@ class Server:
                     f"no line /{pattern.pattern}/ ({len(found)} of {count}) in:\n" + "\n".join(self.lines)
                 self.changed.wait(left)
 
+    def await_end_of_log(self):
+        """Nobody holds it open any more: master and workers are gone."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.eof, PATIENCE_S), "somebody still holds the log open"
+
     def send_signal(self, number):
         os.kill(self.process.pid, number)
 
@@ -212,8 +242,7 @@ class Server:
             return
         if self.process.poll() is None:
             self.stop()
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.eof, PATIENCE_S), "somebody still holds the log open"
+        self.await_end_of_log()
         for line in self.lines:
             if REPORTS.search(line) and not (self.expected_reports and re.search(self.expected_reports, line)):
                 raise AssertionError(f"a report in the log:\n{self.log}")
@@ -256,6 +285,56 @@ class Server:
             found = self.workers()
             return found if len(found) == count and not set(found) & set(without) else None
         return await_true(f"{count} ready workers, none of {list(without)}", enough)
+
+    # ---- telling it ----
+
+    def configure(self, **changes):
+        """Writes the ini anew; section__key=value, None: without it. A reload is another matter."""
+        for name, value in changes.items():
+            key = name.replace("__", ".")
+            if value is None:
+                self.config.pop(key, None)
+            else:
+                self.config[key] = value
+        return write_ini(self.directory, self.config)
+
+    def run_ctl(self, *words, timeout_s=PATIENCE_S):
+        """`colmeia ctl words…` to its end: see run_verb()."""
+        return run_verb(self.directory, "ctl", "--control", "ctl.sock", "--json", *words, timeout_s=timeout_s)
+
+    def ctl(self, *words, code=0):
+        """What `colmeia ctl --json words…` answers, parsed."""
+        done = self.run_ctl(*words)
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout)
+
+    def control(self):
+        """A connection to the control socket, for what `colmeia ctl` never does."""
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(self.directory / "ctl.sock"))    # waits while the queue is full
+        client.settimeout(PATIENCE_S)
+        return client
+
+    def ask(self, line):
+        """As ctl(), without a process of its own: for what is asked again and again."""
+        with self.control() as client:
+            client.sendall(line.encode() + b"\n")
+            return json.loads(client.makefile().readline())
+
+    def status(self):
+        return self.ask("status")["status"]
+
+    def slots(self, state="ready"):
+        """The rows of those slots, youngest pid last."""
+        return sorted((s for s in self.status()["slots"] if s["state"] == state), key=lambda s: s["pid"])
+
+    def await_status(self, what, predicate):
+        """Waits until predicate(status) is true; what it gave."""
+        return await_true(what, lambda: predicate(self.status()))
+
+    def reload(self):
+        """A reload that succeeds, to its end; its receipt."""
+        return self.ctl("reload", "--wait")["text"]
 
     # ---- talking to it ----
 

@@ -87,7 +87,9 @@ class Wire:
         version, status, reason = first.split(" ", 2)
         headers = [tuple(row.split(": ", 1)) for row in rows]
         answer = Answer(version, int(status), reason, headers, b"")
-        length = 0 if head or 100 <= answer.status < 200 else int(answer.header("content-length"))
+        # a proxy in between may write names as it likes
+        lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+        length = 0 if head or 100 <= answer.status < 200 else lengths[0]
         while len(self.buffer) < length:
             self._more()
         answer.body, self.buffer = self.buffer[:length], self.buffer[length:]

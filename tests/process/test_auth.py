@@ -1,4 +1,4 @@
-"""Login, tokens, and what must not pass for one (CONTRACT 1.6, 1.7; DESIGN section 7)."""
+"""Login, tokens, and what must not pass for one."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""In which order a request is judged (CONTRACT 0.1): what wins when several things are wrong."""
+"""In which order a request is judged: what wins when several things are wrong."""
 
 import pytest
 

@@ -77,7 +77,7 @@ def test_healthcheck_while_stopping(serve):
     wire.send(b"GET /healthcheck HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
     assert wire.answer().status == 100
     server.send_signal(signal.SIGTERM)
-    server.await_line("stopping: ")
+    await_true("newcomers are refused", lambda: refused(server.tcp()))
     wire.send(b"x")
     answer = wire.answer()
     assert (answer.status, answer.body) == (503, b'{"status":"stopping"}')

@@ -1,4 +1,4 @@
-"""A database of the Python application, taken over as it is (CONTRACT section 2)."""
+"""A database of the Python application, taken over as it is."""
 
 import sqlite3
 import time

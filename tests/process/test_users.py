@@ -1,4 +1,4 @@
-"""The users API beyond the course's own tests (CONTRACT 1.2, 1.3, 1.8)."""
+"""The users API beyond the course's own tests."""
 
 import threading
 

@@ -1,0 +1,168 @@
+"""Behind a real nginx and a real HAProxy, their own retries off and their connections kept alive: reloads,
+scaling and recycling leave no 502, 503 or 504 in their logs. (A restart is no subject here: between the end
+of one server and the start of the next on the same port a proxy without retries must answer 502.)"""
+
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from harness.load import Load
+from harness.server import FAST, PATIENCE_S, await_true
+
+CLIENTS = dict(keepalive=8, connect=6, slow=3)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def program(name):
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    return path or pytest.skip(f"{name} is not installed")
+
+
+class Proxy:
+    """A proxy on a port of ours: its log is in self.log()."""
+
+    def __init__(self, place, port, argv, log=None):
+        self.port, self.file = port, log
+        self.output = open(place / "proxy.out", "w+b")
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], cwd=place, stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=subprocess.STDOUT)
+        await_true("the proxy listens", self.listens)
+
+    def listens(self):
+        assert self.process.poll() is None, self.log()
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(PATIENCE_S)
+        self.output.close()
+
+    def log(self):
+        with open(self.file or self.output.name, errors="replace") as lines:
+            return lines.read()
+
+
+NGINX = """\
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+worker_rlimit_nofile 4096;
+events {{ worker_connections 1024; }}
+http {{
+    log_format short '$status $upstream_status $request $upstream_addr id=$http_x_request_id';
+    access_log {place}/access.log short;
+    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/f;
+    uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
+    upstream colmeia {{ server {address} max_fails=0; keepalive 32; }}
+    server {{
+        listen 127.0.0.1:{port} backlog=512;
+        keepalive_requests 1000000;
+        location / {{
+            proxy_pass http://colmeia;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;
+            proxy_next_upstream off;
+        }}
+    }}
+}}
+"""
+
+HAPROXY = """\
+global
+    maxconn 1000
+    nbthread 1
+    log stdout format raw local0
+defaults
+    mode http
+    log global
+    log-format "%ST %tsc %HM %HU id=%[capture.req.hdr(0)]"
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+    timeout http-keep-alive 60s
+    option http-keep-alive
+    http-reuse always
+    retries 0
+    no option redispatch
+frontend in
+    bind 127.0.0.1:{port}
+    declare capture request len 64
+    http-request capture req.hdr(X-Request-Id) id 0
+    default_backend colmeia
+backend colmeia
+    server one {address} pool-max-conn 32
+"""
+
+
+def start_nginx(server, place):
+    path, port = program("nginx"), free_port()
+    (place / "nginx.conf").write_text(NGINX.format(place=place, port=port, address="%s:%d" % server.tcp()))
+    argv = [path, "-p", str(place), "-e", "stderr", "-c", str(place / "nginx.conf")]
+    return Proxy(place, port, argv, place / "access.log")
+
+
+def start_haproxy(server, place):
+    path, port = program("haproxy"), free_port()
+    (place / "haproxy.cfg").write_text(HAPROXY.format(port=port, address="%s:%d" % server.tcp()))
+    return Proxy(place, port, [path, "-db", "-f", str(place / "haproxy.cfg")])
+
+
+@pytest.fixture(params=[start_nginx, start_haproxy], ids=["nginx", "haproxy"])
+def behind(request, serve, place):
+    """(server, proxy): the proxy goes first, so that the server's end is not its fault."""
+    server = serve(workers=2, config=FAST)
+    proxy = request.param(server, place)
+    yield server, proxy
+    print(f"---- what the proxy said\n{proxy.log()[-3000:]}")
+    proxy.stop()
+
+
+def judge(server, proxy, load):
+    """The proxy has seen every request, and none failed."""
+    proxy.stop()
+    rows = re.findall(r"^(\d{3}) \S+ .*\bid=(r-\S+)$", proxy.log(), re.MULTILINE)
+    bad = [row for row in rows if row[0] not in ("200", "201")]
+    assert bad == []
+    assert sorted(name for _, name in rows) == sorted(load.report["sent"])
+    load.judge()
+
+
+@pytest.mark.parametrize("turns", [20])
+def test_reloads(behind, turns):
+    server, proxy = behind
+    with Load(server, address=("127.0.0.1", proxy.port), **CLIENTS) as load:
+        load.await_progress(5)
+        for _ in range(turns):
+            assert ", 0 cut, " in server.reload()
+            load.await_progress(1)
+    assert server.status()["totals"]["connections_taken_over"] > 0, "the proxy's connections were kept"
+    judge(server, proxy, load)
+
+
+def test_scaling_and_recycling(behind):
+    server, proxy = behind
+    with Load(server, address=("127.0.0.1", proxy.port), **CLIENTS) as load:
+        load.await_progress(5)
+        for target in (4, 1, 3, 2):
+            server.ctl("scale", str(target))
+            server.await_workers(target)
+            load.await_progress(1)
+        before = list(server.workers())
+        server.ctl("recycle", "all")
+        await_true("all are replaced", lambda: not set(before) & set(server.children()))
+        load.await_progress(1)
+    judge(server, proxy, load)
