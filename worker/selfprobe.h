@@ -6,8 +6,8 @@
 
 struct selfprobe;
 
-/* Calls done(ctx, …) once, in a later turn: true when the answer was 200. NULL when it could not
- * start (logged). */
+/* Calls done(ctx, …) once, in a later turn, with the status of the answer; 0: there was none. NULL
+ * when it could not start (logged). */
 struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx, int status),
                                   void *ctx);
 /* Stops it when it still runs, and frees. Accepts NULL. */

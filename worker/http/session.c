@@ -561,7 +561,8 @@ void session_drain(struct session *s)
         return;
     }
     int64_t quiet_ms = quiet_for_ms(s);
-    if (quiet_ms < SESSION_QUIET_MS) { /* it will hardly stay so: the next answer says close */
+    if (s->conn.kept_len == 0 && quiet_ms < SESSION_QUIET_MS) {
+        /* it will hardly stay so, and its next answer says close */
         mono_ms soon = {s->home->now_us / 1000 + SESSION_QUIET_MS - quiet_ms};
         conn_set_deadline(&s->conn, mono_min(soon, s->conn.deadline));
         return;
