@@ -212,8 +212,10 @@ static int verb_help(const struct cli *cli)
 
 /* clang-format off */
 const struct verb verbs[] = {
-    {"run", "", "Serves in the foreground",
-     "Stops on TERM or Ctrl-C after the requests in flight; quickly on QUIT or a second Ctrl-C.",
+    {"run", "[--reload]", "Serves in the foreground",
+     "Stops on TERM or Ctrl-C after the requests in flight; quickly on QUIT or a second Ctrl-C. HUP\n"
+     "reloads the configuration, TTIN and TTOU start and stop a worker; see also \"colmeia ctl\".\n\n"
+     "  --reload          reloads by itself when a file of its configuration changes",
      0, true, verb_run},
     {"check", "", "Judges the configuration and starts nothing", "", 0, true, verb_check},
     {"config", "[--origin]", "Prints the configuration as ini, secrets masked",
