@@ -73,7 +73,7 @@ def test_yes_and_ci_install_with_sudo(machine, words, env):
     done = machine(*words, missing=["cmake"], root=False, env=env)
     assert done.returncode == 0
     assert [c for c in done.calls if c.startswith("sudo")] == [
-        "sudo apt-get update", "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends cmake"]
+        "sudo apt-get update", "sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y --no-install-recommends cmake"]
 
 
 @pytest.mark.parametrize("env", [{}, {"CI": "false"}, {"CI": ""}])
