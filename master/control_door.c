@@ -134,33 +134,16 @@ static bool fill_address(const char *path, struct sock_address *a, struct buf *e
     return true;
 }
 
-/* errno of a connect(2) that does not wait; 0 when somebody listens. */
-static int knock(const struct sock_address *a)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return errno;
-    int error = connect(fd, &a->u.any, a->len) == 0 ? 0 : errno;
-    close(fd);
-    return error;
-}
-
-/* The rules of listener_open: what a dead server left goes, anything else stays. */
 static int clear_path(const struct sock_address *a, const char *path, struct buf *error)
 {
-    struct stat st;
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? 0 : fail(error, path, strerror(errno));
-    if (!S_ISSOCK(st.st_mode))
-        return fail(error, path, "something that is no socket stands there");
-    int code = knock(a);
+    int code = sock_clear_path(a);
     switch (code) {
     case 0:
-    case EAGAIN:     /* its queue is full */
-    case EPROTOTYPE: /* a living datagram socket */
+        return 0;
+    case ENOTSOCK:
+        return fail(error, path, "something that is no socket stands there");
+    case EADDRINUSE:
         return fail(error, path, "another server answers there");
-    case ECONNREFUSED:
-        return unlink(path) == 0 || errno == ENOENT ? 0 : fail(error, path, strerror(errno));
     default:
         return fail(error, path, strerror(code));
     }

@@ -271,27 +271,35 @@ static int knock(const struct sock_address *a)
     return error;
 }
 
-/* Makes room at a unix path: what a dead server left there goes, anything else stays. */
-static int clear_path(const struct sock_address *a, const char *path, struct buf *error_r)
+int sock_clear_path(const struct sock_address *a)
 {
+    const char *path = a->u.un.sun_path;
     struct stat st;
     if (lstat(path, &st) != 0)
-        return errno == ENOENT ? 0 : fail(error_r, a, errno);
+        return errno == ENOENT ? 0 : errno;
     if (!S_ISSOCK(st.st_mode))
-        return fail_with(error_r, a,
-                         "something that is no socket stands there; remove it or choose "
-                         "another --bind");
+        return ENOTSOCK;
     int error = knock(a);
     switch (error) {
     case 0:
     case EAGAIN:     /* its queue is full */
     case EPROTOTYPE: /* a living datagram socket */
-        return fail(error_r, a, EADDRINUSE);
+        return EADDRINUSE;
     case ECONNREFUSED:
-        return unlink(path) == 0 || errno == ENOENT ? 0 : fail(error_r, a, errno);
+        return unlink(path) == 0 || errno == ENOENT ? 0 : errno;
     default:
-        return fail(error_r, a, error);
+        return error;
     }
+}
+
+static int clear_path(const struct sock_address *a, struct buf *error_r)
+{
+    int error = sock_clear_path(a);
+    if (error == ENOTSOCK)
+        return fail_with(error_r, a,
+                         "something that is no socket stands there; remove it or choose "
+                         "another --bind");
+    return error ? fail(error_r, a, error) : 0;
 }
 
 static int set_on(int fd, int level, int option)
@@ -339,7 +347,7 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
 {
     const char *path = unix_path(a);
     struct listener l = {.address = *a, .backlog_asked = backlog};
-    if (path && clear_path(a, path, error_r) != 0)
+    if (path && clear_path(a, error_r) != 0)
         return -1;
     l.fd = socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l.fd < 0)

@@ -42,6 +42,10 @@ bool sock_parse(struct slice text, struct sock_address *address_r, struct buf *e
 void sock_name(const struct sock_address *a, char name_r[static SOCK_NAME_MAX]);
 bool sock_is_unix(const struct sock_address *a);
 
+/* Makes room at the path of a unix address: what a dead server left there goes, anything else stays.
+ * 0, EADDRINUSE (somebody listens there), ENOTSOCK (something else stands there), or another errno. */
+int sock_clear_path(const struct sock_address *a);
+
 /* Binds and listens: close-on-exec, non-blocking, SO_REUSEADDR, IPV6_V6ONLY for IPv6, TCP_NODELAY
  * inherited by accepted ones. A stale unix socket (nobody answers) is replaced; a live one, or a
  * file that is no socket, is an error. A unix socket gets mode 0666, as uvicorn and gunicorn do:

@@ -538,6 +538,13 @@ void session_finish(struct session *s)
     settle(s);
 }
 
+void session_end_wait_within(struct session *s, int64_t ms)
+{
+    mono_ms soon = {s->home->now_us / 1000 + ms};
+    if (mono_before(soon, s->conn.deadline))
+        conn_set_deadline(&s->conn, soon);
+}
+
 /* How long an idle session has been so. */
 static int64_t quiet_for_ms(const struct session *s)
 {
@@ -555,16 +562,13 @@ void session_drain(struct session *s)
         return;
     }
     if (s->timer == SESSION_TIMER_FRESH) {
-        mono_ms soon = {s->home->now_us / 1000 + SESSION_FRESH_DRAIN_MS};
-        if (mono_before(soon, s->conn.deadline))
-            conn_set_deadline(&s->conn, soon);
+        session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
         return;
     }
     int64_t quiet_ms = quiet_for_ms(s);
     if (s->conn.kept_len == 0 && quiet_ms < SESSION_QUIET_MS) {
         /* it will hardly stay so, and its next answer says close */
-        mono_ms soon = {s->home->now_us / 1000 + SESSION_QUIET_MS - quiet_ms};
-        conn_set_deadline(&s->conn, mono_min(soon, s->conn.deadline));
+        session_end_wait_within(s, SESSION_QUIET_MS - quiet_ms);
         return;
     }
     /* idle, but its next request may be on its way: look once; the look may end it */

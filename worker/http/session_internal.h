@@ -85,6 +85,8 @@ void session_given_away(struct session *s);
 void session_advance(struct session *s);
 /* Sets that deadline as if the wait had begun at *since*. */
 void session_set_timer(struct session *s, enum session_timer timer, mono_ms since);
+/* The deadline that is set comes in *ms* at the latest. */
+void session_end_wait_within(struct session *s, int64_t ms);
 /* When the wait began that the present deadline ends. */
 mono_ms session_waiting_since(const struct session *s);
 /* It is busy: what was begun is finished, and the last answer says so. */

@@ -21,24 +21,17 @@ static bool is_movable(const struct session *s)
 
 /* ---- those that stay ------------------------------------------------------------------------- */
 
-static void end_wait_within(struct session *s, int64_t ms)
-{
-    mono_ms soon = {s->home->now_us / 1000 + ms};
-    if (mono_before(soon, s->conn.deadline))
-        conn_set_deadline(&s->conn, soon);
-}
-
 /* It cannot go: the next answer is its last, and its client's silence ends it. It was between
  * requests; it may be gone after it. */
 static void stay(struct session *s)
 {
     s->stays = true;
     if (s->timer == SESSION_TIMER_FRESH) {
-        end_wait_within(s, SESSION_FRESH_DRAIN_MS);
+        session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
         return;
     }
     if (s->timer == SESSION_TIMER_IDLE)
-        end_wait_within(s, SESSION_QUIET_MS);
+        session_end_wait_within(s, SESSION_QUIET_MS);
     session_advance(s);
 }
 
