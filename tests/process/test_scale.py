@@ -114,53 +114,92 @@ def test_ramps_under_load(serve):
 
 # ---- balance ----
 
-def spread(server, field):
-    values = [slot[field] for slot in server.slots()]
-    assert len(values) == 4, values
-    return max(values) / (sum(values) / len(values)), values
+def evenly(measure, limit=1.5, rounds=5):
+    """*measure* gives a number per worker; the busiest is to have less than *limit* times the mean.
+    The kernel's scheduler has a say in each round, a fault of ours shows in every one."""
+    tried = []
+    for _ in range(rounds):
+        values = measure()
+        tried.append(values)
+        if max(values) < limit * sum(values) / len(values):
+            return
+    raise AssertionError(tried)
+
+
+def per_worker(server, field):
+    return {slot["pid"]: slot[field] for slot in server.slots()}
+
+
+def connected(server, count):
+    wires = [Wire(server.tcp()) for _ in range(count)]
+    assert [wire.get().status for wire in wires] == [200] * count
+    return wires
+
+
+def disconnect(server, wires):
+    for wire in wires:
+        wire.close()
+    server.await_status("all of them gone", lambda s: s["connections"] == 0)
 
 
 def test_connections_are_spread(serve):
     server = serve(workers=4)
-    wires = [Wire(server.tcp()) for _ in range(400)]
-    for wire in wires:
-        assert wire.get().status == 200
-    ratio, values = spread(server, "connections")
-    assert sum(values) == 400 and ratio < 1.5, values
+
+    def measure():
+        wires = connected(server, 400)
+        values = list(per_worker(server, "connections").values())
+        assert sum(values) == 400 and len(values) == 4, values
+        disconnect(server, wires)
+        return values
+
+    evenly(measure)
 
 
 def test_connections_are_spread_after_a_reload(serve):
     """Those that were handed over, too."""
     server = serve(workers=4, config=FAST)
-    wires = [Wire(server.tcp()) for _ in range(400)]
-    for wire in wires:
-        assert wire.get().status == 200
-    server.reload()
-    ratio, values = spread(server, "connections")
-    assert sum(values) == 400 and ratio < 1.5, values
+    wires = connected(server, 400)
+
+    def measure():
+        server.reload()
+        values = list(per_worker(server, "connections").values())
+        assert sum(values) == 400 and len(values) == 4, values
+        return values
+
+    evenly(measure)
     assert [wire.get().status for wire in wires] == [200] * 400
 
 
 def test_short_requests_are_spread(serve):
     server = serve(workers=4)
-    with Load(server, connect=16) as load:
-        load.await_progress(100)
-    ratio, values = spread(server, "requests")
-    assert sum(values) == len(load.report["answered"]) and ratio < 1.5, values
+
+    def measure():
+        before = per_worker(server, "requests")
+        with Load(server, connect=16) as load:
+            load.await_progress(100)
+        values = [now - before[pid] for pid, now in per_worker(server, "requests").items()]
+        assert sum(values) == len(load.report["answered"]), values
+        return values
+
+    evenly(measure)
 
 
 def test_stopped_worker_takes_no_part(serve):
     """One that is stuck does not count as lightly loaded: nobody waits for it to take its share."""
     server = serve(workers=4)
     stuck = server.slots()[0]["pid"]
+
+    def measure():
+        wires = connected(server, 200)
+        values = per_worker(server, "connections")
+        assert values.pop(stuck) == 0 and sum(values.values()) == 200
+        disconnect(server, wires)
+        return list(values.values())
+
     os.kill(stuck, signal.SIGSTOP)
     try:
         server.await_status("a heart that has stood still", lambda s: any(
             slot["pid"] == stuck and slot["beat_age_ms"] > 2500 for slot in s["slots"]))
-        wires = [Wire(server.tcp()) for _ in range(200)]
-        assert [wire.get().status for wire in wires] == [200] * 200
-        values = {slot["pid"]: slot["connections"] for slot in server.slots()}
-        assert values.pop(stuck) == 0 and sum(values.values()) == 200
-        assert max(values.values()) < 1.3 * 200 / 3, values
+        evenly(measure, limit=1.3)
     finally:
         os.kill(stuck, signal.SIGCONT)
