@@ -185,6 +185,7 @@ static int open_store(struct worker *w)
     struct buf error = {0};
     struct store_options options = {
         .durability = w->entry->config->database_durability,
+        .timeout_ms = w->entry->config->database_timeout,
         .scoreboard = w->entry->scoreboard,
         .slot = w->slot,
     };

@@ -375,7 +375,7 @@ static void end_holder(struct holder *h, bool killed)
 static void lock_is_busy(void **state)
 {
     struct tester *t = *state;
-    t->options.lock_timeout_ms = 30;
+    t->options.timeout_ms = 400;
     tester_open(t);
     struct holder h = start_holder(t);
     struct answer a = {0};
@@ -400,7 +400,7 @@ static void lock_is_busy(void **state)
 static void database_is_busy(void **state)
 {
     struct tester *t = *state;
-    t->options.lock_timeout_ms = 30;
+    t->options.timeout_ms = 400;
     tester_open(t);
     sqlite3 *other;
     assert_int_equal(sqlite3_open(t->path, &other), SQLITE_OK);
@@ -421,7 +421,7 @@ static void database_is_busy(void **state)
 static void killed_holder_frees(void **state)
 {
     struct tester *t = *state;
-    t->options.lock_timeout_ms = 60000;
+    t->options.timeout_ms = 60000;
     tester_open(t);
     struct holder h = start_holder(t);
     struct wave w;

@@ -4,6 +4,7 @@
 #include "fake_driver.h"
 #include "store_tester.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -612,6 +613,38 @@ static void cancelled_late(void **state)
     answer_fini(&a);
 }
 
+/* A database that hangs: its callers are answered, the others' calls go on, and what it says in the
+ * end is said to nobody. */
+static void slow_is_answered(void **state)
+{
+    struct tester *t = *state;
+    t->options.timeout_ms = 50;
+    static const struct fake_step hang[] = {
+        {.turns = UINT_MAX}, {0}, {.turns = UINT_MAX}, {0}, {.turns = UINT_MAX}};
+    reopen(t);
+    fake_driver_script(hang, 5);
+    struct answer slow[3] = {0}, quick = {0};
+    store_user_create(t->store, SLICE("alice"), SLICE("a@x.com"), SLICE("h"), answer_on_done,
+                      &slow[0]);
+    store_user_by_id(t->store, 1, answer_on_done, &quick);
+    assert_int_equal(tester_await(t, &quick), STORE_NOT_FOUND);
+    assert_false(slow[0].done);
+    assert_int_equal(tester_await(t, &slow[0]), STORE_BUSY);
+    assert_int_equal(slow[0].users_len, 0);
+    assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 1);
+    /* nobody waits for that one, so that it is no failure */
+    task_cancel(store_user_by_id(t->store, 1, answer_on_done, &slow[1]));
+    store_probe(t->store, answer_on_done, &slow[2]);
+    assert_int_equal(tester_await(t, &slow[2]), STORE_BUSY);
+    assert_true(slow[1].done);
+    assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 2);
+    assert_int_equal(fake_driver_pending(), 3);
+    assert_int_equal(tester_create(t, "bob", "b@x.com", "h"), STORE_OK);
+    for (int i = 0; i < 3; i++)
+        answer_fini(&slow[i]);
+    answer_fini(&quick);
+}
+
 static void result_names(void **state)
 {
     assert_string_equal(store_result_name(STORE_OK), "ok");
@@ -642,7 +675,7 @@ int main(void)
 {
     const struct CMUnitTest contract[] = {CONTRACT};
     const struct CMUnitTest fake_only[] = {CASE(late_and_reordered), CASE(scripted_results),
-                                           CASE(cancelled_late), CASE(result_names),
+                                           CASE(cancelled_late), CASE(slow_is_answered), CASE(result_names),
                                            CASE(postgresql_is_refused)};
     int failed = 0;
     driver_under_test = &store_driver_sqlite;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_QUEUE = 8192, DEFAULT_LOCK_TIMEOUT_MS = 5000 };
+enum { DEFAULT_QUEUE = 8192 };
 
 enum kind { KIND_read, KIND_write };
 
@@ -77,7 +77,7 @@ static struct sqlite_connection connection_for(const struct sqlite *s, enum sqli
     return (struct sqlite_connection){.path = s->path,
                                       .sides = sides,
                                       .durability = s->options.durability,
-                                      .busy_timeout_ms = s->options.lock_timeout_ms};
+                                      .busy_timeout_ms = s->lock_timeout_ms};
 }
 
 static bool open_files(struct sqlite *s, struct buf *error)
@@ -122,11 +122,10 @@ static void *open_driver(struct loop *l, const struct store_options *options, st
         return NULL;
     }
     s->options = *options;
+    s->lock_timeout_ms = options->timeout_ms / 2; /* a call may have to wait for the batch before its own */
     s->lock.fd = -1;
     if (s->options.max_queue == 0)
         s->options.max_queue = DEFAULT_QUEUE;
-    if (s->options.lock_timeout_ms <= 0)
-        s->options.lock_timeout_ms = DEFAULT_LOCK_TIMEOUT_MS;
     bool in_memory = options->kind == CONFIG_DATABASE_MEMORY;
     s->path = in_memory ? NULL : sqlite_plain_path(options->path);
     if (!in_memory && !s->path)

@@ -93,6 +93,7 @@ enum { SQLITE_BATCH_MAX = 256 };
 struct sqlite {
     struct store_options options; /* path replaced by our copy */
     char *path;                   /* owned; NULL: in memory */
+    int64_t lock_timeout_ms;      /* to get the writer lock */
     struct executor *reader;      /* NULL in memory: the writer does both */
     struct executor *writer;
     struct sqlite_connection read_side;

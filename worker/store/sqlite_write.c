@@ -231,7 +231,7 @@ static void count(struct sqlite *s, struct store_call **calls, size_t len)
 /* STORE_OK with the lock held (memory has none), or what to answer. */
 static enum store_result take_lock(struct sqlite *s)
 {
-    if (!s->path || sqlite_lock_take(&s->lock, s->options.lock_timeout_ms) == 0)
+    if (!s->path || sqlite_lock_take(&s->lock, s->lock_timeout_ms) == 0)
         return STORE_OK;
     int error = errno;
     bool late = error == ETIMEDOUT;

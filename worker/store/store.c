@@ -1,6 +1,7 @@
-/* store.c: see store.h. Makes calls, hands them to the driver, passes its answers on. Calls are
- * recycled: each comes with a block of memory big enough for a row or two, so that reading one user
- * allocates nothing once the store is warm. */
+/* store.c: see store.h. Makes calls, hands them to the driver, passes its answers on; whoever has
+ * waited too long is answered without it. Calls are recycled: each comes with a block of memory big
+ * enough for a row or two, so that reading one user allocates nothing once the store is warm. All
+ * of it runs on the loop's thread, but store_call_add_user(), which drivers call on theirs. */
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
@@ -11,14 +12,18 @@
 
 enum {
     CALL_BLOCK_BYTES = 1024, /* arguments and a row with its hash: about 500 */
-    CALLS_KEPT = 512         /* recycled calls; what a peak needs beyond goes back to the heap */
+    CALLS_KEPT = 512,        /* recycled calls; what a peak needs beyond goes back to the heap */
+    DEFAULT_TIMEOUT_MS = 10000
 };
 /* A list without end must not take the machine with it: about a million rows. */
 static const size_t CALL_MAX_BYTES = (size_t)256 << 20;
 
 struct pooled_call {
     struct store_call call; /* first: a task, a store_call and a pooled_call have one address */
-    struct pooled_call *next_free;
+    struct pooled_call *next; /* free, or its caller waits since later */
+    struct pooled_call *previous;
+    mono_ms answer_by;
+    bool answered;   /* its time was over; what the driver says concerns nobody any more */
     bool read_tried; /* probes: their first half is over */
     alignas(max_align_t) char block[CALL_BLOCK_BYTES];
 };
@@ -28,6 +33,9 @@ struct store {
     void *driver_state; /* NULL: closed */
     struct loop *loop;
     struct scoreboard_slot *slot; /* borrowed; may be NULL */
+    int64_t timeout_ms;
+    struct ev_timer timer;                      /* when the first of these has waited too long */
+    struct pooled_call *waits_first, *waits_last; /* by answer_by: all have the same patience */
     struct pooled_call *free_calls;
     unsigned free_calls_len;
     unsigned in_flight; /* calls made and not given back; keeps the store alive after its close */
@@ -49,7 +57,7 @@ static void free_store(struct store *s)
 {
     while (s->free_calls) {
         struct pooled_call *p = s->free_calls;
-        s->free_calls = p->next_free;
+        s->free_calls = p->next;
         free(p);
     }
     free(s);
@@ -64,7 +72,7 @@ static void give_back(struct store_call *c)
                    c->arena.blocks ? sizeof p->block : (size_t)(c->arena.next - p->block));
     arena_fini(&c->arena);
     if (s->free_calls_len < CALLS_KEPT) {
-        p->next_free = s->free_calls;
+        p->next = s->free_calls;
         s->free_calls = p;
         s->free_calls_len++;
     } else {
@@ -74,6 +82,66 @@ static void give_back(struct store_call *c)
     if (!s->driver_state && s->in_flight == 0)
         free_store(s);
 }
+
+/* ---- how long a caller waits ----------------------------------------------------------------- */
+
+static void set_timer(struct store *s, int64_t ms)
+{
+    ev_timer_stop(loop_ev(s->loop), &s->timer);
+    ev_timer_set(&s->timer, (double)(ms > 0 ? ms : 0) / 1000, 0.);
+    ev_timer_start(loop_ev(s->loop), &s->timer);
+}
+
+/* The timer is left alone when calls come and go: it looks for itself when it fires. */
+static void wait_begins(struct store *s, struct pooled_call *p)
+{
+    p->answer_by = mono_add(loop_now(s->loop), s->timeout_ms);
+    p->next = NULL;
+    p->previous = s->waits_last;
+    if (s->waits_last)
+        s->waits_last->next = p;
+    else
+        s->waits_first = p;
+    s->waits_last = p;
+    if (!ev_is_active(&s->timer))
+        set_timer(s, s->timeout_ms);
+}
+
+static void wait_ends(struct store *s, struct pooled_call *p)
+{
+    *(p->previous ? &p->previous->next : &s->waits_first) = p->next;
+    *(p->next ? &p->next->previous : &s->waits_last) = p->previous;
+}
+
+static void count_error(const struct store *s)
+{
+    if (s->slot)
+        counter_add(s->slot, COUNTER_store_errors, 1);
+}
+
+/* What began in the database goes on; what has not will not. */
+static void give_up(struct store *s, struct pooled_call *p)
+{
+    wait_ends(s, p);
+    p->answered = true;
+    bool wanted = !atomic_load_explicit(&p->call.task.cancelled, memory_order_relaxed);
+    task_cancel(&p->call.task);
+    if (wanted)
+        count_error(s);
+    p->call.done(p->call.ctx, &(struct store_reply){.result = STORE_BUSY});
+}
+
+static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
+{
+    struct store *s = t->data;
+    mono_ms now = loop_now(s->loop);
+    while (s->waits_first && !mono_before(now, s->waits_first->answer_by))
+        give_up(s, s->waits_first);
+    if (s->waits_first)
+        set_timer(s, mono_diff_ms(s->waits_first->answer_by, now));
+}
+
+/* ---- a call's way ---------------------------------------------------------------------------- */
 
 static void submit(struct store_call *c);
 
@@ -116,6 +184,10 @@ static void on_done(struct task *t)
 {
     struct store_call *c = (struct store_call *)t;
     struct pooled_call *p = (struct pooled_call *)c;
+    if (p->answered) {
+        give_back(c);
+        return;
+    }
     enum store_result result = judge(c);
     if (!p->read_tried) {
         if (probe_goes_on(c, result))
@@ -131,8 +203,9 @@ static void on_done(struct task *t)
     bool failed =
         (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
         t->outcome != TASK_CANCELLED;
-    if (failed && c->store->slot)
-        counter_add(c->store->slot, COUNTER_store_errors, 1);
+    if (failed)
+        count_error(c->store);
+    wait_ends(c->store, p);
     c->done(c->ctx, &c->reply);
     give_back(c);
 }
@@ -144,14 +217,14 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     ASSERT(s->driver_state);
     struct pooled_call *p = s->free_calls;
     if (p) {
-        s->free_calls = p->next_free;
+        s->free_calls = p->next;
         s->free_calls_len--;
     } else {
         p = malloc(sizeof *p);
         if (!p)
             return NULL;
     }
-    p->next_free = NULL;
+    p->answered = false;
     p->read_tried = true;
     struct store_call *c = &p->call;
     *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
@@ -159,6 +232,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     arena_init(&c->arena, p->block, sizeof p->block, CALL_MAX_BYTES);
     task_init(&c->task, s->loop, on_done);
     s->in_flight++;
+    wait_begins(s, p);
     return c;
 }
 
@@ -182,6 +256,7 @@ static void submit(struct store_call *c)
 static struct task *start(struct store_call *c, bool complete)
 {
     if (!complete) {
+        wait_ends(c->store, (struct pooled_call *)c);
         give_back(c);
         return NULL;
     }
@@ -197,8 +272,14 @@ struct store *store_open_with(struct loop *l, const struct store_driver *driver,
         buf_printf(error, "no memory to open the store");
         return NULL;
     }
-    *s = (struct store){.driver = driver, .loop = l, .slot = options->slot};
-    s->driver_state = driver->open(l, options, error);
+    struct store_options opened = *options;
+    if (opened.timeout_ms <= 0)
+        opened.timeout_ms = DEFAULT_TIMEOUT_MS;
+    *s = (struct store){
+        .driver = driver, .loop = l, .slot = options->slot, .timeout_ms = opened.timeout_ms};
+    ev_init(&s->timer, on_timer);
+    s->timer.data = s;
+    s->driver_state = driver->open(l, &opened, error);
     if (!s->driver_state) {
         free(s);
         return NULL;
@@ -228,10 +309,12 @@ void store_close(struct store *s)
     ASSERT(s->driver_state);
     s->driver->close(s->driver_state);
     s->driver_state = NULL;
+    ev_timer_stop(loop_ev(s->loop), &s->timer);
     if (s->in_flight == 0)
         free_store(s);
 }
 
+/* On a driver's thread, if it has any. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
 {
     /* the reply shows its rows as const; here they are made */

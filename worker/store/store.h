@@ -1,7 +1,8 @@
 /* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
  * the loop's thread and answered by its done function exactly once, in a later turn of the loop:
- * also when the store is full (STORE_BUSY) or broken (STORE_UNAVAILABLE). Results are an enum,
- * never text. Nothing here blocks, but store_open() and store_close(). */
+ * also when the store is full or too slow (STORE_BUSY) or broken (STORE_UNAVAILABLE). A write that
+ * was answered BUSY because the disk took too long may still come to be. Results are an enum, never
+ * text. Nothing here blocks, but store_open() and store_close(). */
 #pragma once
 
 #include "shared/config.h"
@@ -53,7 +54,7 @@ struct store_options {
     struct scoreboard *scoreboard; /* for the lock holder's name; may be NULL */
     struct scoreboard_slot *slot;  /* counters; may be NULL */
     unsigned max_queue;            /* calls in flight, reads and writes each; 0: a default */
-    int64_t lock_timeout_ms;       /* to get the writer lock; 0: a default */
+    int64_t timeout_ms;            /* a call is answered by then: STORE_BUSY; 0: a default */
 };
 
 /* Opens the store for this process: after the fork, on the loop's thread, before serving (it may
