@@ -4,13 +4,13 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import threading
 
 import httpx
 import pytest
 
 from harness.server import await_gone, await_true
+from harness.trace import traced
 
 THREADS = 6
 
@@ -138,18 +138,10 @@ def test_full_durability_syncs_before_it_answers(serve, place):
     server = serve(workers=1)
     (pid,) = server.workers()
     trace = place / "trace"
-    tracer = subprocess.Popen(["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,writev,sendmsg,sendto,write",
-                               "-s", "40", "-o", str(trace), "-p", str(pid)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        assert b"attached" in tracer.stderr.readline()
+    with traced(pid, "-y", "-e", "trace=fsync,fdatasync,writev,sendmsg,sendto,write", "-s", "40", output=trace):
         with server.api() as api:
             for i in range(3):
                 assert api.sign_up(f"u{i}").status_code == 201
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-        tracer.stderr.close()
     events = []
     for line in trace.read_text().splitlines():
         if "sync(" in line and "database.db-wal" in line:
@@ -167,11 +159,8 @@ def test_writes_are_grouped(serve, place):
     server = serve(workers=1)
     (pid,) = server.workers()
     trace = place / "trace"
-    tracer = subprocess.Popen(["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-e", "inject=fdatasync:delay_enter=20000",
-                               "-e", "inject=fsync:delay_enter=20000", "-o", str(trace), "-p", str(pid)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        assert b"attached" in tracer.stderr.readline()
+    with traced(pid, "-y", "-e", "trace=fsync,fdatasync", "-e", "inject=fdatasync,fsync:delay_enter=20000",
+                output=trace):
         apis = [server.api() for _ in range(24)]
         answers = [None] * len(apis)
 
@@ -182,10 +171,6 @@ def test_writes_are_grouped(serve, place):
             thread.start()
         for thread in threads:
             thread.join()
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-        tracer.stderr.close()
     assert answers == [201] * len(apis)
     syncs = len([line for line in trace.read_text().splitlines() if "database.db-wal" in line])
     assert 0 < syncs < len(apis), syncs

@@ -268,12 +268,17 @@ static bool fake_submit(void *state, struct store_call *call)
     return true;
 }
 
+void fake_driver_hurry(void)
+{
+    for (unsigned i = 0; i < open_fake->pending_len; i++)
+        open_fake->pending[i].step.turns = 0;
+    turn(open_fake);
+}
+
 static void fake_close(void *state)
 {
     struct fake *f = state;
-    for (unsigned i = 0; i < f->pending_len; i++)
-        f->pending[i].step.turns = 0; /* it waits no longer */
-    turn(f);
+    fake_driver_hurry();
     ev_idle_stop(loop_ev(f->loop), &f->turn);
     for (size_t i = 0; i < f->rows_len; i++)
         drop_text(&f->rows[i]);

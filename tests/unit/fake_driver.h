@@ -20,3 +20,5 @@ extern const struct store_driver store_driver_fake;
 void fake_driver_script(const struct fake_step *steps, size_t len);
 /* Calls that are submitted and not answered. */
 unsigned fake_driver_pending(void);
+/* Answers all of them now. */
+void fake_driver_hurry(void);

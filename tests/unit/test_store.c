@@ -639,6 +639,10 @@ static void slow_is_answered(void **state)
     assert_true(slow[1].done);
     assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 2);
     assert_int_equal(fake_driver_pending(), 3);
+    fake_driver_hurry();
+    answer_fini(&quick); /* what had not begun did not begin */
+    store_user_by_email(t->store, SLICE("a@x.com"), answer_on_done, &quick);
+    assert_int_equal(tester_await(t, &quick), STORE_NOT_FOUND);
     assert_int_equal(tester_create(t, "bob", "b@x.com", "h"), STORE_OK);
     for (int i = 0; i < 3; i++)
         answer_fini(&slow[i]);

@@ -1,0 +1,161 @@
+"""A database that is slow, or does not answer: what needs it waits as long as configured, what does not
+keeps its pace."""
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from harness.server import await_true
+from harness.trace import thread_id, traced
+from harness.wire import Wire
+
+# What a store thread asks of the disk.
+DISK = "fcntl,fdatasync,fsync,ftruncate,pread64,pwrite64"
+
+
+def sign_up(name):
+    return json.dumps({"username": name, "email": f"{name}@test.com", "password": "slow-disk-pw"}).encode()
+
+
+def ask_sign_up(server, name):
+    """A sign-up on its way, over a connection of its own."""
+    return Wire(server.tcp()).ask("POST", "/users/", [("Content-Type", "application/json")], sign_up(name))
+
+
+# A turn of the loop that is held for the length of a wait lets no more through than the one after it.
+KEPT_PACE = 3
+
+
+def started(serve, timeout):
+    """One worker, both of whose store threads have been at work."""
+    server = serve(workers=1, config={"database.timeout": timeout})
+    with server.api() as api:
+        assert api.sign_up("first").status_code == 201
+        assert api.get("/users/1").status_code == 200
+    return server
+
+
+@pytest.fixture
+def server(serve):
+    return started(serve, "1s")
+
+
+@pytest.fixture
+def patient(serve):
+    return started(serve, "1h")
+
+
+@contextmanager
+def slow(server, thread, delay_ms):
+    """Each call to the disk of that thread of the worker takes so much longer."""
+    (pid,) = server.workers()
+    with traced(thread_id(pid, thread), "-e", f"trace={DISK}", "-e", f"inject={DISK}:delay_enter={delay_ms}ms",
+                threads=False):
+        yield
+
+
+@contextmanager
+def writer_locked_out(place):
+    """Another process has the writer lock and keeps it."""
+    fd = os.open(place / "database.db.lock", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def answers_meanwhile(server, waiting):
+    """Asks what needs no database until *waiting* has its answer: that, and how many came before."""
+    done = []
+    thread = threading.Thread(target=lambda: done.append(waiting.answer()))
+    thread.start()
+    quick = 0
+    with Wire(server.tcp()) as wire:
+        while thread.is_alive():
+            assert wire.get("/").status == 200
+            assert wire.ask("POST", "/auth/refresh_token").answer().status == 401
+            quick += 1
+    return done[0], quick
+
+
+def judge_busy(answer):
+    assert answer.status == 503 and json.loads(answer.body) == {"detail": "Service Unavailable"}
+    assert int(answer.header("retry-after")) >= 1
+
+
+def test_slow_reads_are_answered(patient):
+    """200 ms more for each call: it takes a while, and others do not notice."""
+    with slow(patient, "store reader", 200):
+        answer, quick = answers_meanwhile(patient, Wire(patient.tcp()).ask("GET", "/users/1"))
+    assert answer.status == 200 and quick > KEPT_PACE, quick
+
+
+def test_slow_writes_are_answered(patient):
+    with slow(patient, "store writer", 200):
+        answer, quick = answers_meanwhile(patient, ask_sign_up(patient, "second"))
+    assert answer.status == 201 and quick > KEPT_PACE, quick
+
+
+def test_reads_that_hang_are_503(server):
+    with slow(server, "store reader", 5000):
+        waiting = [Wire(server.tcp()).ask("GET", target) for target in ("/users/1", "/users/", "/users/99")]
+        answer, quick = answers_meanwhile(server, waiting[0])
+        assert quick > KEPT_PACE, quick
+        for each in [answer, *(w.answer() for w in waiting[1:])]:
+            judge_busy(each)
+        # the writer's thread is another one, but a sign-up looks first whether the name is taken
+        judge_busy(ask_sign_up(server, "second").answer())
+    await_true("reads work again", lambda: Wire(server.tcp()).get("/users/1").status == 200)
+
+
+def test_write_that_hangs_is_503_and_may_still_come_to_be(server):
+    with slow(server, "store writer", 3000):
+        answer, quick = answers_meanwhile(server, ask_sign_up(server, "second"))
+        judge_busy(answer)
+        assert quick > KEPT_PACE, quick
+        assert Wire(server.tcp()).get("/users/1").status == 200, "reads go on"
+    await_true("the writer has ended", lambda: Wire(server.tcp()).get("/users/2").status == 200)
+    assert ask_sign_up(server, "third").answer().status == 201
+
+
+def test_writer_that_is_locked_out(server, place):
+    """It waits for its turn, in vain: 503, and nothing was written; reads and logins go on."""
+    with writer_locked_out(place):
+        waiting = [ask_sign_up(server, f"u{i}") for i in range(20)]
+        answer, quick = answers_meanwhile(server, waiting[0])
+        assert quick > KEPT_PACE, quick
+        for each in [answer, *(w.answer() for w in waiting[1:])]:
+            judge_busy(each)
+        with server.api() as api:
+            assert api.get("/users/1").status_code == 200
+            api.login("first@test.com", "testtest-pw")
+        assert "database lock" in server.log
+    assert ask_sign_up(server, "late").answer().status == 201
+    with sqlite3.connect(place / "database.db") as db:
+        assert [name for (name,) in db.execute("SELECT username FROM users ORDER BY id")] == ["first", "late"]
+
+
+def test_many_wait_for_a_disk_that_hangs(server):
+    """Far more than it can take: all get their 503, memory is bounded, and it recovers."""
+    (pid,) = server.workers()
+
+    def peak_kib():
+        rows = dict(row.split(":") for row in open(f"/proc/{pid}/status") if row.startswith("VmHWM"))
+        return int(rows["VmHWM"].split()[0])
+
+    before = peak_kib()
+    with slow(server, "store reader", 5000):
+        waiting = [Wire(server.tcp()).ask("GET", "/users/?limit=100") for _ in range(1000)]
+        answer, quick = answers_meanwhile(server, waiting[0])
+        assert quick > KEPT_PACE, quick
+        for each in [answer, *(w.answer() for w in waiting[1:])]:
+            judge_busy(each)
+    await_true("reads work again", lambda: Wire(server.tcp()).get("/users/1").status == 200)
+    assert peak_kib() - before < 64 * 1024, "about 10 KiB a connection, and the sanitizer's share"
+    assert server.workers().keys() == {pid}
