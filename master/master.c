@@ -3,6 +3,7 @@
  * decides nothing by itself. */
 #include "master/driver.h"
 
+#include "master/activation.h"
 #include "shared/check.h"
 #include "shared/log.h"
 #include "shared/message.h"
@@ -279,6 +280,20 @@ static enum exit_code open_supervisor(struct master *m, const struct sup_setting
     return EXIT_CODE_OK;
 }
 
+/* What a service manager gave us are the first doors; the configuration's come beside them. */
+static enum exit_code open_regime(struct master *m, struct buf *errors)
+{
+    struct listeners given;
+    enum exit_code code = activation_take(&given, errors);
+    if (code == EXIT_CODE_OK)
+        code = regime_open(m->options->config, m->supervisor->generation, &given, &m->current,
+                           errors);
+    if (code == EXIT_CODE_OK)
+        listeners_hand_on(&given, &m->current->listeners);
+    listeners_shut(&given);
+    return code;
+}
+
 /* Doors and key come before anyone touches the database: a second server on a busy port leaves that
  * alone. */
 static enum exit_code open_all(struct master *m)
@@ -288,8 +303,7 @@ static enum exit_code open_all(struct master *m)
     if (code == EXIT_CODE_OK)
         code = estate_open(&m->estate, m->supervisor->slots_len);
     if (code == EXIT_CODE_OK)
-        code =
-            regime_open(m->options->config, m->supervisor->generation, NULL, &m->current, &errors);
+        code = open_regime(m, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
     m->regimes = m->current;

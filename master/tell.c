@@ -113,8 +113,11 @@ void tell_status(struct master *m, struct buf *json)
     buf_append_char(&reload, '\0');
     facts.last_reload.text = reload.failed ? "" : reload.data;
     facts.listeners_len = m->current->listeners.len;
-    for (size_t n = 0; n < facts.listeners_len; n++)
-        listeners[n] = status_listener_of(&m->current->listeners.items[n], "bind");
+    for (size_t n = 0; n < facts.listeners_len; n++) {
+        const char *source = m->current->listeners.notes[n].source;
+        listeners[n] =
+            status_listener_of(&m->current->listeners.items[n], source ? source : "bind");
+    }
     facts.listeners = listeners;
     if (retry_ms)
         fill_retries(m, facts.now, retry_ms);
