@@ -87,6 +87,7 @@ static void step(struct master *m, const struct sup_event *event)
     supervisor_step(m->supervisor, clock_now(), event, &m->out);
     for (size_t i = 0; i < m->out.len; i++)
         perform(m, &m->out.items[i]);
+    announce(m);
 }
 
 /* What the master writes into the scoreboard. */
@@ -313,6 +314,7 @@ static enum exit_code open_all(struct master *m)
         return code;
     reload_set_title(m);
     watch_start(m);
+    announce_start(m);
     reload_watch_start(m);
     commands_open(m);
     return EXIT_CODE_OK;
@@ -324,6 +326,7 @@ static void close_loop(struct master *m)
         channel_close(&m->channels[i]);
     commands_close(m);
     reload_watch_stop(m);
+    announce_stop(m);
     watch_stop(m);
     ev_io_stop(m->loop, &m->signals_io);
     ev_timer_stop(m->loop, &m->wake);
@@ -342,6 +345,7 @@ static void close_all(struct master *m)
     if (m->supervisor)
         estate_close(&m->estate);
     supervisor_free(m->supervisor);
+    notify_close(&m->announcer.socket);
     signals_close(&m->signals);
 }
 
@@ -376,6 +380,7 @@ int master_run(const struct master_options *options)
     m->started_wall_s = clock_wall_s();
     m->estate.handover[0] = m->estate.handover[1] = -1;
     log_set_role("master");
+    notify_open(&m->announcer.socket, &m->announcer.said);
     if (signals_open(&m->signals) < 0) {
         log_error("cannot start: no signalfd: %s", strerror(errno));
         config_text_free(&m->text);
