@@ -1,12 +1,13 @@
 /* driver.h: the running master's state, shared by the files that turn the supervisor's decisions
  * into deeds and what happens into its events: master.c (loop, signals, children), perform.c
  * (actions), reload.c (configurations), watch.c (hearts, worn workers), commands.c and tell.c
- * (control socket). Inner header of these; nobody else includes it. */
+ * (control socket), announce.c (the service manager). Inner header of these; nobody else includes it. */
 #pragma once
 
 #include "master/control.h"
 #include "master/estate.h"
 #include "master/master.h"
+#include "master/notify.h"
 #include "master/regime.h"
 #include "master/report.h"
 #include "master/signals.h"
@@ -41,6 +42,16 @@ struct receipt {
 };
 
 struct files_watch;
+
+/* announce.c */
+struct announcer {
+    struct notify_socket socket;
+    struct notify_said said;
+    ev_timer timer;
+    uint64_t requests; /* so far, at … */
+    mono_ms counted_at;
+    uint64_t rps;
+};
 
 struct master {
     const struct master_options *options; /* borrowed */
@@ -78,6 +89,8 @@ struct master {
     mono_ms last_reload_at;
     int64_t loaded_wall_s;     /* when *current* became that */
     struct files_watch *files; /* --reload; NULL: not asked */
+
+    struct announcer announcer;
 
     /* watch.c */
     mono_ms looked_at;   /* the last look; later than due: the master itself was late */
@@ -121,6 +134,12 @@ void reload_watch_stop(struct master *m);
 /* What a reload would change, a line each. False: it would be refused, *lines* says why. */
 bool reload_would_change(struct master *m, struct buf *lines);
 
+/* announce.c: tells the service manager what is new, if there is one. After each step: a reload that
+ * fails at once is news, too. */
+void announce(struct master *m);
+void announce_start(struct master *m);
+void announce_stop(struct master *m);
+
 /* watch.c */
 void watch_start(struct master *m);
 void watch_stop(struct master *m);
@@ -135,6 +154,8 @@ void commands_look(struct master *m);
 void tell_status(struct master *m, struct buf *json);
 bool tell_why(const struct master *m, int slot, struct buf *json);
 bool tell_all_ready(const struct master *m);
+unsigned tell_ready_workers(const struct master *m);
+enum status_state tell_state(const struct master *m);
 
 /* A transition ended with this line. */
 void commands_told(struct master *m, unsigned number, bool ok, struct slice line,

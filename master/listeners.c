@@ -19,6 +19,19 @@ static bool is_taken(const struct listeners *l, int twin)
     return false;
 }
 
+/* systemd's "ListenStream=8000" is [::]:8000 and takes IPv4 as well: who asks for 0.0.0.0:8000 means
+ * that. */
+static bool covers(const struct listener *given, const struct sock_address *address)
+{
+    int v6only = 1;
+    socklen_t len = sizeof v6only;
+    const struct sockaddr_in6 *in6 = &given->address.u.in6;
+    return given->activated && given->address.u.any.sa_family == AF_INET6 &&
+           address->u.any.sa_family == AF_INET && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) &&
+           address->u.in.sin_addr.s_addr == INADDR_ANY && in6->sin6_port == address->u.in.sin_port &&
+           getsockopt(given->fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) == 0 && v6only == 0;
+}
+
 /* The same door of the present configuration: by the words it was asked with (port 0 stays the port
  * it became), else by what they mean ("8000" is "127.0.0.1:8000"); -1: none. */
 static int find_twin(const struct listeners *l, const struct listeners *current, const char *asked,
@@ -32,6 +45,9 @@ static int find_twin(const struct listeners *l, const struct listeners *current,
     for (size_t i = 0; current && i < current->len; i++)
         if (strcmp(current->items[i].name, name) == 0 && !is_taken(l, (int)i))
             return (int)i;
+    for (size_t i = 0; current && i < current->len; i++)
+        if (covers(&current->items[i], address) && !is_taken(l, (int)i))
+            return (int)i;
     return -1;
 }
 
@@ -39,11 +55,26 @@ static int share(const struct listener *twin, int backlog, struct listener *list
                  struct buf *error)
 {
     *listener_r = *twin;
-    listener_r->backlog_asked = backlog;
+    if (!twin->activated)
+        listener_r->backlog_asked = backlog; /* else its queue is as long as its owner wants */
     listener_r->fd = fcntl(twin->fd, F_DUPFD_CLOEXEC, 0);
     if (listener_r->fd < 0)
         buf_printf(error, "%s: cannot share it: %s", twin->name, strerror(errno));
     return listener_r->fd < 0 ? -1 : 0;
+}
+
+/* The note of the item that was just opened or shared. -1 without memory. */
+static int note(struct listeners *l, const char *asked, int twin, const struct listeners *current)
+{
+    const char *source = twin >= 0 ? current->notes[twin].source : NULL;
+    struct listener *item = &l->items[l->len];
+    struct listener_note *n = &l->notes[l->len];
+    *n = (struct listener_note){.asked = strdup(asked),
+                                .source = source ? strdup(source) : NULL,
+                                .twin = twin,
+                                .fate = item->activated ? LISTENER_KEPT : LISTENER_OURS};
+    l->len++;
+    return n->asked && (n->source || !source) ? 0 : -1;
 }
 
 static int open_one(struct listeners *l, const char *asked, int backlog,
@@ -54,32 +85,48 @@ static int open_one(struct listeners *l, const char *asked, int backlog,
         return -1;
     int twin = find_twin(l, current, asked, &address);
     struct listener *item = &l->items[l->len];
-    struct listener_note *note = &l->notes[l->len];
-    *note = (struct listener_note){.asked = strdup(asked), .twin = twin};
-    int result = !note->asked ? -1
-                 : twin >= 0  ? share(&current->items[twin], backlog, item, error)
-                              : listener_open(&address, backlog, item, error);
-    if (result == 0)
-        l->len++;
-    else
-        free(note->asked);
-    return result;
+    int result = twin >= 0 ? share(&current->items[twin], backlog, item, error)
+                           : listener_open(&address, backlog, item, error);
+    return result == 0 ? note(l, asked, twin, current) : -1;
+}
+
+/* What was given to us and nobody has asked for is served all the same. */
+static int share_given(struct listeners *l, const struct listeners *current, struct buf *error)
+{
+    for (int i = 0; current && i < (int)current->len; i++)
+        if (current->items[i].activated && !is_taken(l, i) &&
+            (share(&current->items[i], 0, &l->items[l->len], error) < 0 ||
+             note(l, current->items[i].name, i, current) < 0))
+            return -1;
+    return 0;
+}
+
+static size_t count_given(const struct listeners *current)
+{
+    size_t n = 0;
+    for (size_t i = 0; current && i < current->len; i++)
+        n += current->items[i].activated;
+    return n;
 }
 
 int listeners_open(struct listeners *l, const struct config *config,
                    const struct listeners *current, struct buf *error)
 {
     const struct config_list *bind = &config->server_bind;
-    *l = (struct listeners){.items = calloc(bind->len, sizeof l->items[0]),
-                            .notes = calloc(bind->len, sizeof l->notes[0])};
-    if (bind->len > LISTENERS_MAX)
-        buf_printf(error, "cannot listen on %zu addresses: at most %d", bind->len, LISTENERS_MAX);
-    if (!l->items || !l->notes)
+    size_t given = count_given(current);
+    size_t asked = given > 0 && config_bind_is_default(config) ? 0 : bind->len;
+    *l = (struct listeners){.items = calloc(asked + given, sizeof l->items[0]),
+                            .notes = calloc(asked + given, sizeof l->notes[0])};
+    if (asked + given > LISTENERS_MAX)
+        buf_printf(error, "cannot listen on %zu addresses: at most %d", asked + given,
+                   LISTENERS_MAX);
+    bool ok = l->items && l->notes;
+    for (size_t i = 0; i < asked && ok && error->len == 0; i++)
+        ok = open_one(l, bind->items[i], (int)config->server_backlog, current, error) == 0;
+    if (ok && error->len == 0)
+        ok = share_given(l, current, error) == 0;
+    if (!ok && error->len == 0)
         buf_printf(error, "cannot listen: out of memory");
-    for (size_t i = 0; i < bind->len && error->len == 0; i++)
-        if (open_one(l, bind->items[i], (int)config->server_backlog, current, error) < 0 &&
-            error->len == 0)
-            buf_printf(error, "cannot listen: out of memory");
     if (error->len == 0)
         return 0;
     listeners_take_back(l);
@@ -170,6 +217,7 @@ void listeners_drop(struct listeners *l)
     for (size_t i = 0; i < l->len; i++) {
         listener_close(&l->items[i], false);
         free(l->notes[i].asked);
+        free(l->notes[i].source);
     }
     free(l->items);
     free(l->notes);
@@ -179,6 +227,7 @@ void listeners_drop(struct listeners *l)
 void listeners_describe(const struct listeners *l, struct buf *out)
 {
     for (size_t i = 0; i < l->len; i++)
-        buf_printf(out, "%s%s%s", i ? ", " : "",
-                   sock_is_unix(&l->items[i].address) ? "" : "http://", l->items[i].name);
+        buf_printf(out, "%s%s%s%s", i ? ", " : "",
+                   sock_is_unix(&l->items[i].address) ? "" : "http://", l->items[i].name,
+                   l->items[i].activated ? " (from systemd)" : "");
 }

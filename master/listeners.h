@@ -1,7 +1,8 @@
 /* listeners.h: all the doors of one configuration: opened together by the master before anything
  * else touches the database, shared with the workers, refused and shut together at the end. A
  * reload opens the doors of the next configuration beside the present ones: what both have stays
- * one socket with one queue (two descriptors of it), so that nobody who waits there is lost. */
+ * one socket with one queue (two descriptors of it), so that nobody who waits there is lost. Doors
+ * that a service manager gave (activation.h) are in every configuration, asked for or not. */
 #pragma once
 
 #include "shared/config.h"
@@ -17,12 +18,14 @@ enum { LISTENERS_MAX = 60 }; /* each is a bit of MESSAGE_MOVE's value */
 /* What becomes of a door when its configuration goes. */
 enum listener_fate {
     LISTENER_OURS,  /* shut with the server */
-    LISTENER_KEPT,  /* another configuration has it too: only this descriptor is closed */
+    LISTENER_KEPT,  /* another configuration has it too, or it is activated: only this descriptor
+                       is closed */
     LISTENER_ENDING /* newcomers are refused already; what is queued is still served */
 };
 
 struct listener_note {
     char *asked; /* as configured: what makes it the same one after a reload; owned */
+    char *source; /* of an activated one: "systemd web.socket"; owned; NULL: bound here */
     int twin;    /* index in the configuration it was taken from; -1: opened anew */
     enum listener_fate fate;
 };
@@ -34,8 +37,9 @@ struct listeners {
     bool refusing; /* newcomers are refused; the paths of unix sockets are gone */
 };
 
-/* Binds every [server] bind that *current* (may be NULL) does not have. All or nothing: 0, or -1
- * with one line in *error*. */
+/* Binds every [server] bind that *current* (may be NULL) does not have; the activated ones of
+ * *current* come along in any case, and where there are such, the default address is not opened.
+ * All or nothing: 0, or -1 with one line in *error*. */
 int listeners_open(struct listeners *l, const struct config *config, const struct listeners *current,
                    struct buf *error);
 /* A log line, with the remedy, for each whose backlog the kernel capped. */
@@ -52,5 +56,5 @@ void listeners_refuse(struct listeners *l);
 void listeners_shut(struct listeners *l);
 /* In a child: closes its copies. */
 void listeners_drop(struct listeners *l);
-/* "http://127.0.0.1:8000, unix:/run/x.sock", with real ports. */
+/* "http://127.0.0.1:8000, unix:/run/x.sock (from systemd)", with real ports. */
 void listeners_describe(const struct listeners *l, struct buf *out);

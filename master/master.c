@@ -3,6 +3,7 @@
  * decides nothing by itself. */
 #include "master/driver.h"
 
+#include "master/activation.h"
 #include "shared/check.h"
 #include "shared/log.h"
 #include "shared/message.h"
@@ -86,6 +87,7 @@ static void step(struct master *m, const struct sup_event *event)
     supervisor_step(m->supervisor, clock_now(), event, &m->out);
     for (size_t i = 0; i < m->out.len; i++)
         perform(m, &m->out.items[i]);
+    announce(m);
 }
 
 /* What the master writes into the scoreboard. */
@@ -279,6 +281,20 @@ static enum exit_code open_supervisor(struct master *m, const struct sup_setting
     return EXIT_CODE_OK;
 }
 
+/* What a service manager gave us are the first doors; the configuration's come beside them. */
+static enum exit_code open_regime(struct master *m, struct buf *errors)
+{
+    struct listeners given;
+    enum exit_code code = activation_take(&given, errors);
+    if (code == EXIT_CODE_OK)
+        code = regime_open(m->options->config, m->supervisor->generation, &given, &m->current,
+                           errors);
+    if (code == EXIT_CODE_OK)
+        listeners_hand_on(&given, &m->current->listeners);
+    listeners_shut(&given);
+    return code;
+}
+
 /* Doors and key come before anyone touches the database: a second server on a busy port leaves that
  * alone. */
 static enum exit_code open_all(struct master *m)
@@ -288,8 +304,7 @@ static enum exit_code open_all(struct master *m)
     if (code == EXIT_CODE_OK)
         code = estate_open(&m->estate, m->supervisor->slots_len);
     if (code == EXIT_CODE_OK)
-        code =
-            regime_open(m->options->config, m->supervisor->generation, NULL, &m->current, &errors);
+        code = open_regime(m, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
     m->regimes = m->current;
@@ -299,6 +314,7 @@ static enum exit_code open_all(struct master *m)
         return code;
     reload_set_title(m);
     watch_start(m);
+    announce_start(m);
     reload_watch_start(m);
     commands_open(m);
     return EXIT_CODE_OK;
@@ -310,6 +326,7 @@ static void close_loop(struct master *m)
         channel_close(&m->channels[i]);
     commands_close(m);
     reload_watch_stop(m);
+    announce_stop(m);
     watch_stop(m);
     ev_io_stop(m->loop, &m->signals_io);
     ev_timer_stop(m->loop, &m->wake);
@@ -328,6 +345,7 @@ static void close_all(struct master *m)
     if (m->supervisor)
         estate_close(&m->estate);
     supervisor_free(m->supervisor);
+    notify_close(&m->announcer.socket);
     signals_close(&m->signals);
 }
 
@@ -362,6 +380,7 @@ int master_run(const struct master_options *options)
     m->started_wall_s = clock_wall_s();
     m->estate.handover[0] = m->estate.handover[1] = -1;
     log_set_role("master");
+    notify_open(&m->announcer.socket, &m->announcer.said);
     if (signals_open(&m->signals) < 0) {
         log_error("cannot start: no signalfd: %s", strerror(errno));
         config_text_free(&m->text);

@@ -27,6 +27,7 @@ static void drop_but(struct master *m, const struct regime *keep)
             regime_disown(r);
     commands_drop(m);
     reload_watch_stop(m);
+    announce_stop(m);
     watch_stop(m);
     ev_io_stop(m->loop, &m->signals_io);
     ev_timer_stop(m->loop, &m->wake);

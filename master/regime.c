@@ -16,8 +16,9 @@ static enum exit_code open_secret(struct regime *r, struct buf *errors)
     return code;
 }
 
-enum exit_code regime_open(struct config *config, unsigned generation, const struct regime *current,
-                           struct regime **regime_r, struct buf *errors)
+enum exit_code regime_open(struct config *config, unsigned generation,
+                           const struct listeners *current, struct regime **regime_r,
+                           struct buf *errors)
 {
     struct regime *r = calloc(1, sizeof *r);
     *regime_r = NULL;
@@ -28,7 +29,7 @@ enum exit_code regime_open(struct config *config, unsigned generation, const str
     r->config = config;
     r->generation = generation;
     enum exit_code code = EXIT_CODE_BIND;
-    if (listeners_open(&r->listeners, config, current ? &current->listeners : NULL, errors) == 0) {
+    if (listeners_open(&r->listeners, config, current, errors) == 0) {
         listeners_warn_capped(&r->listeners);
         code = open_secret(r, errors);
     }

@@ -20,12 +20,13 @@ struct regime {
     bool over;      /* neither current nor on trial: goes with its last user */
 };
 
-/* Opens doors (those of *current*, which may be NULL, are shared), then the key: a second server on
+/* Opens doors (*current*, which may be NULL, are shared), then the key: a second server on
  * a taken port leaves no key file behind. The configuration is borrowed until owns_config is set.
  * EXIT_CODE_OK, or the code to leave with and one or more lines in *errors*; what is worth saying
  * else is logged. NULL in *regime_r* then. */
-enum exit_code regime_open(struct config *config, unsigned generation, const struct regime *current,
-                           struct regime **regime_r, struct buf *errors);
+enum exit_code regime_open(struct config *config, unsigned generation,
+                           const struct listeners *current, struct regime **regime_r,
+                           struct buf *errors);
 /* Shuts and closes what is not shared with another, wipes, frees. Accepts NULL. */
 void regime_free(struct regime *r);
 /* In a child of another regime, or of none: closes and wipes its copies. */

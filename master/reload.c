@@ -96,7 +96,7 @@ void reload_bind(struct master *m, const struct sup_action *a)
     buf_free(&warnings); /* the child has said them */
     if (next) {
         keep_what_needs_a_restart(m, next);
-        regime_open(next, a->generation, m->current, &m->trial, &m->reload_error);
+        regime_open(next, a->generation, &m->current->listeners, &m->trial, &m->reload_error);
         if (!m->trial)
             config_free(next);
     }

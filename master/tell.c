@@ -14,7 +14,7 @@ enum { MEMORY_WORKERS_MAX = 32 };
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-static unsigned ready_workers(const struct master *m)
+unsigned tell_ready_workers(const struct master *m)
 {
     unsigned n = 0;
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
@@ -25,10 +25,10 @@ static unsigned ready_workers(const struct master *m)
 bool tell_all_ready(const struct master *m)
 {
     return m->supervisor->phase == SUP_PHASE_SERVING &&
-           ready_workers(m) >= sup_target(m->supervisor, &m->supervisor->settings);
+           tell_ready_workers(m) >= sup_target(m->supervisor, &m->supervisor->settings);
 }
 
-static enum status_state state_of(const struct master *m)
+enum status_state tell_state(const struct master *m)
 {
     const struct supervisor *s = m->supervisor;
     if (s->phase >= SUP_PHASE_DELAYING)
@@ -83,7 +83,7 @@ static void fill_facts(struct master *m, struct status_facts *f)
         .pid = getpid(),
         .now = now,
         .uptime_ms = mono_diff_ms(now, m->started),
-        .state = state_of(m),
+        .state = tell_state(m),
         .generation = s->generation,
         .config_path = m->text.ini.ptr ? m->text.ini_path : NULL,
         .config_loaded_at = m->loaded_wall_s ? m->loaded_wall_s : m->started_wall_s,
@@ -113,8 +113,11 @@ void tell_status(struct master *m, struct buf *json)
     buf_append_char(&reload, '\0');
     facts.last_reload.text = reload.failed ? "" : reload.data;
     facts.listeners_len = m->current->listeners.len;
-    for (size_t n = 0; n < facts.listeners_len; n++)
-        listeners[n] = status_listener_of(&m->current->listeners.items[n], "bind");
+    for (size_t n = 0; n < facts.listeners_len; n++) {
+        const char *source = m->current->listeners.notes[n].source;
+        listeners[n] =
+            status_listener_of(&m->current->listeners.items[n], source ? source : "bind");
+    }
     facts.listeners = listeners;
     if (retry_ms)
         fill_retries(m, facts.now, retry_ms);

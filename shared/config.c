@@ -319,6 +319,11 @@ void config_free(struct config *c)
     free(c);
 }
 
+bool config_bind_is_default(const struct config *c)
+{
+    return c->private_data->sources[OPTION_ID_server_bind] == CONFIG_DEFAULT;
+}
+
 enum config_database config_database(const struct config *c, const char **path_r)
 {
     enum config_database kind;

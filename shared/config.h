@@ -83,6 +83,9 @@ enum config_database { CONFIG_DATABASE_FILE, CONFIG_DATABASE_MEMORY, CONFIG_DATA
  * directory) in *path_r, borrowed from the configuration. */
 enum config_database config_database(const struct config *c, const char **path_r);
 
+/* Nobody has said where to listen: server_bind is the built-in default. */
+bool config_bind_is_default(const struct config *c);
+
 /* What the command line brought before the verb's own words. */
 struct config_flags {
     const char *config_path;   /* --config, or NULL */

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -365,6 +366,47 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
     return 0;
 }
 
+static int option_of(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+/* NULL: it will do. */
+static const char *why_not_adopted(int fd)
+{
+    int domain = option_of(fd, SO_DOMAIN);
+    if (domain < 0)
+        return errno == EBADF ? "there is no such descriptor" : "it is no socket";
+    if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
+        return "it is neither an IPv4, an IPv6 nor a unix socket";
+    if (option_of(fd, SO_TYPE) != SOCK_STREAM)
+        return "it is no stream socket; the socket unit needs ListenStream=";
+    if (option_of(fd, SO_ACCEPTCONN) != 1)
+        return "it does not listen; the socket unit needs Accept=no";
+    return NULL;
+}
+
+int listener_adopt(int fd, struct listener *listener_r, struct buf *error_r)
+{
+    struct listener l = {.fd = fd, .activated = true, .address.len = sizeof l.address.u};
+    const char *why = why_not_adopted(fd);
+    if (!why && (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
+                 fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+                 getsockname(fd, &l.address.u.any, &l.address.len) != 0 ||
+                 (!sock_is_unix(&l.address) && set_on(fd, IPPROTO_TCP, TCP_NODELAY) != 0)))
+        why = strerror(errno);
+    if (why) {
+        buf_printf(error_r, "%s", why);
+        return -1;
+    }
+    l.backlog_effective = l.backlog_asked = backlog_of(fd, &l.address);
+    sock_name(&l.address, l.name);
+    *listener_r = l;
+    return 0;
+}
+
 int listener_set_backlog(struct listener *l, int backlog)
 {
     if (listen(l->fd, backlog) != 0)
@@ -400,7 +442,8 @@ void listener_close(struct listener *l, bool unlink_path)
 
 void listener_shutdown(struct listener *l)
 {
-    shutdown(l->fd, SHUT_RDWR);
+    if (!l->activated)
+        shutdown(l->fd, SHUT_RDWR);
 }
 
 int listener_refuse_newcomers(struct listener *l)

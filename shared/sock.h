@@ -32,6 +32,8 @@ struct listener {
     int backlog_effective;       /* read back from the kernel; -1 where it does not say (unix) */
     dev_t path_dev;              /* what was bound at a unix path, so that nobody else's is unlinked */
     ino_t path_ino;              /* 0: none, or not ours any more */
+    bool activated;              /* a service manager's, which outlives us: never refused, shut or
+                                    unlinked by us, and its queue waits for our next start */
 };
 
 /* Parses "HOST:PORT", "[V6]:PORT", ":PORT" (all IPv4 addresses), "PORT" (127.0.0.1), "unix:PATH"
@@ -53,14 +55,20 @@ int sock_clear_path(const struct sock_address *a);
  * error_r. */
 int listener_open(const struct sock_address *a, int backlog, struct listener *listener_r,
                   struct buf *error_r);
+/* The same struct for a listening stream socket that somebody else has bound and gave us (activated):
+ * *fd* becomes close-on-exec, non-blocking; its queue keeps its length. 0, or -1 with what is wrong
+ * with it in error_r; then it is still the caller's. */
+int listener_adopt(int fd, struct listener *listener_r, struct buf *error_r);
 /* Changes the length of the queue at once, for every process, and reads it back. 0, or -1 with
  * errno. */
 int listener_set_backlog(struct listener *l, int backlog);
 /* Closes, and unlinks a unix path when *unlink_path* and it is still the one bound here. Does not
  * shut down: other processes may still accept from it. Closing twice is harmless. */
 void listener_close(struct listener *l, bool unlink_path);
-/* Closes the door for every process that shares it: shutdown(2). The last step of a full stop. */
+/* Closes the door for every process that shares it: shutdown(2). The last step of a full stop; an
+ * activated one stays open. */
 void listener_shutdown(struct listener *l);
 /* Lets the kernel refuse newcomers while what is queued can still be accepted (SO_BINDTOIFINDEX
- * with an index that does not exist; unix: unlink). 0, or -1 with errno: then accept until empty. */
+ * with an index that does not exist; unix: unlink). 0, or -1 with errno: then accept until empty. Not
+ * for activated ones. */
 int listener_refuse_newcomers(struct listener *l);

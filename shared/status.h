@@ -27,7 +27,7 @@ const char *status_state_name(enum status_state state);
 /* Numbers below 0 are unknown, and null in the JSON. */
 struct status_listener {
     const char *name;   /* borrowed */
-    const char *source; /* borrowed: where the socket comes from, as "bind" */
+    const char *source; /* borrowed: where the socket comes from: "bind", "systemd NAME" */
     int queue;          /* connections not yet accepted */
     int limit;          /* of the queue, as the kernel applies it */
     int limit_asked;

@@ -222,6 +222,7 @@ static int open_service(struct worker *w)
         .loop = w->loop,
         .config = c,
         .slot = w->slot,
+        .scoreboard = w->entry->scoreboard,
         .worker_slot = w->entry->slot,
         .handle = api_handle,
         .context = &w->api,

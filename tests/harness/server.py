@@ -130,8 +130,10 @@ def children(pid):
 
 
 class Server:
-    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0"):
+    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0", activation=None):
+        """activation: a harness.activation.Holder whose sockets it gets."""
         self.directory = Path(directory)
+        self.activation = activation
         self.config = {**DEFAULTS, **(config or {})}
         if bind:
             self.config.setdefault("server.bind", bind)
@@ -154,12 +156,14 @@ class Server:
     def spawn(self, prefix=()):
         """Starts the master and returns at once."""
         ini = write_ini(self.directory, self.config)
-        argv = [*prefix, str(BINARY), *self.verb, "--config", str(ini), *self.args]
+        held = self.activation
+        argv = [*prefix, *(held.prefix() if held else []), str(BINARY), *self.verb, "--config", str(ini), *self.args]
+        self.eof = False
         # nothing survives a test run that is itself killed
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *without_aslr(argv)], cwd=self.directory,
             env=clean_environment(self.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True)
+            stderr=subprocess.PIPE, start_new_session=True, pass_fds=held.fds() if held else ())
         return self.read_log()
 
     def start(self, prefix=()):
@@ -167,8 +171,15 @@ class Server:
         self.spawn(prefix)
         return self.await_ready()
 
-    def await_ready(self):
-        text = self.await_line(r"\bready: .*").group(0)
+    def restart(self, code=0):
+        """Stops it and starts it again, as `systemctl restart` does; the log goes on."""
+        self.stop(code=code)
+        self.await_end_of_log()
+        mark = self.mark()
+        return self.spawn().await_ready(mark)
+
+    def await_ready(self, after=0):
+        text = self.await_line(r"\bready: .*", after).group(0)
         self.addresses = re.findall(r"(?:\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:.%\w]+\]):\d+|unix:[^\s,]+", text)
         return self
 

@@ -1,6 +1,7 @@
 """Behind a real nginx and a real HAProxy, their own retries off and their connections kept alive: reloads,
-scaling and recycling leave no 502, 503 or 504 in their logs. (A restart is no subject here: between the end
-of one server and the start of the next on the same port a proxy without retries must answer 502.)"""
+scaling and recycling leave no 502, 503 or 504 in their logs, and with a socket that systemd holds neither do
+restarts. (Without that, between the end of one server and the start of the next on the same port, a proxy
+without retries must answer 502.)"""
 
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 
 import pytest
 
+from harness.activation import Holder, tcp
 from harness.load import Load
 from harness.server import FAST, PATIENCE_S, await_true
 
@@ -121,11 +123,23 @@ def start_haproxy(server, place):
     return Proxy(place, port, [path, "-db", "-f", str(place / "haproxy.cfg")])
 
 
-@pytest.fixture(params=[start_nginx, start_haproxy], ids=["nginx", "haproxy"])
-def behind(request, serve, place):
+both = pytest.mark.parametrize("start_proxy", [start_nginx, start_haproxy], ids=["nginx", "haproxy"])
+
+
+@pytest.fixture
+def behind(start_proxy, serve, place):
     """(server, proxy): the proxy goes first, so that the server's end is not its fault."""
-    server = serve(workers=2, config=FAST)
-    proxy = request.param(server, place)
+    yield from stand_behind(start_proxy, serve(workers=2, config=FAST), place)
+
+
+@pytest.fixture
+def activated_behind(start_proxy, serve, place):
+    with Holder(web=tcp()) as holder:
+        yield from stand_behind(start_proxy, serve(workers=2, config=FAST, bind=None, activation=holder), place)
+
+
+def stand_behind(start_proxy, server, place):
+    proxy = start_proxy(server, place)
     yield server, proxy
     print(f"---- what the proxy said\n{proxy.log()[-3000:]}")
     proxy.stop()
@@ -134,13 +148,14 @@ def behind(request, serve, place):
 def judge(server, proxy, load):
     """The proxy has seen every request, and none failed."""
     proxy.stop()
-    rows = re.findall(r"^(\d{3}) \S+ .*\bid=(r-\S+)$", proxy.log(), re.MULTILINE)
+    rows = re.findall(r"^(\d{3}) \S+ .*\bid=(\w+-\S+)$", proxy.log(), re.MULTILINE)
     bad = [row for row in rows if row[0] not in ("200", "201")]
     assert bad == []
-    assert sorted(name for _, name in rows) == sorted(load.report["sent"])
+    assert sorted(name for _, name in rows if name.startswith("r-")) == sorted(load.report["sent"])
     load.judge()
 
 
+@both
 @pytest.mark.parametrize("turns", [20])
 def test_reloads(behind, turns):
     server, proxy = behind
@@ -153,6 +168,7 @@ def test_reloads(behind, turns):
     judge(server, proxy, load)
 
 
+@both
 def test_scaling_and_recycling(behind):
     server, proxy = behind
     with Load(server, address=("127.0.0.1", proxy.port), **CLIENTS) as load:
@@ -165,4 +181,21 @@ def test_scaling_and_recycling(behind):
         server.ctl("recycle", "all")
         await_true("all are replaced", lambda: not set(before) & set(server.children()))
         load.await_progress(1)
+    judge(server, proxy, load)
+
+
+@both
+@pytest.mark.parametrize("turns", [3])
+def test_restarts(activated_behind, turns):
+    """Many connections of the proxy's lie idle when the stop begins, and are used up while it goes on."""
+    server, proxy = activated_behind
+    address = ("127.0.0.1", proxy.port)
+    with Load(server, address=address, **CLIENTS) as load:
+        for turn in range(turns):
+            with Load(server, address=address, name=f"burst{turn}", keepalive=24) as burst:
+                burst.await_progress(3)
+            assert burst.stop()["faults"] == []
+            load.await_progress(5)
+            server.restart()
+        load.await_progress(5)
     judge(server, proxy, load)

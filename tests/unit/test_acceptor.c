@@ -184,6 +184,20 @@ static void test_drain(void **state)
     assert_int_equal(r->accepted_len, 41);
 }
 
+/* What waits at a service manager's socket is the next start's. */
+static void test_drain_leaves_activated(void **state)
+{
+    struct rig *r = *state;
+    r->listeners[1].activated = true;
+    for (int i = 0; i < 20; i++)
+        connect_client(r, i % 2);
+    acceptor_start(r->acceptor);
+    acceptor_drain(r->acceptor);
+    assert_int_equal(r->accepted_len, 10);
+    turn(r);
+    assert_int_equal(r->accepted_len, 10);
+}
+
 /* shutdown(2) by another process: no busy loop on what can never be accepted again. */
 static void test_shut_down(void **state)
 {
@@ -272,6 +286,7 @@ int main(void)
         TEST(test_stop_and_start),
         TEST(test_full),
         TEST(test_drain),
+        TEST(test_drain_leaves_activated),
         TEST(test_shut_down),
         TEST(test_out_of_descriptors),
         TEST(test_pause_begins_anew),

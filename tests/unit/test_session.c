@@ -684,7 +684,6 @@ static void test_drain(void **state)
     tester_turn(t);
     tester_send(t, late, GET("/late")); /* on its way when draining begins */
     http_service_drain(&t->service);
-    assert_string_equal(tester_receive_all(t, idle), "");
     assert_string_equal(tester_receive_all(t, late),
                         OK_HEAD("13") "connection: close\r\n\r\n{\"p\":\"/late\"}");
     tester_send(t, fresh, GET("/f"));
@@ -699,6 +698,7 @@ static void test_drain(void **state)
     assert_int_equal(t->drained, 0);
     tester_answer(t, 0, "1");
     assert_string_equal(tester_receive_all(t, handling), OK_HEAD("1") "connection: close\r\n\r\n1");
+    assert_string_equal(tester_receive_all(t, idle), "");
     int all[] = {idle, late, fresh, handling, head, body};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         close(all[i]);
@@ -721,6 +721,98 @@ static void test_drain_of_nothing(void **state)
     http_service_drain(&t->service);
     assert_int_equal(t->drained, 0); /* from a later turn */
     tester_await(t, &t->drained, 1);
+}
+
+/* As if the last request had been answered so long ago, by whichever worker. */
+static void age_answers(struct scoreboard_slot *slot, int64_t ms)
+{
+    for (uint32_t i = 0; i < slot->recent_next && i < SCOREBOARD_RECENT_MAX; i++)
+        slot->recent[i].at_ms -= ms;
+}
+
+static int connect_idle(struct tester *t)
+{
+    int fd = tester_connect(t);
+    tester_send(t, fd, GET("/a"));
+    tester_receive_until(t, fd, "}");
+    return fd;
+}
+
+static bool is_closed(int fd)
+{
+    char c;
+    return read(fd, &c, 1) == 0;
+}
+
+/* Nobody has asked anything for a while: there is nothing to wait for. */
+static void test_drain_in_silence(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    int fd = connect_idle(t);
+    age_answers(&t->slot, SESSION_QUIET_MS);
+    http_service_drain(&t->service);
+    assert_true(is_closed(fd));
+    close(fd);
+    tester_await(t, &t->drained, 1);
+}
+
+/* Turns the loop for so long while another worker has requests all the time. */
+static void turn_in_traffic(struct tester *t, struct scoreboard_slot *other, int64_t ms)
+{
+    mono_ms end = mono_add(clock_now(), ms);
+    while (mono_before(clock_now(), end)) {
+        counter_add(other, COUNTER_requests, 1);
+        tester_turn(t);
+    }
+}
+
+/* Whatever a proxy has in reserve it may use as long as it has requests, wherever they go; its next
+ * one on each is answered, as the last. */
+static void test_drain_in_traffic(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    struct scoreboard *board = scoreboard_new(1);
+    assert_non_null(board);
+    scoreboard_use(board, 0);
+    t->service.scoreboard = board;
+    int used = connect_idle(t), unused = connect_idle(t);
+    age_answers(&t->slot, 60000);
+    counter_add(&board->slots[0], COUNTER_requests, 1);
+    board->slots[0].recent[0].at_ms = clock_now().ms;
+    board->slots[0].recent_next = 1;
+    http_service_drain(&t->service);
+    turn_in_traffic(t, &board->slots[0], SESSION_QUIET_MS + 500);
+    tester_send(t, used, GET("/b"));
+    assert_string_equal(tester_receive_all(t, used),
+                        OK_HEAD("10") "connection: close\r\n\r\n{\"p\":\"/b\"}");
+    tester_expect_silence(t, unused);
+    turn_in_traffic(t, &board->slots[0], SESSION_QUIET_MAX_MS); /* it has its limits */
+    assert_true(is_closed(unused));
+    close(used);
+    close(unused);
+    tester_await(t, &t->drained, 1);
+    t->service.scoreboard = NULL;
+    scoreboard_free(board);
+}
+
+/* An answer that waits for the client to read is made already: the one after it says close. */
+static void test_drain_behind_a_made_answer(void **state)
+{
+    struct tester *t = *state;
+    tester_start(t);
+    int fd = tester_connect(t);
+    tester_send(t, fd, GET("/wait1") GET("/b"));
+    tester_await(t, &t->waiting_len, 1);
+    tester_turn(t);
+    http_service_drain(&t->service);
+    tester_answer(t, 0, "1");
+    tester_receive_until(t, fd, "/b\"}");
+    tester_send(t, fd, GET("/c"));
+    assert_string_equal(tester_receive_all(t, fd),
+                        OK_HEAD("10") "connection: close\r\n\r\n{\"p\":\"/c\"}");
+    close(fd);
 }
 
 /* Of several that are handled, the last says that it is the last. */
@@ -891,6 +983,9 @@ int main(void)
         TEST(test_drain),
         TEST(test_drain_of_nothing),
         TEST(test_drain_pipelined),
+        TEST(test_drain_in_silence),
+        TEST(test_drain_in_traffic),
+        TEST(test_drain_behind_a_made_answer),
         TEST(test_cut),
         TEST(test_no_keep_alive),
         TEST(test_who),

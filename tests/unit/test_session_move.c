@@ -610,10 +610,11 @@ static void test_taken_by_a_draining_service(void **state)
     http_service_move(&r->giver.service, r->queue[1]);
     http_service_drain(&r->taker.service);
     inbox_start(r->inbox);
-    assert_string_equal(hear(r, idle, NULL), ""); /* it had nothing to say */
+    turn(r);
     ask_last(r, fresh, "/fresh");
     say(head, HOST_LINE "\r\n");
     assert_non_null(strstr(hear(r, head, NULL), CLOSES));
+    assert_string_equal(hear(r, idle, NULL), ""); /* it had nothing to say */
     close(idle);
     close(head);
     tester_await(&r->taker, &r->taker.drained, 1);

@@ -165,6 +165,7 @@ int http_service_init(struct http_service *s)
     int failed =
         conn_shared_init(&sp->conns, s->loop, s->slot, &session_events, c->limits_write_timeout);
     service_move_init(sp);
+    service_drain_init(sp);
     if (failed || !sp->proxies || start_ids(sp)) {
         http_service_fini(s);
         return -1;
@@ -180,6 +181,7 @@ void http_service_fini(struct http_service *s)
     http_service_cut(s);
     ev_timer_stop(sp->conns.ev, &sp->drained);
     service_move_stop(sp);
+    service_drain_stop(sp);
     if (sp->turns > 0) /* their release would come after the end: they are left to leak */
         log_error("%u requests were never answered or released", sp->turns);
     turn_free_pool(sp);
@@ -187,18 +189,6 @@ void http_service_fini(struct http_service *s)
     proxies_free(sp->proxies);
     free(sp);
     s->private_data = NULL;
-}
-
-void http_service_drain(struct http_service *s)
-{
-    struct http_service_private *sp = s->private_data;
-    sp->draining = true;
-    service_move_stop(sp);
-    for (struct session *at = sp->sessions, *next; at; at = next) {
-        next = at->next;
-        session_drain(at);
-    }
-    service_count_connection(sp, 0);
 }
 
 unsigned http_service_cut(struct http_service *s)

@@ -31,6 +31,10 @@ struct http_service_private {
     int move_fd;                  /* the handover queue; borrowed. -1: none */
     struct ev_io move_room;       /* active while the queue is full */
     struct ev_timer move_stalled; /* … and nothing goes into it */
+    struct ev_timer quiet;        /* DRAINING: looks whether clients are silent */
+    mono_ms heard;                /* … when the last request was seen to come, to any worker */
+    mono_ms quiet_until;          /* … silence is not waited for any longer */
+    uint64_t heard_requests;      /* … how many there were by then */
     struct session *visited; /* by a walk over the list; NULL once that one is gone */
     struct ev_timer drained; /* "a later turn of the loop" */
 
@@ -55,6 +59,10 @@ void service_count_busy(struct http_service_private *sp, int change);
 void service_note_work(struct http_service_private *sp, const struct request *r);
 /* … and what was answered last. status 0: the client had left. */
 void service_note_answer(struct http_service_private *sp, const struct request *r, int status);
+
+/* In session_drain.c: the watcher. */
+void service_drain_init(struct http_service_private *sp);
+void service_drain_stop(struct http_service_private *sp);
 
 /* In session_move.c: the watchers; and no session is given away any more. */
 void service_move_init(struct http_service_private *sp);

@@ -105,7 +105,7 @@ void session_given_away(struct session *s)
     leave_home(s);
 }
 
-static bool is_begun(const struct session *s)
+bool session_is_begun(const struct session *s)
 {
     return s->first || s->state == SESSION_HEAD || s->state == SESSION_BODY;
 }
@@ -355,7 +355,7 @@ static bool settle(struct session *s)
 {
     if (s->state == SESSION_CLOSING && !s->first)
         return linger(s);
-    set_busy(s, is_begun(s));
+    set_busy(s, session_is_begun(s));
     enum session_timer timer = wanted_timer(s);
     if (timer != s->timer)
         session_set_timer(s, timer, now_of(s));
@@ -530,11 +530,10 @@ void session_finish(struct session *s)
 {
     if (s->incoming)
         s->incoming->close = true;
-    else if (s->last && s->state == SESSION_IDLE) {
-        s->last->close =
-            true; /* too late for its head if it is answered already; legal all the same */
+    else if (s->last && !s->last->answered && s->state == SESSION_IDLE) {
+        s->last->close = true;
         s->state = SESSION_CLOSING;
-    }
+    } /* with a head that has not said so it goes on: the next answer will */
     settle(s);
 }
 
@@ -545,48 +544,9 @@ void session_end_wait_within(struct session *s, int64_t ms)
         conn_set_deadline(&s->conn, soon);
 }
 
-/* How long an idle session has been so. */
-static int64_t quiet_for_ms(const struct session *s)
-{
-    mono_ms since = mono_add(s->conn.deadline, -timer_ms(s->home, SESSION_TIMER_IDLE));
-    return mono_diff_ms((mono_ms){s->home->now_us / 1000}, since);
-}
-
-void session_drain(struct session *s)
-{
-    s->home->now_us = clock_now_us();
-    if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
-        return;
-    if (is_begun(s)) {
-        session_finish(s);
-        return;
-    }
-    if (s->timer == SESSION_TIMER_FRESH) {
-        session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
-        return;
-    }
-    int64_t quiet_ms = quiet_for_ms(s);
-    if (s->conn.kept_len == 0 && quiet_ms < SESSION_QUIET_MS) {
-        /* it will hardly stay so, and its next answer says close */
-        session_end_wait_within(s, SESSION_QUIET_MS - quiet_ms);
-        return;
-    }
-    /* idle, but its next request may be on its way: look once; the look may end it */
-    struct http_service_private *home = s->home;
-    home->visited = s;
-    if (s->conn.kept_len > 0)
-        conn_again(&s->conn);
-    else
-        conn_read_now(&s->conn);
-    if (home->visited != s || is_begun(s) || s->state != SESSION_IDLE)
-        return;
-    s->state = SESSION_CLOSING;
-    settle(s);
-}
-
 bool session_cut(struct session *s)
 {
-    bool begun = is_begun(s);
+    bool begun = session_is_begun(s);
     if (begun)
         session_end_cut(s);
     else

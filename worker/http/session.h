@@ -20,7 +20,9 @@ enum {
     SESSION_HALF_CLOSED_MS =
         2000, /* a client that ended its sending is given its answers so long */
     SESSION_FRESH_DRAIN_MS = 5000,  /* … and one that has sent nothing yet when draining begins */
-    SESSION_QUIET_MS = 1000,      /* … an idle one that could not be handed over */
+    SESSION_QUIET_MS = 1000,      /* … an idle one that could not be handed over; and a full stop
+                                     lets idle ones live until all clients were silent so long */
+    SESSION_QUIET_MAX_MS = 5000,  /* … or so long, if they never are */
     SESSION_MOVE_STALL_MS = 5000, /* without progress: the handover queue's sessions stay here */
     SESSION_DISCARD_MAX = 64 * 1024 /* bytes read away behind a connection's last request */
 };
@@ -30,6 +32,7 @@ struct http_service {
     struct loop *loop;
     const struct config *config;
     struct scoreboard_slot *slot; /* this worker's; never NULL (tests give a private one) */
+    const struct scoreboard *scoreboard; /* that *slot* is in; NULL: there are no other workers */
     int worker_slot;              /* for access lines */
     bool access_log;
     /* A complete request. Must lead to exactly one response_… call, now or later. */
@@ -48,8 +51,9 @@ void http_service_fini(struct http_service *s);
 /* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). */
 void session_accept(struct http_service *s, int fd, const struct sockaddr *peer, unsigned peer_len);
 
-/* From now on: idle connections are closed (lingering), answers carry "connection: close".
- * drained() is called, from a later turn of the loop, once no session is left. */
+/* From now on answers carry "connection: close". Idle connections are closed (lingering) when no
+ * request has come to any worker for SESSION_QUIET_MS, at once if that is so already: session_drain.c
+ * says why. drained() is called, from a later turn of the loop, once no session is left. */
 void http_service_drain(struct http_service *s);
 /* This worker leaves, others go on: from now on connections are given into the handover queue
  * (worker/net/handover.h): fresh and idle ones, and those that have begun a head, at once, busy

@@ -89,14 +89,16 @@ void session_set_timer(struct session *s, enum session_timer timer, mono_ms sinc
 void session_end_wait_within(struct session *s, int64_t ms);
 /* When the wait began that the present deadline ends. */
 mono_ms session_waiting_since(const struct session *s);
-/* It is busy: what was begun is finished, and the last answer says so. */
+/* A request was begun and is not answered. */
+bool session_is_begun(const struct session *s);
+/* It is busy: what was begun is finished, and the last answer says so, if its head is not made yet. */
 void session_finish(struct session *s);
 
 /* In session_move.c: hands the session over if its worker is leaving and it is between requests.
  * May be gone after it. */
 void session_try_move(struct session *s);
 
-/* Draining has begun: close when idle, else after what was begun. May be gone after it. */
+/* In session_drain.c: the service drains, and so does this one. May be gone after it. */
 void session_drain(struct session *s);
 /* Closes at once, telling the handlers; frees. True: it was in mid-request. */
 bool session_cut(struct session *s);

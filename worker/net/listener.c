@@ -334,7 +334,8 @@ void acceptor_drain(struct acceptor *a)
 {
     acceptor_stop(a);
     for (size_t i = 0; i < a->options.listeners_len; i++)
-        empty_queue(a, &a->watched[i]);
+        if (!a->options.listeners[i].activated)
+            empty_queue(a, &a->watched[i]);
 }
 
 bool acceptor_may_take(struct acceptor *a)

@@ -37,7 +37,8 @@ struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *opt
 /* Starts and stops watching; both are harmless twice. The descriptors stay open. */
 void acceptor_start(struct acceptor *a);
 void acceptor_stop(struct acceptor *a);
-/* Accepts until every queue is empty (once, now), then stops watching. For a full stop. */
+/* Stops watching and accepts until every queue is empty (once, now). For a full stop. What waits at
+ * an activated one stays there, for the next start. */
 void acceptor_drain(struct acceptor *a);
 /* The same for some of the listeners only: bit i is options.listeners[i]. */
 void acceptor_drain_some(struct acceptor *a, uint64_t listeners);

@@ -1,0 +1,107 @@
+"""What etc/ brings for systemd and its companions, judged by their own tools, and where it is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness.server import BINARY, ROOT
+
+ETC = ROOT / "etc"
+EXPOSURE_MAX = 2.0
+
+
+def tool(name):
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    return path or pytest.skip(f"{name} is not installed")
+
+
+def run(*argv, **options):
+    return subprocess.run(list(map(str, argv)), capture_output=True, text=True, **options)
+
+
+def run_well(*argv, **options):
+    done = run(*argv, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def units(place):
+    """Copies of the units, as if this build were installed."""
+    for name in "colmeia.service", "colmeia.socket":
+        (place / name).write_text((ETC / name).read_text().replace("/usr/bin/colmeia", str(BINARY)))
+    return place
+
+
+def test_unit_is_well_closed(units):
+    analyze = tool("systemd-analyze")
+    text = run_well(analyze, "security", "--offline=yes", "--no-pager", units / "colmeia.service")
+    exposure = re.search(r"Overall exposure level for colmeia.service: (\d+\.\d+)", text)
+    assert float(exposure[1]) <= EXPOSURE_MAX, text
+
+
+@pytest.mark.parametrize("name", ["colmeia.service", "colmeia.socket"])
+def test_units_are_well_formed(units, name):
+    """Not a word: an unknown key would only be a warning."""
+    analyze = tool("systemd-analyze")
+    assert run_well(analyze, "verify", "--man=no", units / name) == ""
+
+
+def test_reload_command_is_one_of_ours(place):
+    """ExecReload= and ExecStart= in a directory where nothing runs: known words, nobody to talk to."""
+    (line,) = re.findall(r"^ExecReload=/usr/bin/colmeia (.*)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
+    done = run(BINARY, *line.split(), cwd=place, env={"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(place)})
+    assert done.returncode == 3, done.stderr       # cannot connect; 2 would be usage
+
+
+def test_user(place):
+    sysusers = tool("systemd-sysusers")
+    (place / "etc").mkdir()
+    run_well(sysusers, f"--root={place}", ETC / "colmeia.sysusers")
+    rows = [row.split(":") for row in (place / "etc/passwd").read_text().splitlines()]
+    assert [(row[0], row[5], row[6]) for row in rows] == [("colmeia", "/var/lib/colmeia", "/usr/sbin/nologin")]
+    service = (ETC / "colmeia.service").read_text()
+    assert "\nUser=colmeia\n" in service and "\nGroup=colmeia\n" in service
+
+
+def test_directory(place):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory to a group that is none of its own")
+    tmpfiles, sysusers = tool("systemd-tmpfiles"), tool("systemd-sysusers")
+    (place / "etc").mkdir()
+    run_well(sysusers, f"--root={place}", ETC / "colmeia.sysusers")
+    run_well(tmpfiles, f"--root={place}", "--create", ETC / "colmeia.tmpfiles")
+    gid = int(re.search(r"^colmeia:x:(\d+):", (place / "etc/group").read_text(), re.MULTILINE)[1])
+    made = (place / "etc/colmeia").stat()
+    assert (made.st_mode & 0o7777, made.st_uid, made.st_gid) == (0o750, 0, gid)
+
+
+def test_logrotate(place):
+    logrotate = tool("logrotate")
+    config = place / "logrotate"
+    config.write_text(re.sub(r"^ *su .*\n", "", (ETC / "colmeia.logrotate").read_text(), flags=re.MULTILINE))
+    config.chmod(0o644)
+    text = run_well(logrotate, "--debug", "--state", place / "state", config)
+    assert "error" not in text.lower(), text
+
+
+def test_install(place):
+    """Everything in its conventional place; the unit starts what was installed."""
+    cmake = tool("cmake")
+    if not (BINARY.parent / "CMakeCache.txt").exists():
+        pytest.skip("this binary does not stand in its build directory")
+    run_well(cmake, "--install", BINARY.parent, env={**os.environ, "DESTDIR": str(place)})
+    found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    assert found == {
+        "usr/local/bin/colmeia",
+        "usr/local/lib/systemd/system/colmeia.service", "usr/local/lib/systemd/system/colmeia.socket",
+        "usr/local/lib/sysusers.d/colmeia.conf", "usr/local/lib/tmpfiles.d/colmeia.conf",
+        "usr/local/etc/logrotate.d/colmeia",
+        "usr/local/share/doc/colmeia/colmeia.ini", "usr/local/share/doc/colmeia/notify-reload.conf",
+        "usr/local/share/doc/colmeia/README.md",
+    }
+    unit = (place / "usr/local/lib/systemd/system/colmeia.service").read_text()
+    assert unit == (ETC / "colmeia.service").read_text().replace("/usr/bin/", "/usr/local/bin/")
