@@ -283,6 +283,11 @@ static void say_failure(struct master *m, const struct sup_action *a, struct buf
     case SUP_FAILURE_CHECK: {
         *details_r = slice_of(judge_died->words);
         struct slice rest = *details_r, first = slice_split(&rest, '\n');
+        if (a->unborn) {
+            buf_printf(out, "the check of the configuration could not be started: %s",
+                       strerror(a->status));
+            break;
+        }
         report_status(a->status, how);
         if (WIFEXITED(a->status) && first.len > 0)
             buf_printf(out, "%.*s", SLICE_ARGS(first));
@@ -328,10 +333,12 @@ void reload_told(struct master *m, const struct sup_action *a)
         return;
     }
     const char *what = a->kind == SUP_KIND_HUNG ? "a worker that hung" : "a worker";
-    if (a->failure == SUP_FAILURE_WORKER)
-        log_warning("%s could not be replaced: worker %d, which was to take its place, died", what,
-                    a->lost);
-    else if (a->failure == SUP_FAILURE_NONE)
+    if (a->failure == SUP_FAILURE_WORKER) {
+        struct buf why = {0};
+        say_candidate(m, a, &why);
+        log_warning("%s could not be replaced: %.*s", what, SLICE_ARGS(buf_slice(&why)));
+        buf_free(&why);
+    } else if (a->failure == SUP_FAILURE_NONE)
         log_info("%s was replaced", what);
 }
 
