@@ -142,12 +142,17 @@ static void start_accepting(struct worker *w)
         return;
     }
     forget_probes(w);
-    acceptor_start(w->acceptor);
     w->service.access_log = access_log_wanted(w->entry->config);
     worker_title(w, "ready");
     FAULT_POINT(worker_ready);
-    if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0))
-        log_warning("cannot tell the master that this worker is ready: %s", strerror(errno));
+    /* first: clients of a worker that its master does not know would be killed with it */
+    if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0)) {
+        log_error("cannot tell the master that this worker is ready: %s; it leaves",
+                  strerror(errno));
+        worker_leave(w, EXIT_CODE_INTERNAL);
+        return;
+    }
+    acceptor_start(w->acceptor);
 }
 
 static void on_probed(void *ctx, int status)
