@@ -248,6 +248,10 @@ static bool take_one(struct inbox *b)
     ssize_t n = FAULT_CALL(handover_take, -1,
                            recvmsg(b->options.queue_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
     int error = errno;
+    if (n < 0 && (error == ENOMEM || error == ENOBUFS)) { /* it will pass */
+        log_warning("handover queue: %s; next try in %d ms", strerror(error), HANDOVER_RETRY_MS);
+        return false; /* without the spare one: so the caller pauses */
+    }
     if (n < 0) {
         reserve(b);
         if (error == EINTR)
