@@ -164,7 +164,8 @@ void reload_tenant_gone(struct master *m, int slot)
         m->receipt.moved +=
             atomic_load(&from->counters[COUNTER_connections_handed_over]) + m->tenancies[slot].taken -
             atomic_load(&from->counters[COUNTER_connections_taken_over]);
-        m->receipt.cut += atomic_load(&from->counters[COUNTER_connections_cut]);
+        m->receipt.cut +=
+            atomic_load(&from->counters[COUNTER_connections_cut]) + m->buried.torn;
     }
     leave_regime(m, &m->tenancies[slot]);
 }
