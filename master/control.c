@@ -5,6 +5,7 @@
 #include "master/control_door.h"
 #include "master/control_text.h"
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -120,7 +121,8 @@ static void on_door(struct ev_loop *loop, ev_io *io, int revents)
     (void)revents;
     struct control *c = io->data;
     for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-        int fd = accept4(c->door.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = FAULT_CALL(control_accept, -1,
+                            accept4(c->door.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (fd >= 0) {
             admit(c, fd);
             continue;

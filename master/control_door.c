@@ -2,6 +2,7 @@
 #include "master/control_door.h"
 
 #include "master/control.h"
+#include "shared/fault.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -155,7 +156,9 @@ static int clear_path(const struct sock_address *a, const char *path, struct buf
 static int bind_private(struct listener *door, const char *path)
 {
     struct stat st;
-    if (fchmod(door->fd, 0600) != 0 || bind(door->fd, &door->address.u.any, door->address.len) != 0)
+    if (fchmod(door->fd, 0600) != 0 ||
+        FAULT_CALL(control_bind, -1,
+                   bind(door->fd, &door->address.u.any, door->address.len)) != 0)
         return -1;
     if (lstat(path, &st) != 0)
         return -1;
@@ -169,7 +172,8 @@ int control_door_open(const char *path, struct listener *door_r, struct buf *err
     struct listener door = {.backlog_asked = QUEUE, .backlog_effective = -1};
     if (!fill_address(path, &door.address, error) || clear_path(&door.address, path, error) != 0)
         return -1;
-    door.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    door.fd = FAULT_CALL(control_socket, -1,
+                         socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (door.fd < 0)
         return fail(error, path, strerror(errno));
     if (bind_private(&door, path) != 0 || listen(door.fd, QUEUE) != 0) {

@@ -1,6 +1,7 @@
 /* estate.c: see estate.h. */
 #include "master/estate.h"
 
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -28,7 +29,9 @@ enum exit_code estate_open(struct estate *e, size_t slots_len)
     }
     atomic_store(&e->scoreboard->master_pid, getpid());
     /* without it, workers that leave say goodbye to their clients instead */
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, e->handover) < 0)
+    if (FAULT_CALL(queue_socketpair, -1,
+                   socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                              e->handover)) < 0)
         log_warning("connections cannot be handed over: %s", strerror(errno));
     return EXIT_CODE_OK;
 }

@@ -1,6 +1,7 @@
 /* listeners.c: see listeners.h. */
 #include "master/listeners.h"
 
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -57,7 +58,7 @@ static int share(const struct listener *twin, int backlog, struct listener *list
     *listener_r = *twin;
     if (!twin->activated)
         listener_r->backlog_asked = backlog; /* else its queue is as long as its owner wants */
-    listener_r->fd = fcntl(twin->fd, F_DUPFD_CLOEXEC, 0);
+    listener_r->fd = FAULT_CALL(listener_share, -1, fcntl(twin->fd, F_DUPFD_CLOEXEC, 0));
     if (listener_r->fd < 0)
         buf_printf(error, "%s: cannot share it: %s", twin->name, strerror(errno));
     return listener_r->fd < 0 ? -1 : 0;

@@ -5,6 +5,7 @@
 
 #include "master/activation.h"
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
 
@@ -39,6 +40,8 @@ static void report_message(struct master *m, int slot, const struct message *mes
         event.type = SUP_CUT;
     else
         return; /* not a worker's to send */
+    if (event.type == SUP_READY && m->trial)
+        FAULT_POINT(reload_ready);
     feed(m, &event);
 }
 
@@ -239,7 +242,11 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)loop;
     (void)revents;
-    feed(timer->data, &(struct sup_event){.type = SUP_TICK, .slot = -1});
+    struct master *m = timer->data;
+    const struct sup_transition *t = &m->supervisor->transition;
+    if (t->step == SUP_STEP_SETTLE && !mono_before(clock_now(), t->settled_at))
+        FAULT_POINT(reload_settled);
+    feed(m, &(struct sup_event){.type = SUP_TICK, .slot = -1});
 }
 
 /* ---- start and end --------------------------------------------------------------------------- */
@@ -247,7 +254,7 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 static enum exit_code open_loop(struct master *m)
 {
     /* NOENV: LIBEV_FLAGS in the environment shall not choose another back end. */
-    m->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    m->loop = FAULT_CALL(loop, NULL, ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
     if (!m->loop) {
         log_error("cannot start: no event loop: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;

@@ -3,6 +3,7 @@
 
 #include "master/spawn.h"
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
 
@@ -110,6 +111,11 @@ static void do_spawn(struct master *m, const struct sup_action *a)
     struct spawn_order order = a->role == ROLE_SERVE ? worker_order(m, a) : job_order(m, a);
     order.background = true;
     order.ctx = m;
+    bool tried = a->role == ROLE_SERVE && m->forking == m->trial;
+    if (a->role == ROLE_CHECK)
+        FAULT_POINT(reload_check);
+    if (tried)
+        FAULT_POINT(reload_start);
     struct child child;
     struct sup_event answer = {.slot = a->slot, .generation = a->generation};
     if (spawn_child(&order, &child) == 0) {
@@ -118,6 +124,8 @@ static void do_spawn(struct master *m, const struct sup_action *a)
         reload_tenant(m, a->slot, a->role == ROLE_SERVE ? m->forking : NULL);
         if (child.channel_fd >= 0)
             channel_open(m, a->slot, child.channel_fd);
+        if (tried)
+            FAULT_POINT(reload_started);
     } else {
         answer.type = SUP_SPAWN_FAILED;
         answer.status = errno;
@@ -133,6 +141,8 @@ static void do_notify(struct master *m, const struct sup_action *a)
 {
     int fd = m->channels[a->slot].fd;
     struct regime *r = m->tenancies[a->slot].regime;
+    if (a->message == MESSAGE_MOVE)
+        FAULT_POINT(reload_move);
     int64_t value = a->message == MESSAGE_MOVE && r ? listeners_ending(&r->listeners) : a->value;
     if (fd >= 0 && message_send(fd, a->message, a->generation, value) == 0)
         return;

@@ -4,6 +4,7 @@
 #include "master/driver.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
 
@@ -31,6 +32,7 @@ void reload_prepare(struct master *m, const struct sup_action *a)
     (void)a;
     m->reload_error.len = 0;
     m->reload_begun = clock_now();
+    FAULT_POINT(reload_prepare);
     m->receipt = (struct receipt){0};
     config_text_free(&m->next);
     bool read = false;
@@ -65,6 +67,7 @@ int reload_check(struct master *m)
     struct buf errors = {0};
     struct scoreboard_slot *slot = &m->estate.scoreboard->slots[supervisor_job_slot(m->supervisor)];
     log_keep_errors(slot->last_words, sizeof slot->last_words);
+    FAULT_POINT(reload_judge);
     struct config *c = judge(m, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
@@ -92,6 +95,7 @@ static void keep_what_needs_a_restart(struct master *m, struct config *next)
 void reload_bind(struct master *m, const struct sup_action *a)
 {
     struct buf warnings = {0};
+    FAULT_POINT(reload_bind);
     struct config *next = config_parse(m->options->flags, &m->next, &m->reload_error, &warnings);
     buf_free(&warnings); /* the child has said them */
     if (next) {
@@ -108,6 +112,7 @@ void reload_bind(struct master *m, const struct sup_action *a)
     m->trial->next = m->regimes;
     m->regimes = m->trial;
     m->trial_settings = m->options->settings_of(next);
+    FAULT_POINT(reload_bound);
     answer(m, SUP_BOUND, 0, &m->trial_settings);
 }
 
@@ -151,13 +156,16 @@ void reload_tenant_gone(struct master *m, int slot)
 {
     const struct scoreboard_slot *from = &m->estate.scoreboard->slots[slot];
     const struct sup_transition *t = &m->supervisor->transition;
+    if (m->supervisor->slots[slot].retiring)
+        FAULT_POINT(reload_left);
     if (m->supervisor->slots[slot].retiring && t->kind == SUP_KIND_RELOAD && !t->failed) {
         m->receipt.workers++;
         /* what it took over while it was leaving has been counted where that came from */
         m->receipt.moved +=
             atomic_load(&from->counters[COUNTER_connections_handed_over]) + m->tenancies[slot].taken -
             atomic_load(&from->counters[COUNTER_connections_taken_over]);
-        m->receipt.cut += atomic_load(&from->counters[COUNTER_connections_cut]);
+        m->receipt.cut +=
+            atomic_load(&from->counters[COUNTER_connections_cut]) + m->buried.torn;
     }
     leave_regime(m, &m->tenancies[slot]);
 }
@@ -182,6 +190,7 @@ static void note_leaving(struct master *m, size_t i)
 void reload_commit(struct master *m)
 {
     struct regime *old = m->current;
+    FAULT_POINT(reload_commit);
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
         if (m->tenancies[i].regime == old)
             note_leaving(m, i);
@@ -197,10 +206,12 @@ void reload_commit(struct master *m)
              (enum log_format)m->current->config->log_format);
     m->loaded_wall_s = clock_wall_s();
     reload_set_title(m);
+    FAULT_POINT(reload_committed);
 }
 
 void reload_rollback(struct master *m)
 {
+    FAULT_POINT(reload_rollback);
     config_text_free(&m->next);
     if (!m->trial)
         return;
@@ -273,6 +284,11 @@ static void say_failure(struct master *m, const struct sup_action *a, struct buf
     case SUP_FAILURE_CHECK: {
         *details_r = slice_of(judge_died->words);
         struct slice rest = *details_r, first = slice_split(&rest, '\n');
+        if (a->unborn) {
+            buf_printf(out, "the check of the configuration could not be started: %s",
+                       strerror(a->status));
+            break;
+        }
         report_status(a->status, how);
         if (WIFEXITED(a->status) && first.len > 0)
             buf_printf(out, "%.*s", SLICE_ARGS(first));
@@ -313,14 +329,17 @@ static void told_reload(struct master *m, const struct sup_action *a)
 void reload_told(struct master *m, const struct sup_action *a)
 {
     if (a->kind == SUP_KIND_RELOAD) {
+        FAULT_POINT(reload_told);
         told_reload(m, a);
         return;
     }
     const char *what = a->kind == SUP_KIND_HUNG ? "a worker that hung" : "a worker";
-    if (a->failure == SUP_FAILURE_WORKER)
-        log_warning("%s could not be replaced: worker %d, which was to take its place, died", what,
-                    a->lost);
-    else if (a->failure == SUP_FAILURE_NONE)
+    if (a->failure == SUP_FAILURE_WORKER) {
+        struct buf why = {0};
+        say_candidate(m, a, &why);
+        log_warning("%s could not be replaced: %.*s", what, SLICE_ARGS(buf_slice(&why)));
+        buf_free(&why);
+    } else if (a->failure == SUP_FAILURE_NONE)
         log_info("%s was replaced", what);
 }
 

@@ -62,6 +62,7 @@ void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int s
     o->generation = atomic_load(&slot->generation);
     o->uptime_ms = mono_diff_ms(now, (mono_ms){atomic_load(&slot->started_ms)});
     o->requests = atomic_load(&slot->counters[COUNTER_requests]);
+    o->torn = WIFSIGNALED(status) ? atomic_load(&slot->connections) : 0;
     o->working = atomic_load(&slot->busy) > 0 && slot->request_id[0] != '\0';
     copy_text(o->route, sizeof o->route, slot->route);
     copy_text(o->request_id, sizeof o->request_id, slot->request_id);
@@ -219,7 +220,7 @@ static void log_left(const struct sup_action *a, const struct obituary *o, const
         emit(LOG_LEVEL_INFO, "%s (pid %d) left %s", who, (int)o->pid, life);
     else
         emit(LOG_LEVEL_WARNING, "%s (pid %d) %s %s; connections cut: %lld", who, (int)o->pid, how,
-             life, (long long)a->value);
+             life, (long long)a->value + o->torn);
 }
 
 static void log_spawn_failed(const struct sup_action *a, const char *who)

@@ -13,6 +13,7 @@ struct obituary {
     unsigned generation;
     int64_t uptime_ms;
     uint64_t requests;
+    uint32_t torn; /* connections that ended with it, because a signal killed it */
     bool working; /* a request was in hand: route and request_id say which */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];

@@ -1,6 +1,8 @@
 /* signals.c: see signals.h. */
 #include "master/signals.h"
 
+#include "shared/fault.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -33,7 +35,7 @@ int signals_open(struct signals *s)
     sigemptyset(&set);
     for (size_t i = 0; i < ROWS; i++)
         sigaddset(&set, rows[i].number);
-    s->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->fd = FAULT_CALL(signalfd, -1, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     if (s->fd < 0)
         return -1;
     sigprocmask(SIG_BLOCK, &set, NULL);

@@ -382,6 +382,10 @@ static void job_spawn_failed(const struct slot_step *t)
     say(t, SUP_LOG_JOB_SPAWN_FAILED)->status = t->event->status;
     vacate(t->slot, SLOT_EMPTY);
     t->slot->last_status = W_EXITCODE(EXIT_CODE_INTERNAL, 0);
+    if (t->slot->role == ROLE_CHECK) {
+        t->s->transition.lost_status = t->event->status;
+        t->s->transition.lost_unborn = true;
+    }
 }
 
 static void job_terminate(const struct slot_step *t)

@@ -2,6 +2,7 @@
 #include "master/spawn.h"
 
 #include "master/signals.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
 
@@ -69,7 +70,9 @@ static int make_channel(bool wanted, int pair_r[2])
     pair_r[0] = pair_r[1] = -1;
     if (!wanted)
         return 0;
-    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair_r);
+    return FAULT_CALL(channel_socketpair, -1,
+                      socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                                 pair_r));
 }
 
 /* Keeps errno. */
@@ -88,7 +91,7 @@ int spawn_child(const struct spawn_order *order, struct child *child_r)
         return -1;
     fflush(NULL); /* or both processes would write what stdio still holds */
     pid_t parent = getpid();
-    pid_t pid = fork();
+    pid_t pid = FAULT_CALL(fork, -1, fork());
     if (pid == 0) {
         close_channel(pair[0]);
         be_child(order, parent, pair[1]);

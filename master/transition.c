@@ -98,7 +98,8 @@ void transition_checked(struct supervisor *s, int status, struct sup_actions *ou
     if (s->transition.step != SUP_STEP_CHECK)
         return;
     if (status != 0)
-        give_up(s, SUP_FAILURE_CHECK, status, out);
+        give_up(s, SUP_FAILURE_CHECK,
+                s->transition.lost_unborn ? s->transition.lost_status : status, out);
     else
         sup_act(s, out, SUP_BIND, -1)->generation = s->transition.generation;
 }

@@ -58,7 +58,7 @@ struct sup_transition {
     mono_ms begun;
     mono_ms settled_at; /* SETTLE ends then */
     int lost_slot;      /* of a candidate that died; -1: none did */
-    int lost_status;      /* as wait(2) gives it; errno when it could not even be forked: */
+    int lost_status;    /* as wait(2) gives it; errno when it, or the judge, was not even forked: */
     bool lost_unborn;
     bool failed;        /* RETIRE: it is the candidates that leave */
     mono_ms recycle_at; /* not before, after a failure */

@@ -2,6 +2,8 @@
  * Python original's reader (python-dotenv) does, without ${…} expansion. */
 #include "shared/config_internal.h"
 
+#include "shared/fault.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,16 @@ static void assign(struct loader *l, const struct option *o, struct slice value,
 
 /* ---- environment ---------------------------------------------------------------------------- */
 
+/* For fault points: shared/fault.h. */
+static bool is_ours(struct slice name)
+{
+#ifdef COLMEIA_FAULTS
+    return slice_equals(name, SLICE("COLMEIA_FAULTS"));
+#else
+    return false;
+#endif
+}
+
 static void apply_variable(struct loader *l, const char *variable, bool further)
 {
     struct slice value = slice_of(variable);
@@ -80,7 +92,7 @@ static void apply_variable(struct loader *l, const char *variable, bool further)
     if (o && is_further == further) {
         const char *origin = loader_format(l, "environment %.*s", SLICE_ARGS(name));
         assign(l, o, value, &(struct place){CONFIG_ENVIRONMENT, origin, NULL});
-    } else if (!o && !further && has_prefix(name)) {
+    } else if (!o && !further && has_prefix(name) && !is_ours(name)) {
         warn_unknown(l, "environment", name);
     }
 }

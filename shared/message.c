@@ -1,6 +1,8 @@
 /* message.c: see message.h. */
 #include "shared/message.h"
 
+#include "shared/fault.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,7 +13,7 @@ int message_send(int fd, enum message_type type, unsigned generation, int64_t va
     struct message m = {.type = type, .generation = generation, .pid = getpid(), .value = value};
     ssize_t n;
     do {
-        n = send(fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = FAULT_CALL(message_send, -1, send(fd, &m, sizeof m, MSG_DONTWAIT | MSG_NOSIGNAL));
     } while (n < 0 && errno == EINTR);
     return n == (ssize_t)sizeof m ? 0 : -1;
 }

@@ -2,6 +2,7 @@
 #include "shared/scoreboard.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 
 #include <sched.h>
 #include <string.h>
@@ -49,7 +50,9 @@ struct scoreboard *scoreboard_new(size_t slots_len)
 {
     ASSERT(slots_len >= 1 && slots_len <= SCOREBOARD_SLOTS_MAX);
     struct scoreboard *s =
-        mmap(NULL, map_len(slots_len), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        FAULT_CALL(scoreboard_mmap, MAP_FAILED,
+                   mmap(NULL, map_len(slots_len), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     if (s == MAP_FAILED)
         return NULL;
     s->slots_len = (uint32_t)slots_len;

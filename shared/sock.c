@@ -2,6 +2,7 @@
 #include "shared/sock.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -323,7 +324,7 @@ static int bind_it(struct listener *l, const struct sock_address *a)
 {
     const char *path = unix_path(a);
     struct stat st;
-    if (bind(l->fd, &a->u.any, a->len) != 0)
+    if (FAULT_CALL(listener_bind, -1, bind(l->fd, &a->u.any, a->len)) != 0)
         return -1;
     if (!path)
         return 0;
@@ -350,11 +351,13 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
     struct listener l = {.address = *a, .backlog_asked = backlog};
     if (path && clear_path(a, error_r) != 0)
         return -1;
-    l.fd = socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    l.fd = FAULT_CALL(listener_socket, -1,
+                      socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (l.fd < 0)
         return fail(error_r, a, errno);
     l.address.len = sizeof l.address.u;
-    if (set_options(l.fd, a) != 0 || bind_it(&l, a) != 0 || listen(l.fd, backlog) != 0 ||
+    if (set_options(l.fd, a) != 0 || bind_it(&l, a) != 0 ||
+        FAULT_CALL(listener_listen, -1, listen(l.fd, backlog)) != 0 ||
         getsockname(l.fd, &l.address.u.any, &l.address.len) != 0) {
         int error = errno;
         listener_close(&l, true);

@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/clock.h"
+#include "shared/fault.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,7 +33,9 @@ struct tickets *tickets_new(unsigned count)
 {
     ASSERT(count >= 1 && count <= TICKETS_MAX);
     struct tickets *t =
-        mmap(NULL, map_len(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        FAULT_CALL(tickets_mmap, MAP_FAILED,
+                   mmap(NULL, map_len(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                        -1, 0));
     if (t == MAP_FAILED)
         return NULL;
     t->count = count;

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.faults import Faults, are_built_in
 from harness.server import Server
 
 
@@ -15,6 +16,14 @@ def place():
     directory = Path(tempfile.mkdtemp(prefix="colmeia-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def faults(place):
+    """Orders for fault points: see harness/faults.py. The server needs env=faults.env."""
+    if not are_built_in():
+        pytest.skip("this program was built without fault points")
+    return Faults(place)
 
 
 class Servers:

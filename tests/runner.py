@@ -144,7 +144,8 @@ def without_aslr(argv):
 
 def configure(preset, build=None, source=ROOT):
     build = build or source / "build" / preset
-    if not (build / "build.ninja").exists():
+    made, wanted = build / "CMakeCache.txt", source / "CMakePresets.json"
+    if not (build / "build.ninja").exists() or made.stat().st_mtime < wanted.stat().st_mtime:
         print(f"== configuring {build.relative_to(ROOT)}", flush=True)
         argv = ["cmake", "--preset", preset, "-B", str(build)]
         outcome = run_program(argv, cwd=source)

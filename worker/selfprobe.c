@@ -1,6 +1,7 @@
 /* selfprobe.c: see selfprobe.h. */
 #include "worker/selfprobe.h"
 
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -68,7 +69,8 @@ struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx
     static const char ask[] = "GET /healthcheck HTTP/1.1\r\nHost: self\r\nConnection: close\r\n\r\n";
     struct selfprobe *p = calloc(1, sizeof *p);
     int pair[2];
-    if (!p || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)) {
+    if (!p || FAULT_CALL(probe_socketpair, -1,
+                         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))) {
         log_error("cannot probe this worker: %s", strerror(errno));
         free(p);
         return NULL;

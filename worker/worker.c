@@ -7,6 +7,7 @@
 #include "worker/worker.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
 #include "shared/title.h"
@@ -141,11 +142,17 @@ static void start_accepting(struct worker *w)
         return;
     }
     forget_probes(w);
-    acceptor_start(w->acceptor);
     w->service.access_log = access_log_wanted(w->entry->config);
     worker_title(w, "ready");
-    if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0))
-        log_warning("cannot tell the master that this worker is ready: %s", strerror(errno));
+    FAULT_POINT(worker_ready);
+    /* first: clients of a worker that its master does not know would be killed with it */
+    if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0)) {
+        log_error("cannot tell the master that this worker is ready: %s; it leaves",
+                  strerror(errno));
+        worker_leave(w, EXIT_CODE_INTERNAL);
+        return;
+    }
+    acceptor_start(w->acceptor);
 }
 
 static void on_probed(void *ctx, int status)
@@ -173,6 +180,7 @@ static void on_store_probed(void *ctx, const struct store_reply *reply)
         worker_leave(w, EXIT_CODE_DATABASE);
         return;
     }
+    FAULT_POINT(worker_probe);
     w->probe = selfprobe_start(&w->service, on_probed, w);
     if (!w->probe)
         on_probed(w, 0);
@@ -278,6 +286,7 @@ int worker_serve(const struct entry *entry)
     w.slot = &entry->scoreboard->slots[entry->slot];
     log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);
     last_stack_keep(w.slot);
+    FAULT_POINT(worker_boot);
     w.loop = loop_new();
     if (!w.loop) {
         log_error("cannot make an event loop: %s", strerror(errno));

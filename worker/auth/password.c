@@ -5,6 +5,7 @@
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "worker/auth/phc.h"
 #include "worker/loop/executor.h"
 
@@ -109,7 +110,8 @@ static enum password_result do_hash(const struct passwords *p, struct job *j)
 static bool memory_is_to_be_had(uint64_t memory_kib)
 {
     size_t len = (size_t)memory_kib * 1024;
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = FAULT_CALL(password_mmap, MAP_FAILED,
+                         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (p == MAP_FAILED)
         return false;
     munmap(p, len);

@@ -8,6 +8,7 @@
 #include "worker/loop/executor.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -184,7 +185,8 @@ static int make_thread(struct executor *e)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&e->threads[e->threads_made], NULL, thread_main, e);
+    int error = FAULT_CALL(thread_create, errno,
+                           pthread_create(&e->threads[e->threads_made], NULL, thread_main, e));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!error) {
         e->threads_made++;

@@ -3,6 +3,7 @@
 #include "worker/loop/loop.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "worker/loop/task.h"
 
@@ -59,7 +60,7 @@ struct loop *loop_new(void)
     struct loop *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
-    l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    l->ev = FAULT_CALL(loop, NULL, ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
     if (!l->ev) {
         free(l);
         return NULL;
@@ -121,7 +122,8 @@ bool loop_forget_fd(struct loop *l, int fd)
     LOOP_ASSERT_OWNER(l);
     struct epoll_event none = {0};
     /* ENOENT: its watcher was started and stopped within one turn, epoll never heard of it */
-    return epoll_ctl(epoll_fd(l), EPOLL_CTL_DEL, fd, &none) == 0 || errno == ENOENT;
+    return FAULT_CALL(forget_fd, -1, epoll_ctl(epoll_fd(l), EPOLL_CTL_DEL, fd, &none)) == 0 ||
+           errno == ENOENT;
 }
 
 void loop_run(struct loop *l)

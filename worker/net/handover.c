@@ -3,6 +3,7 @@
 #include "worker/net/handover.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -97,7 +98,7 @@ enum handover_result handover_give(int queue_fd, const struct parcel *p)
     memcpy(CMSG_DATA(c), &p->fd, sizeof p->fd);
     ssize_t n;
     do {
-        n = sendmsg(queue_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = FAULT_CALL(handover_give, -1, sendmsg(queue_fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL));
     } while (n < 0 && errno == EINTR);
     if (n >= 0)
         return HANDOVER_GIVEN; /* a packet goes whole or not at all */
@@ -208,7 +209,7 @@ static void settle(struct inbox *b)
 static bool reserve(struct inbox *b)
 {
     if (b->spare_fd < 0)
-        b->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        b->spare_fd = FAULT_CALL(spare_open, -1, open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (b->spare_fd < 0 && !b->told)
         log_warning("handed over connections are left to other workers: %s", strerror(errno));
     b->told = b->spare_fd < 0;
@@ -244,8 +245,13 @@ static bool take_one(struct inbox *b)
     if (b->dead || !reserve(b))
         return false;
     release(b); /* its place is for the one that comes */
-    ssize_t n = recvmsg(b->options.queue_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t n = FAULT_CALL(handover_take, -1,
+                           recvmsg(b->options.queue_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
     int error = errno;
+    if (n < 0 && (error == ENOMEM || error == ENOBUFS)) { /* it will pass */
+        log_warning("handover queue: %s; next try in %d ms", strerror(error), HANDOVER_RETRY_MS);
+        return false; /* without the spare one: so the caller pauses */
+    }
     if (n < 0) {
         reserve(b);
         if (error == EINTR)

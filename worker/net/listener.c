@@ -3,6 +3,7 @@
 #include "worker/net/listener.h"
 
 #include "shared/check.h"
+#include "shared/fault.h"
 #include "shared/log.h"
 #include "worker/net/balance.h"
 
@@ -49,7 +50,7 @@ enum accept_outcome { ACCEPT_TAKEN, ACCEPT_EMPTY, ACCEPT_SKIPPED, ACCEPT_EXHAUST
 
 static int open_spare(void)
 {
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return FAULT_CALL(spare_open, -1, open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 /* ---- gates ----------------------------------------------------------------------------------- */
@@ -211,8 +212,9 @@ static enum accept_outcome accept_one(struct acceptor *a, int listener_fd)
     struct sockaddr_storage peer;
     socklen_t peer_len = sizeof peer;
     peer.ss_family = AF_UNSPEC;
-    int fd =
-        accept4(listener_fd, (struct sockaddr *)&peer, &peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = FAULT_CALL(accept, -1,
+                        accept4(listener_fd, (struct sockaddr *)&peer, &peer_len,
+                                SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
         a->exhausted_ms = 0;
         a->options.accepted(a->options.ctx, fd, (const struct sockaddr *)&peer, peer_len);
