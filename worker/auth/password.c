@@ -203,7 +203,7 @@ static void on_job_done(struct task *t)
 
 /* A job with a copy of the password. NULL without memory. */
 static struct job *job_new(struct passwords *p, struct slice password, uint64_t fair_key,
-                           password_done_fn *done, void *ctx)
+                           password_done_fn *done, void *ctx, const char *made_at)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t len = (sizeof(struct job) + password.len + page - 1) / page * page;
@@ -211,7 +211,7 @@ static struct job *job_new(struct passwords *p, struct slice password, uint64_t 
     if (j == MAP_FAILED)
         return NULL;
     madvise(j, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
-    task_init(&j->task, p->loop, on_job_done);
+    task_init_at(&j->task, p->loop, on_job_done, made_at);
     j->task.fair_key = fair_key;
     j->task.deadline = mono_add(clock_now(), p->options.queue_timeout_ms);
     j->owner = p;
@@ -296,17 +296,18 @@ void passwords_free(struct passwords *p)
 {
     if (!p)
         return;
+    LOOP_ASSERT_OWNER(p->loop);
     atomic_store(&p->closing, true);
     executor_free(p->executor, true);
     p->executor = NULL;
     free_if_over(p);
 }
 
-struct task *password_hash(struct passwords *p, struct slice password, uint64_t fair_key,
-                           password_done_fn *done, void *ctx)
+struct task *(password_hash)(struct passwords *p, struct slice password, uint64_t fair_key,
+                             password_done_fn *done, void *ctx, const char *made_at)
 {
     LOOP_ASSERT_OWNER(p->loop);
-    struct job *j = job_new(p, password, fair_key, done, ctx);
+    struct job *j = job_new(p, password, fair_key, done, ctx, made_at);
     return j ? job_start(p, j) : NULL;
 }
 
@@ -317,11 +318,12 @@ static bool affordable(const struct passwords *p, const struct phc *phc)
     return work <= WORK_MAX_KIB || work <= p->memory_kib * p->passes;
 }
 
-struct task *password_verify(struct passwords *p, struct slice password, struct slice stored,
-                             uint64_t fair_key, password_done_fn *done, void *ctx)
+struct task *(password_verify)(struct passwords *p, struct slice password, struct slice stored,
+                               uint64_t fair_key, password_done_fn *done, void *ctx,
+                               const char *made_at)
 {
     LOOP_ASSERT_OWNER(p->loop);
-    struct job *j = job_new(p, password, fair_key, done, ctx);
+    struct job *j = job_new(p, password, fair_key, done, ctx, made_at);
     if (!j)
         return NULL;
     j->is_verify = true;
@@ -351,11 +353,13 @@ uint64_t password_fair_key(struct slice account)
 
 unsigned passwords_queued(const struct passwords *p)
 {
+    LOOP_ASSERT_OWNER(p->loop);
     return p->jobs;
 }
 
 int password_retry_after_s(const struct passwords *p)
 {
+    LOOP_ASSERT_OWNER(p->loop);
     if (!p->executor)
         return 1;
     int64_t us = (int64_t)executor_queued(p->executor) * p->average_us / p->options.threads;

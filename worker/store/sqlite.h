@@ -57,7 +57,9 @@ struct sqlite_connection {
 
 /* Opens a file with the settings every connection of ours has; *db_r* is to be closed even after an
  * error. Runs no statement. SQLITE_OK or an error code. */
-int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r);
+int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r,
+                     const char *made_at);
+#define sqlite_open_file(...) sqlite_open_file(__VA_ARGS__, MADE_HERE)
 /* A heap copy of the path that SQLite takes for a plain file name, whatever it is; NULL without
  * memory. */
 char *sqlite_plain_path(const char *path);

@@ -1,6 +1,9 @@
 /* store.c: see store.h. Makes calls, hands them to the driver, passes its answers on. Calls are
  * recycled: each comes with a block of memory big enough for a row or two, so that reading one user
- * allocates nothing once the store is warm. */
+ * allocates nothing once the store is warm.
+ *
+ * Thread: all of it runs on the loop's, but store_call_add_user(), which the driver calls where it
+ * works on the call. */
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
@@ -102,7 +105,7 @@ static bool probe_goes_on(struct store_call *c, enum store_result result)
     p->read_tried = true;
     bool cancelled = atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
     mono_ms deadline = c->task.deadline;
-    task_init(&c->task, c->store->loop, c->task.done);
+    task_init_at(&c->task, c->store->loop, c->task.done, c->task.made_at);
     c->task.deadline = deadline;
     if (cancelled)
         task_cancel(&c->task);
@@ -138,9 +141,8 @@ static void on_done(struct task *t)
 }
 
 static struct store_call *call_new(struct store *s, enum store_operation operation,
-                                   store_done_fn *done, void *ctx)
+                                   store_done_fn *done, void *ctx, const char *made_at)
 {
-    LOOP_ASSERT_OWNER(s->loop);
     ASSERT(s->driver_state);
     struct pooled_call *p = s->free_calls;
     if (p) {
@@ -157,7 +159,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
     c->reply.result = STORE_UNAVAILABLE;
     arena_init(&c->arena, p->block, sizeof p->block, CALL_MAX_BYTES);
-    task_init(&c->task, s->loop, on_done);
+    task_init_at(&c->task, s->loop, on_done, made_at);
     s->in_flight++;
     return c;
 }
@@ -182,6 +184,7 @@ static void submit(struct store_call *c)
 static struct task *start(struct store_call *c, bool complete)
 {
     if (!complete) {
+        task_discard(&c->task);
         give_back(c);
         return NULL;
     }
@@ -192,6 +195,7 @@ static struct task *start(struct store_call *c, bool complete)
 struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error)
 {
+    LOOP_ASSERT_OWNER(l);
     struct store *s = calloc(1, sizeof *s);
     if (!s) {
         buf_printf(error, "no memory to open the store");
@@ -261,34 +265,39 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     return true;
 }
 
-struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx)
+struct task *(store_user_by_id)(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                                const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, true);
 }
 
-struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
-                                 void *ctx)
+struct task *(store_user_by_email)(struct store *s, struct slice email, store_done_fn *done,
+                                   void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_BY_EMAIL, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_BY_EMAIL, done, ctx, made_at);
     return c ? start(c, take(c, &c->email, email)) : NULL;
 }
 
-struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
-                                 store_done_fn *done, void *ctx)
+struct task *(store_user_conflict)(struct store *s, struct slice username, struct slice email,
+                                   store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_CONFLICT, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_CONFLICT, done, ctx, made_at);
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email)) : NULL;
 }
 
-struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
-                             void *ctx)
+struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
+                               void *ctx, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     ASSERT(offset >= 0 && limit >= 0);
-    struct store_call *c = call_new(s, STORE_OP_LIST, done, ctx);
+    struct store_call *c = call_new(s, STORE_OP_LIST, done, ctx, made_at);
     if (!c)
         return NULL;
     c->offset = offset;
@@ -296,20 +305,23 @@ struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, sto
     return start(c, true);
 }
 
-struct task *store_user_create(struct store *s, struct slice username, struct slice email,
-                               struct slice password, store_done_fn *done, void *ctx)
+struct task *(store_user_create)(struct store *s, struct slice username, struct slice email,
+                                 struct slice password, store_done_fn *done, void *ctx,
+                                 const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_CREATE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_CREATE, done, ctx, made_at);
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email) &&
                             take(c, &c->password, password))
              : NULL;
 }
 
-struct task *store_user_update(struct store *s, int64_t id, struct slice seen_password,
-                               struct slice username, struct slice email, struct slice password,
-                               store_done_fn *done, void *ctx)
+struct task *(store_user_update)(struct store *s, int64_t id, struct slice seen_password,
+                                 struct slice username, struct slice email, struct slice password,
+                                 store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_UPDATE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_UPDATE, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
@@ -317,30 +329,34 @@ struct task *store_user_update(struct store *s, int64_t id, struct slice seen_pa
                         take(c, &c->email, email) && take(c, &c->password, password));
 }
 
-struct task *store_user_delete(struct store *s, int64_t id, struct slice seen_password,
-                               store_done_fn *done, void *ctx)
+struct task *(store_user_delete)(struct store *s, int64_t id, struct slice seen_password,
+                                 store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_DELETE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_DELETE, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, take(c, &c->seen_password, seen_password));
 }
 
-struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_password,
-                               struct slice password, store_done_fn *done, void *ctx)
+struct task *(store_user_rehash)(struct store *s, int64_t id, struct slice seen_password,
+                                 struct slice password, store_done_fn *done, void *ctx,
+                                 const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_REHASH, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_REHASH, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, take(c, &c->seen_password, seen_password) && take(c, &c->password, password));
 }
 
-struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
+struct task *(store_probe)(struct store *s, store_done_fn *done, void *ctx, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     /* a read of an id that no row has, then the writer's side */
-    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = INT64_MIN;
@@ -350,5 +366,6 @@ struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
 
 unsigned store_queued(const struct store *s)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     return s->in_flight;
 }
