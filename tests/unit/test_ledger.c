@@ -210,18 +210,28 @@ static void test_fired_timer(void **state)
 
 static void test_off(void **state)
 {
-    int thing;
+    int thing = 0;
     debug_set(false);
     ledger_made(LEDGER_CONNECTION, &thing, LEDGER_OPEN, MADE_HERE);
     debug_set(true);
     report(0);
-    ledger_gone(&thing); /* never heard of: harmless */
-    ledger_reached(&thing, LEDGER_STARTED);
-    ledger_label(&thing, "x", 1);
+    ledger_gone(LEDGER_STATEMENT, &thing); /* never heard of: harmless */
+    ledger_reached(LEDGER_STATEMENT, &thing, LEDGER_STARTED);
+    ledger_label(LEDGER_STATEMENT, &thing, "x", 1);
     report(0);
     ledger_made(LEDGER_CONNECTION, &thing, LEDGER_OPEN, MADE_HERE);
     ledger_clear();
     report(0);
+}
+
+/* A struct and its first member. */
+static void test_one_address(void **state)
+{
+    int thing = 0;
+    ledger_made(LEDGER_CONNECTION, &thing, LEDGER_OPEN, "a.c:1");
+    ledger_made(LEDGER_IO_WATCHER, &thing, LEDGER_OPEN, "a.c:2");
+    ledger_gone(LEDGER_IO_WATCHER, &thing);
+    assert_non_null(strstr(report(1), "a connection is still open, made at a.c:1\n"));
 }
 
 /* Many, in the order they were made, at most a hundred lines. */
@@ -234,13 +244,13 @@ static void test_many(void **state)
         ledger_made(LEDGER_STATEMENT, &things[i], LEDGER_OPEN, "a.c:1");
     for (int i = 0; i < MANY; i++)
         if (i % 100 != 0)
-            ledger_gone(&things[i]);
+            ledger_gone(LEDGER_STATEMENT, &things[i]);
     for (int i = 0; i < MANY; i += 100) {
         snprintf(label, sizeof label, "number %d", i);
-        ledger_label(&things[i], label, strlen(label));
+        ledger_label(LEDGER_STATEMENT, &things[i], label, strlen(label));
     }
     memset(label, 'x', sizeof label);
-    ledger_label(&things[200], label, sizeof label);
+    ledger_label(LEDGER_STATEMENT, &things[200], label, sizeof label);
     const char *said = report(MANY / 100);
     const char *first = strstr(said, "debug: a statement is still open (number 0), made at a.c:1\n");
     const char *second = strstr(said, "(number 100), made at a.c:1\n");
@@ -258,7 +268,7 @@ static void *enter_and_leave(void *arg)
         for (size_t i = 0; i < sizeof things; i++)
             ledger_made(LEDGER_STATEMENT, &things[i], LEDGER_OPEN, "thread.c:1");
         for (size_t i = 0; i < sizeof things; i++)
-            ledger_gone(&things[i]);
+            ledger_gone(LEDGER_STATEMENT, &things[i]);
     }
     return NULL;
 }
@@ -283,7 +293,7 @@ int main(void)
         CASE(test_executor),           CASE(test_executor_left_open),
         CASE(test_watchers),           CASE(test_fired_timer),
         CASE(test_off),                CASE(test_many),
-        CASE(test_threads),
+        CASE(test_threads),            CASE(test_one_address),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static void label(struct request *r)
     char text[128];
     int n = snprintf(text, sizeof text, "%.*s %.*s, %s, id=%.*s", SLICE_ARGS(r->method_name),
                      SLICE_ARGS(r->raw_path), r->route->name, SLICE_ARGS(r->id));
-    ledger_label(turn_of(r), text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    ledger_label(LEDGER_REQUEST, turn_of(r), text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 void request_routed(struct request *r, const struct route *route)
@@ -133,7 +133,7 @@ void turn_release(struct turn *t)
     if (--t->refs > 0)
         return;
     struct http_service_private *home = t->home;
-    ledger_gone(t);
+    ledger_gone(LEDGER_REQUEST, t);
     bool had_body = t->parser.body_raw_len > 0;
     arena_fini(&t->arena);
     if (had_body) /* it may have held a password */

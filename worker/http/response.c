@@ -160,7 +160,7 @@ void response_send(struct request *r, int status, struct slice content_type, str
     LOOP_ASSERT_OWNER(r->loop);
     ASSERT(!t->answered);
     t->answered = true;
-    ledger_reached(t, LEDGER_OPEN);
+    ledger_reached(LEDGER_REQUEST, t, LEDGER_OPEN);
     if (!t->gone) {
         build(t, status, content_type, body, headers ? headers : &none);
         count(t->home, status);

@@ -221,7 +221,7 @@ static bool start_waiting(struct session *s)
     struct turn *t = s->last;
     t->started = true;
     turn_hold(t); /* until it is answered */
-    ledger_reached(t, LEDGER_UNANSWERED);
+    ledger_reached(LEDGER_REQUEST, t, LEDGER_UNANSWERED);
     set_busy(s, true);
     service_note_work(s->home, &t->r);
     s->home->service->handle(&t->r);

@@ -137,7 +137,7 @@ static void post(struct executor *e, struct lane *chain, unsigned len)
     for (struct task *t = chain->first; t; t = t->next)
         atomic_store_explicit(&t->state, TASK_DONE, memory_order_relaxed);
     for (struct task *t = chain->first; t && debug_is_on(); t = t->next)
-        ledger_reached(t, LEDGER_FINISHED);
+        ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_fetch_sub(&e->in_flight, len);
     loop_post_done(e->loop, chain->first, chain->last);
 }
@@ -283,7 +283,7 @@ struct executor *(executor_new)(struct loop *l, const struct executor_options *o
     loop_add_flush(l, &e->flush);
     ledger_made(LEDGER_EXECUTOR, e, LEDGER_OPEN, made_at);
     if (debug_is_on())
-        ledger_label(e, options->name, strlen(options->name));
+        ledger_label(LEDGER_EXECUTOR, e, options->name, strlen(options->name));
     return e;
 }
 
@@ -307,7 +307,7 @@ void executor_free(struct executor *e, bool discard)
     pthread_cond_destroy(&e->work_came);
     pthread_mutex_destroy(&e->lock);
     free(e->threads);
-    ledger_gone(e);
+    ledger_gone(LEDGER_EXECUTOR, e);
     free(e);
 }
 
@@ -319,7 +319,7 @@ bool executor_submit(struct executor *e, struct task *t)
         return false;
     atomic_fetch_add(&e->in_flight, 1);
     atomic_store_explicit(&t->state, TASK_QUEUED, memory_order_relaxed);
-    ledger_reached(t, LEDGER_STARTED);
+    ledger_reached(LEDGER_TASK, t, LEDGER_STARTED);
     t->next = NULL;
     if (e->collected_last)
         e->collected_last->next = t;

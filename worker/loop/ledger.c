@@ -48,10 +48,10 @@ static struct entry **bucket_of(const void *what)
     return &ledger.buckets[hash >> 52];
 }
 
-static struct entry **find(const void *what)
+static struct entry **find(enum ledger_kind kind, const void *what)
 {
     struct entry **at = bucket_of(what);
-    while (*at && (*at)->what != what)
+    while (*at && ((*at)->what != what || (*at)->kind != kind))
         at = &(*at)->next;
     return at;
 }
@@ -78,7 +78,7 @@ void ledger_enter(enum ledger_kind kind, const void *what, enum ledger_stage sta
 {
     struct entry *e = malloc(sizeof *e);
     pthread_mutex_lock(&ledger.lock);
-    struct entry **before = find(what);
+    struct entry **before = find(kind, what);
     if (*before) {
         if ((*before)->stage == LEDGER_NEVER_STARTED)
             say(*before);
@@ -95,28 +95,28 @@ void ledger_enter(enum ledger_kind kind, const void *what, enum ledger_stage sta
     pthread_mutex_unlock(&ledger.lock);
 }
 
-void ledger_move(const void *what, enum ledger_stage stage)
+void ledger_move(enum ledger_kind kind, const void *what, enum ledger_stage stage)
 {
     pthread_mutex_lock(&ledger.lock);
-    struct entry *e = *find(what);
+    struct entry *e = *find(kind, what);
     if (e)
         e->stage = stage;
     pthread_mutex_unlock(&ledger.lock);
 }
 
-void ledger_drop(const void *what)
+void ledger_drop(enum ledger_kind kind, const void *what)
 {
     pthread_mutex_lock(&ledger.lock);
-    struct entry **at = find(what);
+    struct entry **at = find(kind, what);
     if (*at)
         remove_at(at);
     pthread_mutex_unlock(&ledger.lock);
 }
 
-void ledger_label(const void *what, const char *label, size_t len)
+void ledger_label(enum ledger_kind kind, const void *what, const char *label, size_t len)
 {
     pthread_mutex_lock(&ledger.lock);
-    struct entry *e = *find(what);
+    struct entry *e = *find(kind, what);
     if (e) {
         size_t n = len < LABEL_MAX ? len : LABEL_MAX - 1;
         memcpy(e->label, label, n);

@@ -50,12 +50,12 @@ enum ledger_stage {
 /* Private to the functions below. */
 void ledger_enter(enum ledger_kind kind, const void *what, enum ledger_stage stage,
                   const char *made_at);
-void ledger_move(const void *what, enum ledger_stage stage);
-void ledger_drop(const void *what);
+void ledger_move(enum ledger_kind kind, const void *what, enum ledger_stage stage);
+void ledger_drop(enum ledger_kind kind, const void *what);
 
-/* *what* was made at *made_at* (static): enters it. Is the address in the ledger already as
- * something that was never started, that one is reported: its memory was taken for something else.
- */
+/* *what* was made at *made_at* (static): enters it. (Of several kinds at one address, as a struct and
+ * its first member, each has its own entry.) One of its kind that is there already, and was never
+ * started, is reported: its memory is now another's. */
 static inline void ledger_made(enum ledger_kind kind, const void *what, enum ledger_stage stage,
                                const char *made_at)
 {
@@ -63,20 +63,20 @@ static inline void ledger_made(enum ledger_kind kind, const void *what, enum led
         ledger_enter(kind, what, stage, made_at);
 }
 /* It has come so far. Unknown ones are ignored. */
-static inline void ledger_reached(const void *what, enum ledger_stage stage)
+static inline void ledger_reached(enum ledger_kind kind, const void *what, enum ledger_stage stage)
 {
     if (debug_is_on())
-        ledger_move(what, stage);
+        ledger_move(kind, what, stage);
 }
 /* It has ended: strikes it out. Unknown ones are ignored. */
-static inline void ledger_gone(const void *what)
+static inline void ledger_gone(enum ledger_kind kind, const void *what)
 {
     if (debug_is_on())
-        ledger_drop(what);
+        ledger_drop(kind, what);
 }
 
 /* Adds a few words to its line (a route, an SQL text); copied, cut. */
-void ledger_label(const void *what, const char *label, size_t len);
+void ledger_label(enum ledger_kind kind, const void *what, const char *label, size_t len);
 
 /* Writes a WARNING for each entry (at most a hundred), oldest first, and forgets them all. Returns
  * how many there were. *has_ended*: asked before, for what ends without a word; may be NULL. */

@@ -46,7 +46,7 @@ static void run_done(struct loop *l)
         struct task *next = t->next;
         t->next = NULL;
         stall_callback(&l->stall, "done of a task", t->made_at, clock_now_us());
-        ledger_gone(t);
+        ledger_gone(LEDGER_TASK, t);
         t->done(t);
         t = next;
     }

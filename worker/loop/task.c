@@ -16,7 +16,7 @@ void task_discard(struct task *t)
 {
     LOOP_ASSERT_OWNER(t->loop);
     ASSERT(atomic_load(&t->state) == TASK_IDLE);
-    ledger_gone(t);
+    ledger_gone(LEDGER_TASK, t);
 }
 
 void task_cancel(struct task *t)
@@ -30,7 +30,7 @@ void task_begin(struct task *t)
     LOOP_ASSERT_OWNER(t->loop);
     ASSERT(atomic_load(&t->state) == TASK_IDLE);
     atomic_store(&t->state, TASK_RUNNING);
-    ledger_reached(t, LEDGER_STARTED);
+    ledger_reached(LEDGER_TASK, t, LEDGER_STARTED);
 }
 
 void task_complete(struct task *t, enum task_outcome outcome)
@@ -38,7 +38,7 @@ void task_complete(struct task *t, enum task_outcome outcome)
     LOOP_ASSERT_OWNER(t->loop);
     ASSERT(atomic_load(&t->state) == TASK_RUNNING);
     t->outcome = outcome;
-    ledger_reached(t, LEDGER_FINISHED);
+    ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_store(&t->state, TASK_DONE);
     loop_post_done(t->loop, t, t);
 }

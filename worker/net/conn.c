@@ -321,7 +321,7 @@ static int let_go(struct conn *c)
     ev_timer_stop(c->shared->ev, &c->timer);
     c->io.fd = -1;
     drop_kept(c);
-    ledger_gone(c);
+    ledger_gone(LEDGER_CONNECTION, c);
     return fd;
 }
 

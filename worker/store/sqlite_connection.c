@@ -171,7 +171,7 @@ static int prepare_all(struct sqlite_connection *c)
             return rc;
         ledger_made(LEDGER_STATEMENT, c->statements[i], LEDGER_OPEN, MADE_HERE);
         if (debug_is_on())
-            ledger_label(c->statements[i], rows[i].sql, strlen(rows[i].sql));
+            ledger_label(LEDGER_STATEMENT, c->statements[i], rows[i].sql, strlen(rows[i].sql));
     }
     return SQLITE_OK;
 }
@@ -265,13 +265,13 @@ static void report_statements(sqlite3 *db)
 void sqlite_connection_close(struct sqlite_connection *c)
 {
     for (size_t i = 0; i < SQL_STATEMENTS; i++) {
-        ledger_gone(c->statements[i]);
+        ledger_gone(LEDGER_STATEMENT, c->statements[i]);
         sqlite3_finalize(c->statements[i]);
         c->statements[i] = NULL;
     }
     if (debug_is_on())
         report_statements(c->db);
-    ledger_gone(c->db);
+    ledger_gone(LEDGER_DATABASE, c->db);
     /* nothing else may be open: then it closes, whatever the disk says */
     ASSERT(sqlite3_close(c->db) == SQLITE_OK);
     c->db = NULL;
