@@ -1,7 +1,8 @@
 /* password.c: see password.h. A job is one mapping of its own: it keeps the password out of core
  * dumps and leaves nothing in the heap; a few microseconds beside a hash of many milliseconds.
  *
- * Threads read of struct passwords only what never changes after passwords_new(), and *closing*. */
+ * Thread: hashing threads read of struct passwords only what never changes after passwords_new(), and
+ * *closing*; of a job they have everything while it is theirs. */
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
@@ -61,7 +62,7 @@ struct job {
     char password[];
 };
 
-/* ---- on a thread ---------------------------------------------------------------------------- */
+/* ---- on a hashing thread --------------------------------------------------------------------- */
 
 /* True once there is a ticket (or none is needed). Waits in slices: a cancelled or closing caller
  * must not hold up the others for long. */
@@ -151,7 +152,7 @@ static void run(void *thread_state, struct task *first)
     j->took_us = clock_now_us() - began_us;
 }
 
-/* ---- on the loop ---------------------------------------------------------------------------- */
+/* ---- on the loop's thread -------------------------------------------------------------------- */
 
 static unsigned share_of(const struct task *t)
 {
@@ -366,6 +367,8 @@ int password_retry_after_s(const struct passwords *p)
     int64_t s = (us + 999999) / 1000000;
     return s < 1 ? 1 : s > RETRY_MAX_S ? RETRY_MAX_S : (int)s;
 }
+
+/* ---- on any thread --------------------------------------------------------------------------- */
 
 struct slice password_salt(struct slice stored)
 {

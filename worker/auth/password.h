@@ -46,7 +46,7 @@ typedef void password_done_fn(void *ctx, const struct password_reply *reply);
 
 /* Copies the options. NULL without memory. */
 struct passwords *passwords_new(struct loop *l, const struct password_options *options);
-/* Ends queued work as PASSWORD_BUSY, waits for the hashes that run. The last done() calls come when
+/* Ends queued work as PASSWORD_BUSY, waits (blocks) for the hashes that run. The last done() calls come when
  * the loop turns again. Accepts NULL. */
 void passwords_free(struct passwords *p);
 

@@ -1,4 +1,4 @@
-/* task.c: see task.h. */
+/* task.c: see task.h. Thread: the loop's. */
 #include "worker/loop/task.h"
 
 #include "shared/check.h"

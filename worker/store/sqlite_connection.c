@@ -1,5 +1,5 @@
 /* sqlite_connection.c: see sqlite.h. How a database file is opened and set, and what its errors
- * mean. */
+ * mean. Thread: the one that has the connection. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"
