@@ -176,14 +176,13 @@ static void set_log_level(int64_t level)
         log_warning("there is no log level %lld; ignored", (long long)level);
 }
 
-/* What was noted while it was on is forgotten: the ends would be missed now. */
+/* What was noted before is forgotten: its end was missed, or would be from now on. */
 static void set_debug(bool on)
 {
     if (on == debug_is_on())
         return;
     debug_set(on);
-    if (!on)
-        ledger_clear();
+    ledger_clear();
     log_info("debug mode %s", on ? "on: what is made from now on is watched" : "off");
 }
 

@@ -53,6 +53,8 @@ static const struct words_case {
     {"scale +1 --control /x", "scale +1|10||/x|-|-|"},
     {"--control=/x --config c.ini --env-file e scale 2", "scale 2|10||/x|c.ini|e|"},
     {"--workers 3 status", "status|10||-|-|-| --workers 3"},
+    {"--debug debug on", "debug on|10||-|-|-| --debug"},
+    {"--debug=no debug off", "debug off|10||-|-|-| --debug=no"},
     {"--bind=:81 --port 9 status", "status|10||-|-|-| --bind=:81 --port 9"},
     {"", "which command? as in: colmeia ctl status"},
     {"--json", "which command? as in: colmeia ctl status"},
