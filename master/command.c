@@ -14,6 +14,7 @@ enum { ARGUMENTS_MAX = 2 };
     X(SLOT)        /* N */                                                                         \
     X(SLOT_OR_ALL) /* N, all */                                                                    \
     X(LEVEL)       /* level, and one of log_level */                                               \
+    X(ON_OFF)      /* on, off */                                                                   \
     X(READY)       /* ready */
 
 enum argument {
@@ -197,6 +198,9 @@ static bool take_arguments(const struct row *row, const struct words *words,
     case ARGUMENT_LEVEL:
         return slice_equals(word, SLICE("level")) ? take_level(words->items[1], call, error)
                                                   : refuse_usage(error, row);
+    case ARGUMENT_ON_OFF:
+        call->number = slice_equals(word, SLICE("on"));
+        return call->number || slice_equals(word, SLICE("off")) || refuse_usage(error, row);
     case ARGUMENT_READY:
         return slice_equals(word, SLICE("ready")) || refuse_usage(error, row);
     }

@@ -33,7 +33,7 @@ struct control_call {
     bool wait, dry_run, quick, follow;
     /* scale N | +N | -N | reset; recycle N | all */
     enum { CONTROL_NONE, CONTROL_SET, CONTROL_MORE, CONTROL_LESS, CONTROL_RESET, CONTROL_ALL } how;
-    int number; /* scale's, recycle's, dump's, why's N; log's enum log_level */
+    int number; /* scale's, recycle's, dump's, why's N; log's enum log_level; debug's 1 or 0 */
 };
 
 struct command {

@@ -3,6 +3,7 @@
 #include "master/driver.h"
 
 #include "shared/check.h"
+#include "shared/debug.h"
 #include "shared/jsonw.h"
 #include "shared/log.h"
 #include "shared/message.h"
@@ -219,6 +220,16 @@ static void do_log_level(struct master *m, const struct control_call *call)
     answer_text(m, call->id, true, SLICE("log level set, until the next reload"));
 }
 
+static void do_debug(struct master *m, const struct control_call *call)
+{
+    debug_set(call->number);
+    for (size_t i = 0; i < m->supervisor->slots_len; i++)
+        send_to(m, i, MESSAGE_DEBUG, call->number);
+    answer_text(m, call->id, true,
+                call->number ? SLICE("debug mode on, until the next reload")
+                             : SLICE("debug mode off, until the next reload"));
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 static void do_stop(struct master *m, const struct control_call *call)
@@ -257,6 +268,9 @@ static void on_call(void *ctx, const struct control_call *call)
         return;
     case CONTROL_LOG:
         do_log_level(m, call);
+        return;
+    case CONTROL_DEBUG:
+        do_debug(m, call);
         return;
     case CONTROL_RETRY:
         feed_request(m, SUP_REQUEST_RETRY, -1, 0);

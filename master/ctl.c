@@ -97,7 +97,15 @@ static void refuse_option(struct words *w, struct slice name)
         buf_printf(w->error, "; did you mean %s?", s.best);
 }
 
-/* An option of the configuration, which tells where the socket is: all of them have a value. */
+static bool has_value(struct slice name)
+{
+    for (size_t i = 0; i < OPTIONS_LEN; i++)
+        if (slice_equals(name, slice_of(config_options[i].flag)))
+            return config_options[i].type != OPTION_BOOL;
+    return true;
+}
+
+/* An option of the configuration, which tells where the socket is. */
 static void take_config_option(struct words *w)
 {
     struct config_flags *flags = &w->ctl->flags;
@@ -114,7 +122,7 @@ static void take_config_option(struct words *w)
         return;
     }
     flags->argv[flags->argc++] = w->argv[0];
-    if (rest.ptr || w->argc < 2)
+    if (rest.ptr || w->argc < 2 || !has_value(name))
         return;
     w->argc--;
     w->argv++;

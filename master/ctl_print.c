@@ -158,7 +158,7 @@ static bool have_member(const json_t *array, const char *key)
 static void print_slots(const json_t *slots, struct buf *out)
 {
     static const char *const heads[] = {">SLOT", ">PID",   ">GEN",  "STATE",     ">UP",   ">BEAT",
-                                        ">LAG",  ">CONNS", ">BUSY", ">REQUESTS", ">NEXT", ">KIB"};
+                                        ">LAG",  ">SLOW",  ">CONNS", ">BUSY", ">REQUESTS", ">NEXT", ">KIB"};
     enum { HEADS = sizeof heads / sizeof heads[0] };
     bool memory = have_member(slots, "memory_kib");
     struct table t;
@@ -174,6 +174,7 @@ static void print_slots(const json_t *slots, struct buf *out)
         add_ms(&t, s, "uptime_ms");
         add_ms(&t, s, "beat_age_ms");
         add_us(&t, s, "lag_us");
+        add_number(&t, s, "slow_callbacks");
         add_number(&t, s, "connections");
         add_number(&t, s, "busy");
         add_number(&t, s, "requests");
@@ -183,6 +184,41 @@ static void print_slots(const json_t *slots, struct buf *out)
     }
     table_write(&t, out);
     table_free(&t);
+}
+
+/* How many turns of all loops took at least so long: of the bounds, the highest that was reached. */
+static void print_long_turns(const json_t *slots, struct buf *out)
+{
+    static const long long bounds_ms[] = {512, 64, 8};
+    for (size_t b = 0; b < sizeof bounds_ms / sizeof *bounds_ms; b++) {
+        long long count = 0;
+        size_t i, j;
+        const json_t *slot, *turn;
+        json_array_foreach(slots, i, slot)
+        {
+            json_array_foreach(json_object_get(slot, "turns"), j, turn)
+            {
+                long long below = number_of(turn, "below_ms", -1);
+                if (below < 0 || below > bounds_ms[b])
+                    count += number_of(turn, "count", 0);
+            }
+        }
+        if (count == 0)
+            continue;
+        buf_printf(out, ", held for %lld ms or more %lld times", bounds_ms[b], count);
+        return;
+    }
+}
+
+static void print_loops(const json_t *status, struct buf *out)
+{
+    const json_t *totals = json_object_get(status, "totals");
+    if (number_of(totals, "slow_callbacks", -1) < 0)
+        return; /* a server of another version */
+    buf_printf(out, "loops        %lld slow callbacks, %lld slow polls",
+               number_of(totals, "slow_callbacks", 0), number_of(totals, "slow_polls", 0));
+    print_long_turns(json_object_get(status, "slots"), out);
+    buf_printf(out, "%s\n", json_is_true(json_object_get(status, "debug")) ? "; debug mode is on" : "");
 }
 
 static void print_status(const json_t *answer, struct buf *out)
@@ -198,8 +234,10 @@ static void print_status(const json_t *answer, struct buf *out)
     print_past(s, out);
     buf_printf(out, "requests     %lld (%lld of them 5xx)\n", number_of(totals, "requests", 0),
                number_of(totals, "responses_5xx", 0));
-    buf_printf(out, "connections  %lld, %lld busy\n\n", number_of(s, "connections", 0),
+    buf_printf(out, "connections  %lld, %lld busy\n", number_of(s, "connections", 0),
                number_of(s, "busy", 0));
+    print_loops(s, out);
+    buf_append_char(out, '\n');
     print_slots(json_object_get(s, "slots"), out);
 }
 
@@ -311,6 +349,7 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
     case CONTROL_RECYCLE:
     case CONTROL_DUMP:
     case CONTROL_LOG:
+    case CONTROL_DEBUG:
     case CONTROL_RETRY:
     case CONTROL_WAIT:
     case CONTROL_STOP:

@@ -5,6 +5,7 @@
 #include "master/secret.h"
 #include "master/spawn.h"
 #include "shared/config.h"
+#include "shared/debug.h"
 #include "shared/entry.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -60,9 +61,11 @@ static struct config *load(const struct cli *cli, int *code_r)
     return config;
 }
 
+/* What children inherit by the fork. */
 static void start_log(const struct config *config)
 {
     log_init((enum log_level)config->log_level, (enum log_format)config->log_format);
+    debug_set(config->debug_enabled);
 }
 
 /* ---- verbs ----------------------------------------------------------------------------------- */

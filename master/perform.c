@@ -71,6 +71,7 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .listeners_len = r->listeners.len,
                   .handover = {m->estate.handover[0], m->estate.handover[1]},
                   .config = r->config,
+                  .as_configured = r != m->current,
                   .secret_key = secret_key(r->secret),
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets},

@@ -4,6 +4,7 @@
 #include "master/driver.h"
 
 #include "shared/check.h"
+#include "shared/debug.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -204,6 +205,7 @@ void reload_commit(struct master *m)
     release(m, old);
     log_init((enum log_level)m->current->config->log_level,
              (enum log_format)m->current->config->log_format);
+    debug_set(m->current->config->debug_enabled);
     m->loaded_wall_s = clock_wall_s();
     reload_set_title(m);
     FAULT_POINT(reload_committed);

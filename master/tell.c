@@ -1,6 +1,7 @@
 /* tell.c: the running master as the control socket tells of it: status, and how a worker died. */
 #include "master/driver.h"
 
+#include "shared/debug.h"
 #include "shared/jsonw.h"
 #include "shared/status.h"
 #include "version.h"
@@ -85,6 +86,7 @@ static void fill_facts(struct master *m, struct status_facts *f)
         .uptime_ms = mono_diff_ms(now, m->started),
         .state = tell_state(m),
         .generation = s->generation,
+        .debug = debug_is_on(),
         .config_path = m->text.ini.ptr ? m->text.ini_path : NULL,
         .config_loaded_at = m->loaded_wall_s ? m->loaded_wall_s : m->started_wall_s,
         .workers_configured = (int)s->settings.workers,

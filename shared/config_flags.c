@@ -115,6 +115,28 @@ static int find_extra(struct slice name)
     return -1;
 }
 
+static bool is_yes_or_no(const char *word)
+{
+    static const char *const words[] = {"yes", "no", "true", "false", "on", "off", "1", "0"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (slice_equals_nocase(slice_of(word), slice_of(words[i])))
+            return true;
+    return false;
+}
+
+/* A switch means yes when nothing else is said: "--debug", "--debug=no", "--debug off". */
+static void take_switch(struct flags *f, struct slice *value)
+{
+    if (value->ptr)
+        return;
+    *value = SLICE("yes");
+    if (f->argc == 0 || !is_yes_or_no(f->argv[0]))
+        return;
+    *value = slice_of(f->argv[0]);
+    f->argc--;
+    f->argv++;
+}
+
 /* The value behind "=", or the next word unless that is a flag itself. */
 static bool take_value(struct flags *f, struct slice name, struct slice *value)
 {
@@ -140,6 +162,8 @@ static void take_flag(struct flags *f, struct slice word)
         unknown_word(f, name);
         return;
     }
+    if (o && o->type == OPTION_BOOL)
+        take_switch(f, &value);
     if (!take_value(f, name, &value) || !f->loader)
         return;
     if (extra >= 0) {

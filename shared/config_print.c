@@ -84,7 +84,7 @@ static const char *placeholder(const struct option *o)
     case OPTION_SIZE:
         return "SIZE";
     case OPTION_BOOL:
-        return "yes|no";
+        return ""; /* a switch; "=no" is possible */
     case OPTION_STRING:
         return strcmp(o->check, "database") == 0 ? "URL" : "TEXT";
     case OPTION_LIST:
@@ -106,8 +106,8 @@ static void indent(struct buf *out, size_t columns)
 /* "  --flag WORD   text", the text wrapped in its column. */
 static void help_row(struct buf *out, const char *flag, const char *word, const char *text)
 {
-    size_t column = 3 + strlen(flag) + strlen(word);
-    buf_printf(out, "  %s %s", flag, word);
+    size_t column = 3 + strlen(flag) + strlen(word) - !word[0];
+    buf_printf(out, "  %s%s%s", flag, word[0] ? " " : "", word);
     if (column + 2 > HELP_COLUMN) {
         buf_append_char(out, '\n');
         column = 0;

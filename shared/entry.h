@@ -8,6 +8,7 @@
 #include "shared/sock.h"
 #include "shared/tickets.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What a child is for. Roles other than SERVE are one-shot: they do their work and return. */
@@ -47,6 +48,8 @@ struct entry {
                                           generations: [0] connections are taken from it, [1] given into
                                           it (worker/net/handover.h). -1: none */
     const struct config *config;
+    bool as_configured;                /* log level and debug mode are those of *config*; else those
+                                          the master has now, and hands down by the fork */
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct tickets *tickets;           /* NULL for one-shot children */

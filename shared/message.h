@@ -17,6 +17,7 @@ enum message_type {
     MESSAGE_DUMP,      /* master to worker: write into the log what you are doing */
     MESSAGE_LOG_LEVEL, /* master to worker: value = enum log_level */
     MESSAGE_CUT,       /* worker to master, before it leaves: value = connections cut in mid-request */
+    MESSAGE_DEBUG,     /* master to worker: value = 1: debug mode on, 0: off */
     MESSAGE_TYPE_END
 };
 

@@ -115,6 +115,8 @@ static void clear(struct scoreboard_slot *slot)
     atomic_store(&slot->holds_db_lock, 0);
     atomic_store(&slot->lag_us, 0);
     atomic_store(&slot->stack_len, 0);
+    for (size_t i = 0; i < SCOREBOARD_TURN_BUCKETS; i++)
+        atomic_store(&slot->turns[i], 0);
     memset(slot->route, 0, sizeof slot->route);
     memset(slot->request_id, 0, sizeof slot->request_id);
     memset(slot->last_words, 0, sizeof slot->last_words);

@@ -16,7 +16,8 @@ enum {
     SCOREBOARD_REQUEST_ID_MAX = 24,
     SCOREBOARD_STACK_MAX = 24,
     SCOREBOARD_WORDS_MAX = 1000,
-    SCOREBOARD_RECENT_MAX = 64
+    SCOREBOARD_RECENT_MAX = 64,
+    SCOREBOARD_TURN_BUCKETS = 12 /* turns of a loop, by duration: scoreboard_note_turn() */
 };
 
 /* A slot's life: names for logs and status come from the same list. */
@@ -69,6 +70,7 @@ struct scoreboard_slot {
     _Atomic(uint32_t) stack_len;        /* return addresses in *stack*, written on SIGABRT */
     _Atomic(uint64_t) stack[SCOREBOARD_STACK_MAX];
     _Atomic(uint64_t) counters[COUNTERS];
+    _Atomic(uint64_t) turns[SCOREBOARD_TURN_BUCKETS];
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
@@ -98,6 +100,18 @@ static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uin
 {
     uint64_t now = atomic_load_explicit(&slot->counters[c], memory_order_relaxed);
     atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
+}
+
+/* One turn of the loop held it for so long. Bucket 0 counts those below 1 ms, bucket i those from
+ * 2^(i-1) ms to below 2^i ms, the last one also all that took longer. The slot's worker. */
+static inline void scoreboard_note_turn(struct scoreboard_slot *slot, int64_t held_us)
+{
+    uint64_t ms = held_us > 0 ? (uint64_t)held_us / 1000 : 0;
+    unsigned bucket = ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(ms);
+    if (bucket >= SCOREBOARD_TURN_BUCKETS)
+        bucket = SCOREBOARD_TURN_BUCKETS - 1;
+    uint64_t n = atomic_load_explicit(&slot->turns[bucket], memory_order_relaxed);
+    atomic_store_explicit(&slot->turns[bucket], n + 1, memory_order_relaxed);
 }
 
 /* A worker lives in this slot, or will: readers look at it from now on. The memory of slots that

@@ -180,6 +180,31 @@ static int64_t age_of(const struct status_facts *f, const _Atomic(int64_t) *at_m
     return at == 0 ? -1 : age > 0 ? age : 0;
 }
 
+/* Turns of its loop by how long they held it, in milliseconds: "below" names the first bound that a
+ * bucket does not reach, null the last bucket's. Empty ones are left out. */
+static void render_turns(const struct scoreboard_slot *slot, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("turns"));
+    jsonw_array_open(w);
+    for (unsigned i = 0; i < SCOREBOARD_TURN_BUCKETS; i++) {
+        uint64_t n = atomic_load(&slot->turns[i]);
+        if (n == 0)
+            continue;
+        jsonw_object_open(w);
+        known_member(w, "below_ms", i + 1 < SCOREBOARD_TURN_BUCKETS ? 1 << i : -1);
+        jsonw_name(w, SLICE("count"));
+        jsonw_u64(w, n);
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
+static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, enum counter c)
+{
+    jsonw_name(w, slice_of(counter_name(c)));
+    jsonw_u64(w, atomic_load(&slot->counters[c]));
+}
+
 static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
 {
     const struct scoreboard_slot *slot = &f->scoreboard->slots[i];
@@ -194,6 +219,9 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     known_member(w, "uptime_ms", lives ? age_of(f, &slot->started_ms) : -1);
     known_member(w, "beat_age_ms", lives ? age_of(f, &slot->beat_ms) : -1);
     number_member(w, "lag_us", atomic_load(&slot->lag_us));
+    counter_member(w, slot, COUNTER_slow_callbacks);
+    counter_member(w, slot, COUNTER_slow_polls);
+    render_turns(slot, w);
     number_member(w, "connections", atomic_load(&slot->connections));
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));
@@ -235,6 +263,8 @@ void status_render(const struct status_facts *facts, struct buf *out)
     number_member(w, "uptime_ms", facts->uptime_ms);
     text_member(w, "state", status_state_name(facts->state));
     number_member(w, "generation", facts->generation);
+    jsonw_name(w, SLICE("debug"));
+    jsonw_bool(w, facts->debug);
     render_config(facts, w);
     render_workers(facts, w);
     render_listeners(facts, w);

@@ -46,6 +46,7 @@ struct status_facts {
     int64_t uptime_ms;
     enum status_state state;
     unsigned generation;
+    bool debug; /* debug mode is on */
     const char *config_path;  /* NULL: no file */
     int64_t config_loaded_at; /* wall seconds */
     const char *config_hash;

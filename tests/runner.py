@@ -31,7 +31,7 @@ TESTS = ROOT / "tests"
 PYTEST_FOLDERS = ["process", "contract"]
 SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh"]
 # Programs whose subject runs on threads or is shared between processes.
-TSAN_UNITS = re.compile(r"test_(executor|task|loop|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
+TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
 FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6

@@ -9,6 +9,7 @@
  * A worker that drains empties the handover queue, too: nobody may be left who would. */
 #include "worker/worker_internal.h"
 
+#include "shared/debug.h"
 #include "shared/log.h"
 #include "shared/message.h"
 
@@ -42,7 +43,9 @@ static void cut_rest(struct worker *w)
 
 static void on_cut_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
-    cut_rest(t->data);
+    struct worker *w = t->data;
+    loop_enter(w->loop, "end of the time to leave");
+    cut_rest(w);
 }
 
 /* (Re)starts the time that is left for requests in flight. */
@@ -135,6 +138,7 @@ static void move(struct worker *w, uint64_t ending)
 static void on_terminate(struct ev_loop *ev, struct ev_signal *s, int revents)
 {
     struct worker *w = s->data;
+    loop_enter(w->loop, "SIGTERM");
     stop_serving(w, w->entry->config->supervisor_graceful_timeout);
 }
 
@@ -172,6 +176,16 @@ static void set_log_level(int64_t level)
         log_warning("there is no log level %lld; ignored", (long long)level);
 }
 
+/* What was noted before is forgotten: its end was missed, or would be from now on. */
+static void set_debug(bool on)
+{
+    if (on == debug_is_on())
+        return;
+    debug_set(on);
+    ledger_clear();
+    log_info("debug mode %s", on ? "on: what is made from now on is watched" : "off");
+}
+
 static void on_message(struct worker *w, const struct message *m)
 {
     if (m->generation != w->entry->generation)
@@ -193,6 +207,9 @@ static void on_message(struct worker *w, const struct message *m)
     case MESSAGE_LOG_LEVEL:
         set_log_level(m->value);
         break;
+    case MESSAGE_DEBUG:
+        set_debug(m->value != 0);
+        break;
     case MESSAGE_READY:
     case MESSAGE_CUT:
     case MESSAGE_TYPE_END:
@@ -204,6 +221,7 @@ static void on_message(struct worker *w, const struct message *m)
 static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct worker *w = io->data;
+    loop_enter(w->loop, "word of the master");
     for (;;) {
         struct message m;
         switch (message_receive(io->fd, &m)) {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct selfprobe {
-    struct ev_loop *ev;
+    struct loop *loop; /* borrowed */
     struct ev_io io;
     int fd; /* the client's end */
     void (*done)(void *ctx, int status);
@@ -25,7 +25,7 @@ static void hang_up(struct selfprobe *p)
 {
     if (p->fd < 0)
         return;
-    ev_io_stop(p->ev, &p->io);
+    ev_io_stop(loop_ev(p->loop), &p->io);
     close(p->fd);
     p->fd = -1;
 }
@@ -52,6 +52,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *io, int revents)
     static const char expected[] = "HTTP/1.1 ";
     enum { NEEDED = sizeof expected - 1 + 3 };
     struct selfprobe *p = io->data;
+    loop_enter(p->loop, "self-probe");
     ssize_t n = read(p->fd, p->answer + p->len, sizeof p->answer - p->len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -76,13 +77,13 @@ struct selfprobe *selfprobe_start(struct http_service *s, void (*done)(void *ctx
         return NULL;
     }
     struct sockaddr peer = {.sa_family = AF_UNIX};
-    p->ev = loop_ev(s->loop);
+    p->loop = s->loop;
     p->fd = pair[0];
     p->done = done;
     p->ctx = ctx;
     ev_io_init(&p->io, on_readable, p->fd, EV_READ);
     p->io.data = p;
-    ev_io_start(p->ev, &p->io);
+    ev_io_start(loop_ev(p->loop), &p->io);
     session_accept(s, pair[1], &peer, sizeof peer.sa_family);
     if (send(p->fd, ask, sizeof ask - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof ask - 1)) {
         log_error("cannot probe this worker: %s", strerror(errno));

@@ -7,6 +7,7 @@
 #include "worker/worker.h"
 
 #include "shared/check.h"
+#include "shared/debug.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
@@ -234,6 +235,7 @@ static int open_service(struct worker *w)
         .worker_slot = w->entry->slot,
         .handle = api_handle,
         .context = &w->api,
+        .awaits = api_awaits,
         .drained = leave_on_drained,
     };
     if (http_service_init(&w->service) == 0) {
@@ -279,10 +281,21 @@ static void tear_down(struct worker *w)
     tokens_free(w->tokens);
 }
 
+static void look_for_dropped(void *ctx)
+{
+    struct worker *w = ctx;
+    if (debug_is_on() && w->service_made)
+        http_service_look(&w->service);
+}
+
 int worker_serve(const struct entry *entry)
 {
     struct worker w = {.entry = entry, .exit_code = EXIT_CODE_OK};
     ASSERT(entry->scoreboard && entry->slot >= 0);
+    if (entry->as_configured) {
+        log_set_level((enum log_level)entry->config->log_level);
+        debug_set(entry->config->debug_enabled);
+    }
     w.slot = &entry->scoreboard->slots[entry->slot];
     log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);
     last_stack_keep(w.slot);
@@ -292,7 +305,9 @@ int worker_serve(const struct entry *entry)
         log_error("cannot make an event loop: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;
     }
-    pulse_start(&w.pulse, w.loop, w.slot);
+    pulse_start(&w.pulse, w.loop, w.slot, entry->config->debug_slow_callback_duration);
+    w.pulse.each_second = look_for_dropped;
+    w.pulse.ctx = &w;
     leave_watch(&w);
     w.exit_code = build(&w);
     if (w.exit_code == EXIT_CODE_OK)
@@ -301,5 +316,7 @@ int worker_serve(const struct entry *entry)
     leave_unwatch(&w);
     pulse_stop(&w.pulse);
     loop_free(w.loop);
+    if (debug_is_on())
+        ledger_report(loop_watcher_has_ended);
     return w.exit_code;
 }

@@ -21,13 +21,15 @@ BINARY = Path(os.environ.get("COLMEIA_BINARY", ROOT / "build" / "asan" / "colmei
 # To wait for anything: far beyond what it takes, so that only a hang fails.
 PATIENCE_S = float(os.environ.get("COLMEIA_PATIENCE_S", "90"))
 
-# What a test does not say: a control socket of its own, cheap hashes, and a log that holds all it can.
+# What a test does not say: a control socket of its own, cheap hashes, a log that holds all it can, and
+# debug mode, so that every test looks for what is left open (Server.finish()).
 DEFAULTS = {
     "supervisor.control": "ctl.sock",
     "auth.hash_memory": "8k",
     "auth.hash_iterations": "1",
     "log.level": "debug",
     "log.access": "on",
+    "debug.enabled": "yes",
 }
 
 # For tests that reload: a new generation has proved itself at once.
@@ -38,7 +40,7 @@ FOREIGN = re.compile(r"^(COLMEIA_|WEB_CONCURRENCY$|DATABASE_URL$|SECRET_KEY$|ALG
                      r"JOURNAL_STREAM$|NOTIFY_SOCKET$|LISTEN_|CREDENTIALS_DIRECTORY$|RUNTIME_DIRECTORY$|"
                      r"XDG_RUNTIME_DIR$)", re.IGNORECASE)
 PIPE_BYTES = 1 << 20     # of log that may wait for a test's reader; what does not fit is dropped
-REPORTS = re.compile(r"Sanitizer|runtime error:|ASSERT|assertion", re.IGNORECASE)
+REPORTS = re.compile(r"Sanitizer|runtime error:|ASSERT|assertion|\bdebug: an? [a-z ]+ (is|was) ", re.IGNORECASE)
 
 
 def clean_environment(extra=None):

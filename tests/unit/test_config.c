@@ -262,6 +262,15 @@ static void test_flags(void **state)
         {"all of them",
          .flags = {"--uds", "x", "--port", "1", "--bind", ":2", "--host", "localhost"},
          .lines = {"bind = unix:x, :2, localhost:1  # command line --uds --bind --host --port"}},
+        {"a switch", .flags = {"--debug", "--workers", "3"},
+         .lines = {"workers = 3  # command line --workers", "enabled = yes  # command line --debug"}},
+        {"a switch, last", .flags = {"--debug"}, .lines = {"enabled = yes  # command line --debug"}},
+        {"a switch and its word", "[debug]\nenabled = yes", .flags = {"--debug", "OFF", "--port", "1"},
+         .lines = {"bind = 127.0.0.1:1  # command line --port",
+                   "enabled = no  # command line --debug"}},
+        {"a switch and =", .flags = {"--debug=no"}, .lines = {"enabled = no  # command line --debug"}},
+        {"a switch and another word", .flags = {"--debug", "3"},
+         .errors = "command line: unexpected word \"3\"; try 'colmeia --help'\n"},
         {"unknown", .flags = {"--wrokers", "3", "--zzz=1", "serve"},
          .errors =
              "command line: unknown option \"--wrokers\"; did you mean --workers?; try 'colmeia "

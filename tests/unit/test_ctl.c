@@ -53,6 +53,8 @@ static const struct words_case {
     {"scale +1 --control /x", "scale +1|10||/x|-|-|"},
     {"--control=/x --config c.ini --env-file e scale 2", "scale 2|10||/x|c.ini|e|"},
     {"--workers 3 status", "status|10||-|-|-| --workers 3"},
+    {"--debug debug on", "debug on|10||-|-|-| --debug"},
+    {"--debug=no debug off", "debug off|10||-|-|-| --debug=no"},
     {"--bind=:81 --port 9 status", "status|10||-|-|-| --bind=:81 --port 9"},
     {"", "which command? as in: colmeia ctl status"},
     {"--json", "which command? as in: colmeia ctl status"},
@@ -360,7 +362,13 @@ static void test_status(void **state)
                                                 {"unix:/run/x.sock", "bind", -1, -1, 2048}};
     struct scoreboard *s = scoreboard_new(3);
     fill_scoreboard(s);
+    counter_add(&s->slots[0], COUNTER_slow_callbacks, 3);
+    counter_add(&s->slots[1], COUNTER_slow_polls, 1);
+    scoreboard_note_turn(&s->slots[0], 7999);
+    scoreboard_note_turn(&s->slots[0], 8000);
+    scoreboard_note_turn(&s->slots[1], 5000000);
     struct status_facts facts = {.version = "0.1.0",
+                                 .debug = true,
                                  .pid = 4242,
                                  .now = {90000000},
                                  .uptime_ms = 90001000,
@@ -394,11 +402,13 @@ static void test_status(void **state)
              "last death   worker 2 died\n"
              "requests     123456 (3 of them 5xx)\n"
              "connections  12, 1 busy\n"
+             "loops        3 slow callbacks, 1 slow polls, held for 512 ms or more 1 times; debug mode is "
+             "on\n"
              "\n"
-             "SLOT   PID  GEN  STATE       UP   BEAT      LAG  CONNS  BUSY  REQUESTS   NEXT\n"
-             "   0  4243    7  ready    1d00h   0 ms   999 us     12     1         0      -\n"
-             "   1  4244    7  ready    1d00h  12 ms  20.5 ms      0     0    123456      -\n"
-             "   2     -    7  backoff      -      -     0 us      0     0         0  1.5 s\n");
+             "SLOT   PID  GEN  STATE       UP   BEAT      LAG  SLOW  CONNS  BUSY  REQUESTS   NEXT\n"
+             "   0  4243    7  ready    1d00h   0 ms   999 us     3     12     1         0      -\n"
+             "   1  4244    7  ready    1d00h  12 ms  20.5 ms     0      0     0    123456      -\n"
+             "   2     -    7  backoff      -      -     0 us     0      0     0         0  1.5 s\n");
     free(out);
     free(err);
     buf_free(&answer);

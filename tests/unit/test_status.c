@@ -49,7 +49,7 @@ static void test_bare(void **state)
     struct buf want = {0};
     struct status_facts facts = {.version = "1", .pid = 7, .scoreboard = scoreboard_new(6)};
     buf_printf(&want, "{\"version\":\"1\",\"pid\":7,\"uptime_ms\":0,\"state\":\"starting\","
-                      "\"generation\":0,\"config\":{\"path\":null,\"loaded_at\":0,\"hash\":null},"
+                      "\"generation\":0,\"debug\":false,\"config\":{\"path\":null,\"loaded_at\":0,\"hash\":null},"
                       "\"workers\":{\"configured\":0,\"override\":null,\"target\":0,\"by_state\":"
                       "{\"starting\":0,\"ready\":0,\"draining\":0,\"killed\":0,\"backoff\":0}},"
                       "\"listeners\":[],\"last_reload\":null,\"last_death\":null,"
@@ -88,6 +88,9 @@ static void test_full(void **state)
     const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048},
                                                 {"unix:/run/a\"b", "bind", -1, -1, 2048}};
     struct scoreboard *s = busy_scoreboard();
+    static const int64_t turns_us[] = {0, 999, 64000, 3600000000};
+    for (size_t i = 0; i < sizeof turns_us / sizeof *turns_us; i++)
+        scoreboard_note_turn(&s->slots[0], turns_us[i]);
     struct status_facts facts = {
         .version = "0.1.0",
         .pid = 4242,
@@ -95,6 +98,7 @@ static void test_full(void **state)
         .uptime_ms = 69999,
         .state = STATUS_DEGRADED,
         .generation = 3,
+        .debug = true,
         .config_path = "/etc/colmeia/colmeia.ini",
         .config_loaded_at = 1700000000,
         .config_hash = "ab12",
@@ -110,7 +114,7 @@ static void test_full(void **state)
     };
     buf_printf(&want,
                "{\"version\":\"0.1.0\",\"pid\":4242,\"uptime_ms\":69999,\"state\":\"degraded\","
-               "\"generation\":3,\"config\":{\"path\":\"/etc/colmeia/colmeia.ini\","
+               "\"generation\":3,\"debug\":true,\"config\":{\"path\":\"/etc/colmeia/colmeia.ini\","
                "\"loaded_at\":1700000000,\"hash\":\"ab12\"},"
                "\"workers\":{\"configured\":2,\"override\":3,\"target\":3,\"by_state\":"
                "{\"starting\":0,\"ready\":1,\"draining\":0,\"killed\":0,\"backoff\":1}},"
@@ -122,10 +126,14 @@ static void test_full(void **state)
     totals(&want, 42);
     buf_printf(&want, ",\"slots\":["
                       "{\"slot\":0,\"pid\":4711,\"generation\":3,\"state\":\"ready\","
-                      "\"uptime_ms\":60000,\"beat_age_ms\":0,\"lag_us\":1500,\"connections\":5,"
+                      "\"uptime_ms\":60000,\"beat_age_ms\":0,\"lag_us\":1500,\"slow_callbacks\":0,"
+                      "\"slow_polls\":0,\"turns\":[{\"below_ms\":1,\"count\":2},"
+                      "{\"below_ms\":128,\"count\":1},{\"below_ms\":null,\"count\":1}],"
+                      "\"connections\":5,"
                       "\"busy\":2,\"requests\":40,\"retry_ms\":null},"
                       "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
-                      "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"connections\":0,"
+                      "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
+                      "\"slow_polls\":0,\"turns\":[],\"connections\":0,"
                       "\"busy\":0,\"requests\":0,\"retry_ms\":250}]}");
     check(&facts, &want);
     scoreboard_free(s);

@@ -66,7 +66,7 @@ static void test_pulse(void **state)
     struct holder h = {.slot = slot};
     struct pulse p;
     int64_t before = clock_now().ms;
-    pulse_start(&p, l, slot);
+    pulse_start(&p, l, slot, 100);
     assert_true(slot->beat_ms >= before);
     waiting = slot;
     ev_set_loop_release_cb(loop_ev(l), on_wait, on_waited);

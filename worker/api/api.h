@@ -20,3 +20,5 @@ struct api {
 
 /* http_service.handle: r->context is a struct api. Routes, judges and answers the request. */
 void api_handle(struct request *r);
+/* http_service.awaits: a task is in flight for it. */
+bool api_awaits(const struct request *r);

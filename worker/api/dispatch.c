@@ -171,7 +171,7 @@ static void begin(struct request *r, const struct router_match *match)
         response_status(r, 503, NULL);
         return;
     }
-    r->route = match->route;
+    request_routed(r, match->route);
     r->params_len = match->params_len;
     for (size_t i = 0; i < match->params_len; i++)
         r->params[i] = match->params[i];
@@ -197,6 +197,12 @@ static void redirect(struct request *r)
                       &(struct response_headers){.location = location});
     else
         response_status(r, 503, NULL);
+}
+
+bool api_awaits(const struct request *r)
+{
+    const struct exchange *x = r->state;
+    return x && x->task;
 }
 
 void api_handle(struct request *r)

@@ -23,6 +23,7 @@ void exchange_await(struct exchange *x, struct task *task)
 bool exchange_abandoned(struct exchange *x)
 {
     x->task = NULL;
+    request_resumed(x->r);
     if (!request_is_gone(x->r))
         return false;
     response_internal_error(x->r);

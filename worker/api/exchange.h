@@ -50,7 +50,8 @@ struct exchange {
 
 /* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
 void exchange_await(struct exchange *x, struct task *task);
-/* The client has left: whatever comes back is for nobody. Answers (nobody) and returns true. */
+/* The first thing when a task comes back: its request goes on. True: the client has left, what came
+ * is for nobody, and nobody was answered. */
 bool exchange_abandoned(struct exchange *x);
 /* The two 401s of bearer routes, with their www-authenticate. */
 void exchange_not_authenticated(struct exchange *x);

@@ -1,5 +1,7 @@
 /* bearer.h: the Authorization header as the original reads it (RFC 6750 section 2.1).
- * Pure. */
+ * Pure.
+ *
+ * Thread: any. */
 #pragma once
 
 #include "shared/str.h"

@@ -1,6 +1,8 @@
 /* claims.h: what header and payload of a token whose signature is good may say. Types as PyJWT with
  * Python's int() takes them; where the original fails with a 500, the token is invalid. For
- * token.c. Pure; any thread. */
+ * token.c. Pure.
+ *
+ * Thread: any. */
 #pragma once
 
 #include "worker/auth/token.h"

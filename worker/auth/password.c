@@ -1,7 +1,8 @@
 /* password.c: see password.h. A job is one mapping of its own: it keeps the password out of core
  * dumps and leaves nothing in the heap; a few microseconds beside a hash of many milliseconds.
  *
- * Threads read of struct passwords only what never changes after passwords_new(), and *closing*. */
+ * Thread: hashing threads read of struct passwords only what never changes after passwords_new(), and
+ * *closing*; of a job they have everything while it is theirs. */
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
@@ -62,7 +63,7 @@ struct job {
     char password[];
 };
 
-/* ---- on a thread ---------------------------------------------------------------------------- */
+/* ---- on a hashing thread --------------------------------------------------------------------- */
 
 /* True once there is a ticket (or none is needed). Waits in slices: a cancelled or closing caller
  * must not hold up the others for long. */
@@ -153,7 +154,7 @@ static void run(void *thread_state, struct task *first)
     j->took_us = clock_now_us() - began_us;
 }
 
-/* ---- on the loop ---------------------------------------------------------------------------- */
+/* ---- on the loop's thread -------------------------------------------------------------------- */
 
 static unsigned share_of(const struct task *t)
 {
@@ -205,7 +206,7 @@ static void on_job_done(struct task *t)
 
 /* A job with a copy of the password. NULL without memory. */
 static struct job *job_new(struct passwords *p, struct slice password, uint64_t fair_key,
-                           password_done_fn *done, void *ctx)
+                           password_done_fn *done, void *ctx, const char *made_at)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t len = (sizeof(struct job) + password.len + page - 1) / page * page;
@@ -213,7 +214,7 @@ static struct job *job_new(struct passwords *p, struct slice password, uint64_t 
     if (j == MAP_FAILED)
         return NULL;
     madvise(j, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
-    task_init(&j->task, p->loop, on_job_done);
+    task_init_at(&j->task, p->loop, on_job_done, made_at);
     j->task.fair_key = fair_key;
     j->task.deadline = mono_add(clock_now(), p->options.queue_timeout_ms);
     j->owner = p;
@@ -298,17 +299,18 @@ void passwords_free(struct passwords *p)
 {
     if (!p)
         return;
+    LOOP_ASSERT_OWNER(p->loop);
     atomic_store(&p->closing, true);
     executor_free(p->executor, true);
     p->executor = NULL;
     free_if_over(p);
 }
 
-struct task *password_hash(struct passwords *p, struct slice password, uint64_t fair_key,
-                           password_done_fn *done, void *ctx)
+struct task *(password_hash)(struct passwords *p, struct slice password, uint64_t fair_key,
+                             password_done_fn *done, void *ctx, const char *made_at)
 {
     LOOP_ASSERT_OWNER(p->loop);
-    struct job *j = job_new(p, password, fair_key, done, ctx);
+    struct job *j = job_new(p, password, fair_key, done, ctx, made_at);
     return j ? job_start(p, j) : NULL;
 }
 
@@ -319,11 +321,12 @@ static bool affordable(const struct passwords *p, const struct phc *phc)
     return work <= WORK_MAX_KIB || work <= p->memory_kib * p->passes;
 }
 
-struct task *password_verify(struct passwords *p, struct slice password, struct slice stored,
-                             uint64_t fair_key, password_done_fn *done, void *ctx)
+struct task *(password_verify)(struct passwords *p, struct slice password, struct slice stored,
+                               uint64_t fair_key, password_done_fn *done, void *ctx,
+                               const char *made_at)
 {
     LOOP_ASSERT_OWNER(p->loop);
-    struct job *j = job_new(p, password, fair_key, done, ctx);
+    struct job *j = job_new(p, password, fair_key, done, ctx, made_at);
     if (!j)
         return NULL;
     j->is_verify = true;
@@ -353,17 +356,21 @@ uint64_t password_fair_key(struct slice account)
 
 unsigned passwords_queued(const struct passwords *p)
 {
+    LOOP_ASSERT_OWNER(p->loop);
     return p->jobs;
 }
 
 int password_retry_after_s(const struct passwords *p)
 {
+    LOOP_ASSERT_OWNER(p->loop);
     if (!p->executor)
         return 1;
     int64_t us = (int64_t)executor_queued(p->executor) * p->average_us / p->options.threads;
     int64_t s = (us + 999999) / 1000000;
     return s < 1 ? 1 : s > RETRY_MAX_S ? RETRY_MAX_S : (int)s;
 }
+
+/* ---- on any thread --------------------------------------------------------------------------- */
 
 struct slice password_salt(struct slice stored)
 {

@@ -1,6 +1,8 @@
 /* phc.h: the text a password hash is stored as, "$argon2id$v=19$m=65536,t=3,p=4$salt$tag" (RFC 9106
  * has the algorithm, the PHC string format the text), read strictly: whatever passes here is a text
- * that libsodium can verify with bounded memory. For password.c. Pure; any thread. */
+ * that libsodium can verify with bounded memory. For password.c. Pure.
+ *
+ * Thread: any (password.c parses on the loop's and formats on its hashing threads). */
 #pragma once
 
 #include "shared/str.h"

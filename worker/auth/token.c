@@ -1,7 +1,7 @@
 /* token.c: see token.h. libjwt 1.10 to 2.x. What it leaves to its callers is done here: alg is
  * compared after decoding (it takes HS384 and HS512 with the same key), the key is never NULL (it
  * would skip the signature), times and types are looked at by claims.c. Duplicate names: the last
- * wins, as in Python. */
+ * wins, as in Python. Thread: the loop's. */
 #include "worker/auth/token.h"
 
 #include "shared/check.h"

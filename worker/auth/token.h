@@ -1,5 +1,7 @@
 /* token.h: access tokens (JWT, RFC 7519; HS256 pinned, RFC 8725 section 3.1). token.c is the only
- * file that knows libjwt. Verified tokens are cached per worker. Loop thread only.
+ * file that knows libjwt. Verified tokens are cached per worker.
+ *
+ * Thread: the loop's, for all of it: nothing here waits, and the cache has no lock.
  *
  * now_s is a fresh clock_wall_s(), not a value kept from an earlier turn: a token made a moment ago
  * by another worker must not seem to come from the future. */

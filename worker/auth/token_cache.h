@@ -1,8 +1,9 @@
 /* token_cache.h: tokens that were verified before, so that most requests cost a SipHash and a
  * compare instead of an HMAC and JSON. A fixed number of entries, 4-way set-associative, least
  * recently used out first. Holds whole tokens: embed it in memory that is kept out of core dumps.
- * For token.c; one thread.
- */
+ * For token.c.
+ *
+ * Thread: the loop's. */
 #pragma once
 
 #include "worker/auth/token.h"

@@ -3,9 +3,12 @@
 #include "worker/http/request.h"
 
 #include "shared/check.h"
+#include "worker/http/router.h"
 #include "worker/http/service.h"
 #include "worker/http/turn.h"
+#include "worker/loop/stall.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +47,39 @@ struct slice request_header(const struct request *r, struct slice name)
     return (struct slice){NULL, 0};
 }
 
+static void note_handler(struct request *r)
+{
+    stall_note_handler(loop_stall(r->loop), r->route->name);
+}
+
+void request_resumed(struct request *r)
+{
+    LOOP_ASSERT_OWNER(r->loop);
+    if (!debug_is_on())
+        return;
+    stall_note_request(loop_stall(r->loop), r->method_name, r->raw_path, r->id);
+    if (r->route)
+        note_handler(r);
+}
+
+static void label(struct request *r)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "%.*s %.*s, %s, id=%.*s", SLICE_ARGS(r->method_name),
+                     SLICE_ARGS(r->raw_path), r->route->name, SLICE_ARGS(r->id));
+    ledger_label(LEDGER_REQUEST, turn_of(r), text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+void request_routed(struct request *r, const struct route *route)
+{
+    LOOP_ASSERT_OWNER(r->loop);
+    r->route = route;
+    if (!debug_is_on())
+        return;
+    note_handler(r);
+    label(r);
+}
+
 void request_hold(struct request *r)
 {
     turn_hold(turn_of(r));
@@ -59,7 +95,7 @@ bool request_is_gone(const struct request *r)
     return ((const struct turn *)r)->gone;
 }
 
-struct turn *turn_new(struct http_service_private *home, struct session *s)
+struct turn *(turn_new)(struct http_service_private *home, struct session *s, const char *made_at)
 {
     struct turn *t = home->pool;
     if (t) {
@@ -79,21 +115,25 @@ struct turn *turn_new(struct http_service_private *home, struct session *s)
     t->r.loop = home->service->loop;
     t->r.context = home->service->context;
     home->turns++;
+    ledger_made(LEDGER_REQUEST, t, LEDGER_OPEN, made_at);
     return t;
 }
 
 void turn_hold(struct turn *t)
 {
+    LOOP_ASSERT_OWNER(t->r.loop);
     ASSERT(t->refs > 0);
     t->refs++;
 }
 
 void turn_release(struct turn *t)
 {
+    LOOP_ASSERT_OWNER(t->r.loop);
     ASSERT(t->refs > 0);
     if (--t->refs > 0)
         return;
     struct http_service_private *home = t->home;
+    ledger_gone(LEDGER_REQUEST, t);
     bool had_body = t->parser.body_raw_len > 0;
     arena_fini(&t->arena);
     if (had_body) /* it may have held a password */

@@ -69,6 +69,12 @@ struct request {
 /* The value of the first header of that name (ASCII case-insensitive), or {NULL, 0}. */
 struct slice request_header(const struct request *r, struct slice name);
 
+/* The present callback goes on with this request, after its handler has been left for a task: who
+ * holds the loop from now on is known by it (debug mode). */
+void request_resumed(struct request *r);
+/* The route was found, *handler* (static) will answer: for the same reports. */
+void request_routed(struct request *r, const struct route *route);
+
 void request_hold(struct request *r);
 /* May free the request. */
 void request_release(struct request *r);

@@ -157,8 +157,10 @@ void response_send(struct request *r, int status, struct slice content_type, str
 {
     static const struct response_headers none = {0};
     struct turn *t = turn_of(r);
+    LOOP_ASSERT_OWNER(r->loop);
     ASSERT(!t->answered);
     t->answered = true;
+    ledger_reached(LEDGER_REQUEST, t, LEDGER_OPEN);
     if (!t->gone) {
         build(t, status, content_type, body, headers ? headers : &none);
         count(t->home, status);

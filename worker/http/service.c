@@ -6,6 +6,7 @@
 #include "shared/log.h"
 #include "worker/http/session_internal.h"
 #include "worker/http/turn.h"
+#include "worker/loop/stall.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -118,6 +119,8 @@ void service_note_work(struct http_service_private *sp, const struct request *r)
     struct scoreboard_slot *slot = sp->service->slot;
     copy_route(slot->route, r);
     copy_id(slot->request_id, r);
+    if (debug_is_on())
+        stall_note_request(loop_stall(sp->conns.loop), r->method_name, r->raw_path, r->id);
 }
 
 void service_note_answer(struct http_service_private *sp, const struct request *r, int status)
@@ -140,12 +143,14 @@ void service_note_answer(struct http_service_private *sp, const struct request *
 static void on_drained(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct http_service_private *sp = t->data;
+    loop_enter(sp->conns.loop, "last connection is gone");
     if (sp->connections == 0 && sp->service->drained)
         sp->service->drained(sp->service);
 }
 
 int http_service_init(struct http_service *s)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     const struct config *c = s->config;
     ASSERT(s->slot && s->handle);
     struct http_service_private *sp = calloc(1, sizeof *sp);
@@ -178,6 +183,7 @@ void http_service_fini(struct http_service *s)
     struct http_service_private *sp = s->private_data;
     if (!sp)
         return;
+    LOOP_ASSERT_OWNER(s->loop);
     http_service_cut(s);
     ev_timer_stop(sp->conns.ev, &sp->drained);
     service_move_stop(sp);
@@ -193,6 +199,7 @@ void http_service_fini(struct http_service *s)
 
 unsigned http_service_cut(struct http_service *s)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     struct http_service_private *sp = s->private_data;
     unsigned cut = 0;
     while (sp->sessions)

@@ -221,6 +221,7 @@ static bool start_waiting(struct session *s)
     struct turn *t = s->last;
     t->started = true;
     turn_hold(t); /* until it is answered */
+    ledger_reached(LEDGER_REQUEST, t, LEDGER_UNANSWERED);
     set_busy(s, true);
     service_note_work(s->home, &t->r);
     s->home->service->handle(&t->r);
@@ -392,7 +393,7 @@ static ssize_t on_data(struct conn *c, const char *bytes, size_t len)
     struct session *s = session_of(c);
     size_t taken = 0;
     bool ok;
-    s->home->now_us = clock_now_us();
+    s->home->now_us = loop_entered_us(c->shared->loop);
     s->corked = true;
     for (;;) {
         size_t before = taken;
@@ -414,7 +415,7 @@ static ssize_t on_data(struct conn *c, const char *bytes, size_t len)
 static void on_eof(struct conn *c)
 {
     struct session *s = session_of(c);
-    s->home->now_us = clock_now_us();
+    s->home->now_us = loop_entered_us(c->shared->loop);
     if (s->incoming) { /* it will never be complete */
         abandon(s->incoming);
         s->incoming = NULL;
@@ -426,7 +427,7 @@ static void on_eof(struct conn *c)
 static void on_room(struct conn *c)
 {
     struct session *s = session_of(c);
-    s->home->now_us = clock_now_us();
+    s->home->now_us = loop_entered_us(c->shared->loop);
     session_advance(s);
 }
 
@@ -441,7 +442,7 @@ static void refuse_late(struct session *s)
 static void on_deadline(struct conn *c)
 {
     struct session *s = session_of(c);
-    s->home->now_us = clock_now_us();
+    s->home->now_us = loop_entered_us(c->shared->loop);
     enum session_timer timer = s->timer;
     s->timer = SESSION_TIMER_NONE;
     counter_add(s->home->service->slot, COUNTER_timeouts, 1);
@@ -491,8 +492,9 @@ const struct conn_events session_events = {
 /* ---- called by the service ------------------------------------------------------------------- */
 
 struct session *session_open(struct http_service_private *home, int fd,
-                             const struct sockaddr *peer, unsigned peer_len)
+                             const struct sockaddr *peer, unsigned peer_len, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(home->conns.loop);
     struct session *s = calloc(1, sizeof *s);
     if (!s) {
         close(fd); /* nothing was read from it: the client sees an end */
@@ -508,14 +510,14 @@ struct session *session_open(struct http_service_private *home, int fd,
         s->next->prev = s;
     home->sessions = s;
     service_count_connection(home, 1);
-    conn_open(&s->conn, &home->conns, fd);
+    (conn_open)(&s->conn, &home->conns, fd, made_at);
     return s;
 }
 
-void session_accept(struct http_service *service, int fd, const struct sockaddr *peer,
-                    unsigned peer_len)
+void (session_accept)(struct http_service *service, int fd, const struct sockaddr *peer,
+                      unsigned peer_len, const char *made_at)
 {
-    struct session *s = session_open(service->private_data, fd, peer, peer_len);
+    struct session *s = session_open(service->private_data, fd, peer, peer_len, made_at);
     if (!s)
         return;
     counter_add(service->slot, COUNTER_connections_accepted, 1);

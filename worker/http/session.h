@@ -38,6 +38,9 @@ struct http_service {
     /* A complete request. Must lead to exactly one response_… call, now or later. */
     void (*handle)(struct request *r);
     void *context; /* for handle: becomes r->context */
+    /* For http_service_look(): whether something is under way that will lead to its answer. NULL:
+     * nobody knows. */
+    bool (*awaits)(const struct request *r);
     /* Called when the last session of a draining service is gone; may be NULL. */
     void (*drained)(struct http_service *s);
 
@@ -49,7 +52,9 @@ int http_service_init(struct http_service *s);
 void http_service_fini(struct http_service *s);
 
 /* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). */
-void session_accept(struct http_service *s, int fd, const struct sockaddr *peer, unsigned peer_len);
+void session_accept(struct http_service *s, int fd, const struct sockaddr *peer,
+                    unsigned peer_len, const char *made_at);
+#define session_accept(...) session_accept(__VA_ARGS__, MADE_HERE)
 
 /* From now on answers carry "connection: close". Idle connections are closed (lingering) when no
  * request has come to any worker for SESSION_QUIET_MS, at once if that is so already: session_drain.c
@@ -65,13 +70,17 @@ void http_service_drain(struct http_service *s);
 void http_service_move(struct http_service *s, int queue_fd);
 /* The other side: goes on with a connection that another worker gave (the descriptor is owned from
  * here on, the parcel is not). Its deadlines go on, too. */
-void session_take_over(struct http_service *s, const struct parcel *p);
+void session_take_over(struct http_service *s, const struct parcel *p, const char *made_at);
+#define session_take_over(...) session_take_over(__VA_ARGS__, MADE_HERE)
 /* Closes whatever is left at once. Returns how many were cut in mid-request. Not from within
  * handle(). */
 unsigned http_service_cut(struct http_service *s);
 /* Writes one INFO line into the log for each request in flight (at most a hundred): method, path,
  * id, how long it has taken so far. */
 void http_service_dump(const struct http_service *s);
+/* Debug mode, now and then and not from within handle(): names in the log, once each, the requests
+ * that were handled, are not answered and wait for nothing: they were dropped. How many. */
+unsigned http_service_look(struct http_service *s);
 /* For acceptor_options.refusal: a complete 503. Static. */
 struct slice http_service_refusal(void);
 /* Open connections (lingering ones are among them), and those with a request begun. */

@@ -105,7 +105,9 @@ static void look(struct http_service_private *home)
 
 static void on_quiet(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
-    look(t->data);
+    struct http_service_private *sp = t->data;
+    loop_enter(sp->conns.loop, "look for silent clients");
+    look(sp);
 }
 
 void service_drain_init(struct http_service_private *sp)
@@ -121,6 +123,7 @@ void service_drain_stop(struct http_service_private *sp)
 
 void http_service_drain(struct http_service *s)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     struct http_service_private *sp = s->private_data;
     sp->draining = true;
     service_move_stop(sp);

@@ -78,7 +78,7 @@ void session_answered(struct session *s);
 /* A connection's session, in the home's list, its deadline unset. Takes the descriptor; NULL
  * without memory (it is closed then). */
 struct session *session_open(struct http_service_private *home, int fd,
-                             const struct sockaddr *peer, unsigned peer_len);
+                             const struct sockaddr *peer, unsigned peer_len, const char *made_at);
 /* The session ends here, but not its connection: another worker has it. Frees. */
 void session_given_away(struct session *s);
 /* A round without new bytes. The session may be gone after it. */

@@ -114,7 +114,7 @@ void session_try_move(struct session *s)
 static void on_room(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct http_service_private *home = io->data;
-    home->now_us = clock_now_us();
+    home->now_us = loop_enter(home->conns.loop, "room in the handover queue");
     for (struct session *at = home->sessions, *next; at; at = next) {
         next = at->next;
         if (is_movable(at) && !hand_over(at))
@@ -128,7 +128,7 @@ static void on_stalled(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct http_service_private *home = t->data;
     unsigned staying = 0;
-    home->now_us = clock_now_us();
+    home->now_us = loop_enter(home->conns.loop, "a handover queue that stands still");
     stop_waiting(home);
     for (struct session *at = home->sessions, *next; at; at = next) {
         next = at->next;
@@ -182,6 +182,7 @@ static void begin(struct session *s)
 void http_service_move(struct http_service *s, int queue_fd)
 {
     struct http_service_private *sp = s->private_data;
+    LOOP_ASSERT_OWNER(s->loop);
     if (sp->draining || sp->moving)
         return;
     sp->moving = true;
@@ -196,10 +197,11 @@ void http_service_move(struct http_service *s, int queue_fd)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-void session_take_over(struct http_service *service, const struct parcel *p)
+void (session_take_over)(struct http_service *service, const struct parcel *p,
+                         const char *made_at)
 {
     struct http_service_private *home = service->private_data;
-    struct session *s = session_open(home, p->fd, &p->peer.u.any, p->peer.len);
+    struct session *s = session_open(home, p->fd, &p->peer.u.any, p->peer.len, made_at);
     if (!s)
         return;
     counter_add(service->slot, COUNTER_connections_taken_over, 1);

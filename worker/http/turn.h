@@ -28,6 +28,7 @@ struct turn {
     bool gone;           /* the session ended before the answer */
     bool close;          /* the connection ends with this answer */
     bool interim;        /* no request: a 100 Continue on its way */
+    bool missed;         /* debug mode: nobody will answer it, and this was said */
     struct iovec out[2]; /* what is left to send: head and body */
     int out_len;         /* 0 although answered: there was no memory for an answer */
 
@@ -41,7 +42,8 @@ static inline struct turn *turn_of(struct request *r)
 }
 
 /* From the pool, or new; with one reference. NULL without memory. */
-struct turn *turn_new(struct http_service_private *home, struct session *s);
+struct turn *turn_new(struct http_service_private *home, struct session *s, const char *made_at);
+#define turn_new(...) turn_new(__VA_ARGS__, MADE_HERE)
 void turn_hold(struct turn *t);
 void turn_release(struct turn *t);
 /* Frees those that are kept for reuse. */

@@ -30,9 +30,9 @@ struct lane {
 struct executor {
     struct executor_options options;
     struct loop *loop;          /* borrowed */
-    struct loop_flush flush;
 
     /* loop thread only */
+    struct loop_flush flush;
     struct task *collected_first; /* submitted in this turn */
     struct task *collected_last;
     unsigned collected;
@@ -50,6 +50,8 @@ struct executor {
 
     atomic_uint in_flight;      /* submitted and not over; grows on the loop, shrinks on threads */
 };
+
+/* ---- on either side, under the lock ----------------------------------------------------------- */
 
 static void lane_push(struct lane *lane, struct task *t)
 {
@@ -91,6 +93,8 @@ static struct task *take_one(struct executor *e)
     return t;
 }
 
+/* ---- on a thread of the executor -------------------------------------------------------------- */
+
 /* What a thread took: what shall run, and what is over without running. */
 struct batch {
     struct lane run;
@@ -126,12 +130,15 @@ static struct batch take_batch(struct executor *e)
     return b;
 }
 
+/* Also on the loop's thread, for those that are refused. */
 static void post(struct executor *e, struct lane *chain, unsigned len)
 {
     if (len == 0)
         return;
     for (struct task *t = chain->first; t; t = t->next)
         atomic_store_explicit(&t->state, TASK_DONE, memory_order_relaxed);
+    for (struct task *t = chain->first; t && debug_is_on(); t = t->next)
+        ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_fetch_sub(&e->in_flight, len);
     loop_post_done(e->loop, chain->first, chain->last);
 }
@@ -178,6 +185,8 @@ static void *thread_main(void *arg)
         e->options.thread_close(state);
     return NULL;
 }
+
+/* ---- on the loop's thread --------------------------------------------------------------------- */
 
 /* Signals are the loop thread's affair. 0 or an errno. */
 static int make_thread(struct executor *e)
@@ -255,8 +264,10 @@ static void on_flush(struct loop_flush *f)
     pthread_mutex_unlock(&e->lock);
 }
 
-struct executor *executor_new(struct loop *l, const struct executor_options *options)
+struct executor *(executor_new)(struct loop *l, const struct executor_options *options,
+                                const char *made_at)
 {
+    LOOP_ASSERT_OWNER(l);
     ASSERT(options->threads > 0 && options->max_batch > 0 && options->run);
     struct executor *e = calloc(1, sizeof *e);
     if (!e)
@@ -272,6 +283,9 @@ struct executor *executor_new(struct loop *l, const struct executor_options *opt
     ASSERT(pthread_mutex_init(&e->lock, NULL) == 0);
     ASSERT(pthread_cond_init(&e->work_came, NULL) == 0);
     loop_add_flush(l, &e->flush);
+    ledger_made(LEDGER_EXECUTOR, e, LEDGER_OPEN, made_at);
+    if (debug_is_on())
+        ledger_label(LEDGER_EXECUTOR, e, options->name, strlen(options->name));
     return e;
 }
 
@@ -295,6 +309,7 @@ void executor_free(struct executor *e, bool discard)
     pthread_cond_destroy(&e->work_came);
     pthread_mutex_destroy(&e->lock);
     free(e->threads);
+    ledger_gone(LEDGER_EXECUTOR, e);
     free(e);
 }
 
@@ -306,6 +321,7 @@ bool executor_submit(struct executor *e, struct task *t)
         return false;
     atomic_fetch_add(&e->in_flight, 1);
     atomic_store_explicit(&t->state, TASK_QUEUED, memory_order_relaxed);
+    ledger_reached(LEDGER_TASK, t, LEDGER_STARTED);
     t->next = NULL;
     if (e->collected_last)
         e->collected_last->next = t;
@@ -323,6 +339,7 @@ unsigned executor_queued(const struct executor *e)
 
 struct executor_counts executor_counts(const struct executor *e)
 {
+    LOOP_ASSERT_OWNER(e->loop);
     struct executor *shared = (struct executor *)(uintptr_t)e;
     pthread_mutex_lock(&shared->lock);
     struct executor_counts counts = e->counts;

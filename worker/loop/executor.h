@@ -1,7 +1,9 @@
 /* executor.h: the only place with threads. An executor is one kind of thread (store reader, store
  * writer, hashing) with a bounded queue in front. What one loop turn submits reaches the threads in
- * one hop (one lock, one wake-up), and what a thread finishes comes back in one. All functions are
- * called on the loop's thread, except the callbacks marked otherwise. */
+ * one hop (one lock, one wake-up), and what a thread finishes comes back in one.
+ *
+ * Thread: all functions are called on the loop's thread; thread_open(), run() and thread_close() run
+ * on the executor's, one call at a time on each. */
 #pragma once
 
 #include "worker/loop/task.h"
@@ -29,17 +31,19 @@ struct executor_options {
 };
 
 /* Copies the options. NULL without memory. */
-struct executor *executor_new(struct loop *l, const struct executor_options *options);
+struct executor *executor_new(struct loop *l, const struct executor_options *options,
+                              const char *made_at);
+#define executor_new(...) executor_new(__VA_ARGS__, MADE_HERE)
 /* Lets queued tasks run (or, with *discard*, ends them as TASK_REFUSED), joins the threads and
  * frees. The done() calls of the last tasks come when the loop turns again. Accepts NULL. */
 void executor_free(struct executor *e, bool discard);
 
 /* Queues a task. False when the queue is full: the task stays IDLE, done() will not be called. */
 bool executor_submit(struct executor *e, struct task *t);
-/* Tasks submitted and not over. */
+/* Tasks submitted and not over. Thread: any. */
 unsigned executor_queued(const struct executor *e);
 
-/* Counts since the start, for metrics: tasks run, run() calls (batches). */
+/* Counts since the start, of all its threads, for metrics: tasks run, run() calls (batches). */
 struct executor_counts {
     uint64_t tasks;
     uint64_t batches;

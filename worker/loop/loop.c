@@ -1,29 +1,39 @@
 /* loop.c: see loop.h. Order of one turn: the loop sleeps in epoll_wait(2); watchers run; finished
- * tasks' done functions run; flush hooks send away what the turn collected. */
+ * tasks' done functions run; flush hooks send away what the turn collected. The turn is measured
+ * from the first of them to the last. */
 #include "worker/loop/loop.h"
 
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
+#include "worker/loop/stall.h"
 #include "worker/loop/task.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct loop {
     struct ev_loop *ev;
     struct ev_loop *onlooker;   /* never runs; see loop_forget_fd(). NULL until it is needed */
     struct ev_async wake;       /* tasks came back while the loop slept */
+    struct ev_check after_sleep;
     struct ev_prepare before_sleep;
     struct loop_flush *flushes;
-    pthread_t owner;
+    struct stall stall;
+    pthread_t owner;            /* fixed; read by any thread */
+    pid_t owner_tid;
+    const char *made_at;
 
     pthread_mutex_t lock;       /* guards the two fields below */
     struct task *done_first;
     struct task *done_last;
 };
+
+/* ---- on the loop's thread: a turn ------------------------------------------------------------- */
 
 /* Calls done() for everything that came back. Tasks that come back meanwhile wait for the next
  * turn, so that sockets get their share. */
@@ -36,6 +46,8 @@ static void run_done(struct loop *l)
     while (t) {
         struct task *next = t->next;
         t->next = NULL;
+        stall_callback(&l->stall, "done of a task", t->made_at, clock_now_us());
+        ledger_gone(LEDGER_TASK, t);
         t->done(t);
         t = next;
     }
@@ -46,16 +58,29 @@ static void on_wake(struct ev_loop *ev, struct ev_async *w, int revents)
     run_done(w->data);
 }
 
+/* Before any other watcher's callback. */
+static void on_after_sleep(struct ev_loop *ev, struct ev_check *w, int revents)
+{
+    struct loop *l = w->data;
+    stall_turn_begins(&l->stall, clock_now_us());
+}
+
+/* Behind them all. */
 static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int revents)
 {
     struct loop *l = w->data;
+    if (l->flushes)
+        loop_enter(l, "flush");
     for (struct loop_flush *f = l->flushes, *next; f; f = next) {
         next = f->next;
         f->call(f);
     }
+    stall_turn_ends(&l->stall, clock_now_us());
 }
 
-struct loop *loop_new(void)
+/* ---- on the loop's thread: life --------------------------------------------------------------- */
+
+struct loop *(loop_new)(const char *made_at)
 {
     struct loop *l = calloc(1, sizeof *l);
     if (!l)
@@ -66,10 +91,17 @@ struct loop *loop_new(void)
         return NULL;
     }
     l->owner = pthread_self();
+    l->owner_tid = (pid_t)syscall(SYS_gettid);
+    l->made_at = made_at;
     ASSERT(pthread_mutex_init(&l->lock, NULL) == 0);
     ev_async_init(&l->wake, on_wake);
     l->wake.data = l;
     ev_async_start(l->ev, &l->wake);
+    ev_unref(l->ev);
+    ev_check_init(&l->after_sleep, on_after_sleep);
+    ev_set_priority(&l->after_sleep, EV_MAXPRI);
+    l->after_sleep.data = l;
+    ev_check_start(l->ev, &l->after_sleep);
     ev_unref(l->ev);
     ev_prepare_init(&l->before_sleep, on_before_sleep);
     l->before_sleep.data = l;
@@ -78,16 +110,30 @@ struct loop *loop_new(void)
     return l;
 }
 
+/* A turn within a turn would run callbacks whose callers are not done with their objects. */
+static void assert_not_turning(const struct loop *l, const char *function)
+{
+    if (ev_depth(l->ev) == 0)
+        return;
+    log_error("%s() was called from within a callback of the same loop (%s), made at %s", function,
+              l->stall.what ? l->stall.what : "one without a name", l->made_at);
+    check_failed(__FILE__, __LINE__, "the loop does not run within itself");
+}
+
 void loop_free(struct loop *l)
 {
     if (!l)
         return;
+    LOOP_ASSERT_OWNER(l);
+    assert_not_turning(l, "loop_free");
     run_done(l);
     ASSERT(!l->flushes);
     ev_ref(l->ev);
     ev_async_stop(l->ev, &l->wake);
     ev_ref(l->ev);
     ev_prepare_stop(l->ev, &l->before_sleep);
+    ev_ref(l->ev);
+    ev_check_stop(l->ev, &l->after_sleep);
     if (l->onlooker)
         ev_loop_destroy(l->onlooker);
     ev_loop_destroy(l->ev);
@@ -97,6 +143,7 @@ void loop_free(struct loop *l)
 
 struct ev_loop *loop_ev(struct loop *l)
 {
+    LOOP_ASSERT_OWNER(l);
     return l->ev;
 }
 
@@ -129,22 +176,27 @@ bool loop_forget_fd(struct loop *l, int fd)
 void loop_run(struct loop *l)
 {
     LOOP_ASSERT_OWNER(l);
+    assert_not_turning(l, "loop_run");
     /* not only while watchers are active: a worker without connections still waits for tasks */
     ev_ref(l->ev);
     ev_run(l->ev, 0);
     ev_unref(l->ev);
+    stall_turn_ends(&l->stall, clock_now_us()); /* what its owner does now is no callback's doing */
 }
 
 void loop_run_once(struct loop *l, bool wait)
 {
     LOOP_ASSERT_OWNER(l);
+    assert_not_turning(l, "loop_run_once");
     ev_ref(l->ev);
     ev_run(l->ev, wait ? EVRUN_ONCE : EVRUN_NOWAIT);
     ev_unref(l->ev);
+    stall_turn_ends(&l->stall, clock_now_us());
 }
 
 void loop_stop(struct loop *l)
 {
+    LOOP_ASSERT_OWNER(l);
     ev_break(l->ev, EVBREAK_ALL);
 }
 
@@ -154,16 +206,34 @@ mono_ms loop_now(struct loop *l)
     return clock_now();
 }
 
-void loop_assert_owner(struct loop *l, const char *where)
+int64_t loop_enter(struct loop *l, const char *what)
 {
-    if (pthread_equal(l->owner, pthread_self()))
-        return;
-    log_error("%s() was called from another thread than its loop's", where);
-    UNREACHABLE();
+    LOOP_ASSERT_OWNER(l);
+    int64_t now_us = clock_now_us();
+    stall_callback(&l->stall, what, NULL, now_us);
+    return now_us;
+}
+
+int64_t loop_entered_us(struct loop *l)
+{
+    LOOP_ASSERT_OWNER(l);
+    return l->stall.began_us ? l->stall.since_us : clock_now_us();
+}
+
+struct stall *loop_stall(struct loop *l)
+{
+    LOOP_ASSERT_OWNER(l);
+    return &l->stall;
+}
+
+bool loop_watcher_has_ended(enum ledger_kind kind, const void *what)
+{
+    return kind == LEDGER_TIMER && !ev_is_active((const struct ev_timer *)what);
 }
 
 void loop_add_flush(struct loop *l, struct loop_flush *f)
 {
+    LOOP_ASSERT_OWNER(l);
     for (struct loop_flush *at = l->flushes; at; at = at->next)
         ASSERT(at != f);
     f->next = l->flushes;
@@ -172,6 +242,7 @@ void loop_add_flush(struct loop *l, struct loop_flush *f)
 
 void loop_remove_flush(struct loop *l, struct loop_flush *f)
 {
+    LOOP_ASSERT_OWNER(l);
     for (struct loop_flush **at = &l->flushes; *at; at = &(*at)->next) {
         if (*at == f) {
             *at = f->next;
@@ -179,6 +250,26 @@ void loop_remove_flush(struct loop *l, struct loop_flush *f)
             return;
         }
     }
+}
+
+/* ---- on any thread --------------------------------------------------------------------------- */
+
+__attribute__((cold, noreturn)) static void wrong_thread(const struct loop *l, const char *function,
+                                                         const char *place)
+{
+    char here[16] = "?", home[16] = "?"; /* pthread_setname_np(3): 16 bytes at most */
+    pthread_getname_np(pthread_self(), here, sizeof here);
+    pthread_getname_np(l->owner, home, sizeof home);
+    log_error("%s() (%s) was called on thread \"%s\" (tid %d), but the loop made at %s lives on "
+              "thread \"%s\" (tid %d)",
+              function, place, here, (int)syscall(SYS_gettid), l->made_at, home, (int)l->owner_tid);
+    check_failed(__FILE__, __LINE__, "what lives on a loop is called on its thread only");
+}
+
+void loop_assert_owner(const struct loop *l, const char *function, const char *place)
+{
+    if (__builtin_expect(!pthread_equal(l->owner, pthread_self()), 0))
+        wrong_thread(l, function, place);
 }
 
 void loop_post_done(struct loop *l, struct task *first, struct task *last)

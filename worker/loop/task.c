@@ -1,30 +1,44 @@
-/* task.c: see task.h. */
+/* task.c: see task.h. Thread: the loop's. */
 #include "worker/loop/task.h"
 
 #include "shared/check.h"
 
 void task_init_at(struct task *t, struct loop *l, void (*done)(struct task *), const char *made_at)
 {
+    LOOP_ASSERT_OWNER(l);
     *t = (struct task){.loop = l, .done = done, .made_at = made_at};
     atomic_init(&t->state, TASK_IDLE);
     atomic_init(&t->cancelled, false);
+    ledger_made(LEDGER_TASK, t, LEDGER_NEVER_STARTED, made_at);
+}
+
+void task_discard(struct task *t)
+{
+    LOOP_ASSERT_OWNER(t->loop);
+    ASSERT(atomic_load(&t->state) == TASK_IDLE);
+    ledger_gone(LEDGER_TASK, t);
 }
 
 void task_cancel(struct task *t)
 {
+    LOOP_ASSERT_OWNER(t->loop);
     atomic_store_explicit(&t->cancelled, true, memory_order_relaxed);
 }
 
 void task_begin(struct task *t)
 {
+    LOOP_ASSERT_OWNER(t->loop);
     ASSERT(atomic_load(&t->state) == TASK_IDLE);
     atomic_store(&t->state, TASK_RUNNING);
+    ledger_reached(LEDGER_TASK, t, LEDGER_STARTED);
 }
 
 void task_complete(struct task *t, enum task_outcome outcome)
 {
+    LOOP_ASSERT_OWNER(t->loop);
     ASSERT(atomic_load(&t->state) == TASK_RUNNING);
     t->outcome = outcome;
+    ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_store(&t->state, TASK_DONE);
     loop_post_done(t->loop, t, t);
 }

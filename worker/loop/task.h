@@ -5,7 +5,9 @@
  * valid from task_init() until done() was called, so hold what it lives in.
  *
  * done() runs on the loop exactly once for every started task: never before the call that started
- * it has returned, and also when it was cancelled or expired. */
+ * it has returned, and also when it was cancelled or expired.
+ *
+ * Thread: all functions are called on the loop's; only the work itself runs elsewhere. */
 #pragma once
 
 #include "shared/clock.h"
@@ -38,7 +40,7 @@ struct task {
     struct task *next;                 /* of whatever list it is in */
     struct loop *loop;                 /* borrowed */
     void (*done)(struct task *t);      /* on the loop, once */
-    const char *made_at;               /* "file.c:123" */
+    const char *made_at;               /* "file.c:123", for reports */
     mono_ms deadline;                  /* to begin by; unset: none */
     uint64_t fair_key;                 /* executors with fair queues take turns between keys */
     enum task_outcome outcome;         /* valid in done() */
@@ -46,14 +48,15 @@ struct task {
     atomic_bool cancelled;
 };
 
-#define TASK_STRING2(x) #x
-#define TASK_STRING(x)  TASK_STRING2(x)
-/* Prepares a task; nothing is started. */
-#define task_init(t, loop, done) task_init_at((t), (loop), (done), __FILE__ ":" TASK_STRING(__LINE__))
+/* Prepares a task; nothing is started. *made_at*, for who makes it in the name of another: the place
+ * that asked for it. */
+#define task_init(t, loop, done) task_init_at((t), (loop), (done), MADE_HERE)
 void task_init_at(struct task *t, struct loop *l, void (*done)(struct task *), const char *made_at);
+/* It will not be started after all: its memory may go, and debug mode does not miss it. */
+void task_discard(struct task *t);
 
 /* Asks that it not begin. done() still comes (TASK_CANCELLED), unless it had begun: then TASK_RAN.
- * Loop thread. Harmless when it is already over. */
+ * Harmless when it is already over. */
 void task_cancel(struct task *t);
 
 /* For clients that work on the loop: marks the task as running, then as over with this outcome;

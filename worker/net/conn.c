@@ -68,12 +68,14 @@ static void arm(struct conn *c)
 
 void conn_set_deadline(struct conn *c, mono_ms deadline)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     c->deadline = deadline;
     arm(c);
 }
 
 void conn_want_data(struct conn *c, bool wanted)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     c->paused = !wanted;
     watch(c);
 }
@@ -155,12 +157,14 @@ static void show_read(struct conn *c, size_t len)
 
 void conn_again(struct conn *c)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     if (c->kept_len > 0)
         show_kept(c);
 }
 
 void conn_feed(struct conn *c, const char *bytes, size_t len)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     if (len == 0)
         return;
     if (keep(c, bytes, len))
@@ -201,6 +205,7 @@ static void on_eof(struct conn *c)
 void conn_read_now(struct conn *c)
 {
     struct conn_shared *sh = c->shared;
+    LOOP_ASSERT_OWNER(sh->loop);
     ASSERT(!sh->read_buffer_in_use);
     ssize_t n = read(c->io.fd, sh->read_buffer, CONN_READ_MAX);
     if (n < 0) {
@@ -234,6 +239,7 @@ static void on_room(struct conn *c)
 
 ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     ASSERT(!c->lingering && count > 0);
     size_t total = 0;
     for (int i = 0; i < count; i++)
@@ -265,6 +271,7 @@ ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
 static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct conn *c = io->data;
+    loop_enter(c->shared->loop, revents & EV_READ ? "bytes of a connection" : "room in a connection");
     /* libev reports errors and hang-ups as both events; whichever call comes first sees them */
     if ((revents & EV_WRITE) && c->blocked) {
         on_room(c); /* may free c: reading is left to the next turn */
@@ -277,7 +284,7 @@ static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
 static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct conn *c = t->data;
-    mono_ms now = loop_now(c->shared->loop);
+    mono_ms now = {loop_enter(c->shared->loop, "deadline of a connection") / 1000};
     c->armed_for = (mono_ms){0};
     if (mono_is_set(c->own_deadline) && !mono_before(now, c->own_deadline)) {
         end(c, c->lingering ? CONN_END_LINGERED : CONN_END_STUCK);
@@ -294,14 +301,16 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-void conn_open(struct conn *c, struct conn_shared *sh, int fd)
+void (conn_open)(struct conn *c, struct conn_shared *sh, int fd, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(sh->loop);
     *c = (struct conn){.shared = sh};
     ev_io_init(&c->io, on_io, fd, EV_READ);
     c->io.data = c;
     ev_init(&c->timer, on_timer);
     c->timer.data = c;
     ev_io_start(sh->ev, &c->io);
+    ledger_made(LEDGER_CONNECTION, c, LEDGER_OPEN, made_at);
 }
 
 /* Lets go of the descriptor. */
@@ -312,17 +321,20 @@ static int let_go(struct conn *c)
     ev_timer_stop(c->shared->ev, &c->timer);
     c->io.fd = -1;
     drop_kept(c);
+    ledger_gone(LEDGER_CONNECTION, c);
     return fd;
 }
 
 void conn_close(struct conn *c)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     if (c->io.fd >= 0)
         close(let_go(c));
 }
 
 int conn_detach(struct conn *c)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     ASSERT(c->io.fd >= 0 && !c->lingering);
     int fd = let_go(c);
     if (!loop_forget_fd(c->shared->loop, fd))
@@ -333,6 +345,7 @@ int conn_detach(struct conn *c)
 
 bool conn_linger(struct conn *c)
 {
+    LOOP_ASSERT_OWNER(c->shared->loop);
     ASSERT(!c->lingering);
     if (c->eof || shutdown(c->io.fd, SHUT_WR)) {
         conn_close(c);

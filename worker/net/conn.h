@@ -4,7 +4,7 @@
  * An idle connection owns no buffer. Bytes are read into one buffer that all connections of a loop
  * share, and what the owner does not take at once is kept in a buffer of the connection's own until
  * it does. Output is the owner's: conn_write() takes what the kernel takes and, when that is not
- * all, calls room() once there is more room. Loop thread only. */
+ * all, calls room() once there is more room. Thread: the loop's. */
 #pragma once
 
 #include "shared/clock.h"
@@ -86,7 +86,8 @@ struct conn {
 };
 
 /* Takes the descriptor (non-blocking) and starts to read. No callback comes before it returns. */
-void conn_open(struct conn *c, struct conn_shared *sh, int fd);
+void conn_open(struct conn *c, struct conn_shared *sh, int fd, const char *made_at);
+#define conn_open(...) conn_open(__VA_ARGS__, MADE_HERE)
 /* Stops everything, closes the descriptor at once, gives buffers back. Harmless twice. The memory
  * is the owner's. */
 void conn_close(struct conn *c);

@@ -272,6 +272,7 @@ static bool take_one(struct inbox *b)
 static void on_parcels(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct inbox *b = io->data;
+    loop_enter(b->loop, "connections that are handed over");
     for (int i = 0; i < HANDOVER_BATCH && b->started; i++) {
         if (!b->options.may_take(b->options.ctx) || !take_one(b))
             break;
@@ -283,6 +284,7 @@ static void on_parcels(struct ev_loop *ev, struct ev_io *io, int revents)
 static void on_retry(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct inbox *b = t->data;
+    loop_enter(b->loop, "retry of the handover queue");
     reserve(b);
     settle(b);
 }
@@ -291,6 +293,7 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *t, int revents)
 
 struct inbox *inbox_new(struct loop *l, const struct inbox_options *options)
 {
+    LOOP_ASSERT_OWNER(l);
     struct inbox *b =
         malloc(sizeof *b); /* not zeroed: most pages of its buffer are never touched */
     if (!b)
@@ -311,6 +314,7 @@ void inbox_start(struct inbox *b)
 {
     if (!b || b->started)
         return;
+    LOOP_ASSERT_OWNER(b->loop);
     b->started = true;
     settle(b);
 }
@@ -319,12 +323,15 @@ void inbox_stop(struct inbox *b)
 {
     if (!b || !b->started)
         return;
+    LOOP_ASSERT_OWNER(b->loop);
     b->started = false;
     settle(b);
 }
 
 void inbox_empty(struct inbox *b)
 {
+    if (b)
+        LOOP_ASSERT_OWNER(b->loop);
     while (b && take_one(b))
         continue;
     if (b)

@@ -131,6 +131,7 @@ static bool yields(struct acceptor *a)
 static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct acceptor *a = t->data;
+    loop_enter(a->loop, "end of a pause in accepting");
     if (a->spare_fd < 0)
         a->spare_fd = open_spare();
     if (has_room(a))
@@ -242,6 +243,7 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct watched *w = io->data;
     struct acceptor *a = w->acceptor;
+    loop_enter(a->loop, "accepting");
     if (yields(a))
         return;
     int batch = batch_of(a);
@@ -291,6 +293,7 @@ static void empty_queue(struct acceptor *a, struct watched *w)
 
 struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *options)
 {
+    LOOP_ASSERT_OWNER(l);
     struct acceptor *a = calloc(1, sizeof *a + options->listeners_len * sizeof *a->watched);
     if (!a)
         return NULL;
@@ -310,6 +313,7 @@ struct acceptor *acceptor_new(struct loop *l, const struct acceptor_options *opt
 
 void acceptor_start(struct acceptor *a)
 {
+    LOOP_ASSERT_OWNER(a->loop);
     if (a->started)
         return;
     a->started = true;
@@ -318,6 +322,7 @@ void acceptor_start(struct acceptor *a)
 
 void acceptor_stop(struct acceptor *a)
 {
+    LOOP_ASSERT_OWNER(a->loop);
     a->started = false;
     unwatch_all(a);
     ev_timer_stop(loop_ev(a->loop), &a->pause);
@@ -325,6 +330,7 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_drain_some(struct acceptor *a, uint64_t listeners)
 {
+    LOOP_ASSERT_OWNER(a->loop);
     acceptor_stop(a);
     for (size_t i = 0; i < a->options.listeners_len; i++) {
         if (i < 64 && (listeners >> i & 1))
@@ -334,6 +340,7 @@ void acceptor_drain_some(struct acceptor *a, uint64_t listeners)
 
 void acceptor_drain(struct acceptor *a)
 {
+    LOOP_ASSERT_OWNER(a->loop);
     acceptor_stop(a);
     for (size_t i = 0; i < a->options.listeners_len; i++)
         if (!a->options.listeners[i].activated)
@@ -342,6 +349,7 @@ void acceptor_drain(struct acceptor *a)
 
 bool acceptor_may_take(struct acceptor *a)
 {
+    LOOP_ASSERT_OWNER(a->loop);
     if (!a->started || ev_is_active(&a->pause) || yields(a))
         return false;
     if (!is_full(a))
@@ -354,6 +362,7 @@ void acceptor_free(struct acceptor *a)
 {
     if (!a)
         return;
+    LOOP_ASSERT_OWNER(a->loop);
     acceptor_stop(a);
     if (a->spare_fd >= 0)
         close(a->spare_fd);

@@ -1,7 +1,10 @@
 /* driver.h: what a database kind implements. Shaped for both kinds: SQLite (synchronous functions
  * on executor threads) and PostgreSQL (a non-blocking connection on the loop); the tests add a
  * scripted one. store.c makes calls and hands them to the driver; the driver fills in the reply and
- * completes the call's task (through an executor, or with task_begin()/task_complete()). */
+ * completes the call's task (through an executor, or with task_begin()/task_complete()).
+ *
+ * Thread: open(), submit() and close() are called on the loop's. Between submit() and the end of its
+ * task a call belongs to whoever works on it: an executor's thread, or the client on the loop. */
 #pragma once
 
 #include "worker/store/store.h"
@@ -59,7 +62,7 @@ struct store_driver {
 struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error);
 
-/* A row's copy in the call's arena, appended to the reply. False without memory (the reply's result
+/* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply. False without memory (the reply's result
  * is then STORE_NO_MEMORY). *capacity* is the caller's running array size, 0 at first. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user);
 

@@ -121,6 +121,7 @@ static struct session session_for(const char *path, int64_t timeout_ms, struct b
 
 static void session_close(struct session *s)
 {
+    ledger_gone(LEDGER_DATABASE, s->db);
     ASSERT(sqlite3_close(s->db) == SQLITE_OK);
     if (s->locked)
         sqlite_lock_release(&s->lock, s->changed);

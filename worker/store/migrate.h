@@ -1,5 +1,6 @@
-/* migrate.h: the schema and its history, compatible with the Python app's alembic revisions. One-
- * shot children only: these functions block. */
+/* migrate.h: the schema and its history, compatible with the Python app's alembic revisions.
+ *
+ * Thread: of one-shot children only, which have one and no loop: these functions block. */
 #pragma once
 
 #include "shared/str.h"

@@ -1,4 +1,4 @@
-/* schema.c: see schema.h. */
+/* schema.c: see schema.h. Thread: the one that has the connection. */
 #include "worker/store/schema.h"
 
 #include "shared/check.h"

@@ -1,6 +1,7 @@
 /* schema.h: what a database file holds, as far as the store cares, and how a fresh one gets its
- * tables. Used by the SQLite driver when it opens and by migrate. Blocks; the connection's thread.
- */
+ * tables. Used by the SQLite driver when it opens and by migrate. Blocks.
+ *
+ * Thread: the one that has the connection at the moment (sqlite.h). */
 #pragma once
 
 #include <sqlite3.h>

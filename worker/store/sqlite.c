@@ -25,7 +25,9 @@ static enum kind kind_of(const struct store_call *call)
     UNREACHABLE();
 }
 
-/* On a thread. In memory a chain may hold both kinds: neighbours of one kind make a batch. */
+/* ---- on the reader's and the writer's thread ------------------------------------------------- */
+
+/* In memory a chain may hold both kinds: neighbours of one kind make a batch. */
 static void run(void *thread_state, struct task *first)
 {
     struct sqlite *s = thread_state;
@@ -46,6 +48,8 @@ static void *thread_open(void *ctx)
 {
     return ctx;
 }
+
+/* ---- on the loop's thread -------------------------------------------------------------------- */
 
 static struct executor *make_executor(struct sqlite *s, struct loop *l, const char *name)
 {

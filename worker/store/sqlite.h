@@ -7,8 +7,8 @@
  *   sqlite_checkpoint.c  keeps the WAL short; looks out for changes made without the lock
  *   sqlite_lock.c        the lock between processes
  *
- * A connection belongs to one thread at a time: opened on the loop's thread, then used by its
- * executor's thread only, closed by the loop when that has ended. */
+ * Thread: a connection belongs to one at a time: opened on the loop's, then used (and, after an error,
+ * opened anew) on its executor's thread only, closed on the loop's when that has ended. */
 #pragma once
 
 #include "worker/store/driver.h"
@@ -53,11 +53,13 @@ struct sqlite_connection {
     struct seldom odd_gap;
 };
 
-/* ---- sqlite_connection.c ---- */
+/* ---- sqlite_connection.c: on the thread that has the connection ------------------------------ */
 
 /* Opens a file with the settings every connection of ours has; *db_r* is to be closed even after an
  * error. Runs no statement. SQLITE_OK or an error code. */
-int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r);
+int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r,
+                     const char *made_at);
+#define sqlite_open_file(...) sqlite_open_file(__VA_ARGS__, MADE_HERE)
 /* A heap copy of the path that SQLite takes for a plain file name, whatever it is; NULL without
  * memory. */
 char *sqlite_plain_path(const char *path);
@@ -86,19 +88,21 @@ struct slice sqlite_column_slice(sqlite3_stmt *statement, int i);
 int sqlite_find_id(struct sqlite_connection *c, enum sqlite_statement statement, struct slice text,
                    int64_t *id_r);
 
-/* ---- the driver's state, and the batches ---- */
+/* ---- the driver's state ---------------------------------------------------------------------- */
 
 enum { SQLITE_BATCH_MAX = 256 };
 
 struct sqlite {
-    struct store_options options; /* path replaced by our copy */
-    char *path;                   /* owned; NULL: in memory */
-    int64_t lock_timeout_ms;      /* to get the writer lock */
-    struct executor *reader;      /* NULL in memory: the writer does both */
+    struct store_options options; /* path replaced by our copy; fixed */
+    char *path;                   /* owned; NULL: in memory; fixed */
+    int64_t lock_timeout_ms;      /* to get the writer lock; fixed */
+    /* loop's thread only */
+    struct executor *reader; /* NULL in memory: the writer does both */
     struct executor *writer;
+    /* reader's thread only, while there is one */
     struct sqlite_connection read_side;
+    /* writer's thread only, while there is one */
     struct sqlite_connection write_side;
-    /* writer's thread only */
     struct sqlite_lock lock; /* fd -1 in memory */
     int wal_pages;           /* after the last commit of ours */
     int wal_pages_tried;     /* when a checkpoint was last tried */
@@ -114,12 +118,19 @@ static inline struct sqlite_connection *sqlite_reading(struct sqlite *s)
     return s->path ? &s->read_side : &s->write_side;
 }
 
-/* sqlite_read.c, sqlite_write.c: fill in the replies of len calls, 1 to SQLITE_BATCH_MAX. */
+/* ---- on the reader's thread (in memory: the writer's) ---------------------------------------- */
+
+/* sqlite_read.c: fills in the replies of len calls, 1 to SQLITE_BATCH_MAX. */
 void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len);
+
+/* ---- on the writer's thread ------------------------------------------------------------------ */
+
+/* sqlite_write.c: the same. */
 void sqlite_write_batch(struct sqlite *s, struct store_call **calls, size_t len);
 
-/* sqlite_checkpoint.c. Lock held. */
-void sqlite_checkpoint_watch(struct sqlite *s);      /* after the writer's connection was opened */
+/* sqlite_checkpoint.c. After the writer's connection was opened, on whatever thread. */
+void sqlite_checkpoint_watch(struct sqlite *s);
+/* Lock held. */
 void sqlite_checkpoint_if_due(struct sqlite *s);     /* after a commit */
 void sqlite_check_foreign_changes(struct sqlite *s); /* in a transaction, before it writes */
 void sqlite_remember_changes(struct sqlite *s, bool changed); /* before the lock is released */

@@ -1,6 +1,6 @@
 /* sqlite_checkpoint.c: keeps the write-ahead log short, under the writer lock only: SQLite before
  * 3.51.3 can corrupt a WAL database when one connection checkpoints while another commits. And it
- * notices programs that write without the lock. */
+ * notices programs that write without the lock. Thread: the writer's. */
 #include "worker/store/sqlite.h"
 
 #include "shared/log.h"

@@ -1,9 +1,10 @@
 /* sqlite_connection.c: see sqlite.h. How a database file is opened and set, and what its errors
- * mean. */
+ * mean. Thread: the one that has the connection. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "worker/loop/ledger.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ char *sqlite_plain_path(const char *path)
     return asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0 ? NULL : plain;
 }
 
-int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r)
+int (sqlite_open_file)(const char *path, int flags, int64_t busy_timeout_ms, sqlite3 **db_r,
+                       const char *made_at)
 {
     static const struct {
         int option;
@@ -46,6 +48,7 @@ int sqlite_open_file(const char *path, int flags, int64_t busy_timeout_ms, sqlit
     int rc = sqlite3_open_v2(path, db_r, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return *db_r ? sqlite3_extended_errcode(*db_r) : rc;
+    ledger_made(LEDGER_DATABASE, *db_r, LEDGER_OPEN, made_at);
     sqlite3_busy_timeout(*db_r, (int)busy_timeout_ms);
     sqlite3_extended_result_codes(*db_r, 1);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
@@ -166,6 +169,9 @@ static int prepare_all(struct sqlite_connection *c)
                                     &c->statements[i], NULL);
         if (rc != SQLITE_OK)
             return rc;
+        ledger_made(LEDGER_STATEMENT, c->statements[i], LEDGER_OPEN, MADE_HERE);
+        if (debug_is_on())
+            ledger_label(LEDGER_STATEMENT, c->statements[i], rows[i].sql, strlen(rows[i].sql));
     }
     return SQLITE_OK;
 }
@@ -248,12 +254,24 @@ bool sqlite_connection_open(struct sqlite_connection *c, struct buf *error)
     return false;
 }
 
+/* Before the assertion below finds that there are some. */
+static void report_statements(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    while (db && (statement = sqlite3_next_stmt(db, statement)))
+        log_error("debug: a statement is still open: %s", sqlite3_sql(statement));
+}
+
 void sqlite_connection_close(struct sqlite_connection *c)
 {
     for (size_t i = 0; i < SQL_STATEMENTS; i++) {
+        ledger_gone(LEDGER_STATEMENT, c->statements[i]);
         sqlite3_finalize(c->statements[i]);
         c->statements[i] = NULL;
     }
+    if (debug_is_on())
+        report_statements(c->db);
+    ledger_gone(LEDGER_DATABASE, c->db);
     /* nothing else may be open: then it closes, whatever the disk says */
     ASSERT(sqlite3_close(c->db) == SQLITE_OK);
     c->db = NULL;

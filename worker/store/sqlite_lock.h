@@ -1,7 +1,10 @@
 /* sqlite_lock.h: one writer at a time. Whoever writes to or checkpoints a SQLite file of ours holds
  * an exclusive flock(2) on "<database>.lock": writer threads of all workers, migrations,
  * command-line verbs, other servers. The kernel frees it when its holder dies; the file is never
- * unlinked. Opened per process after the fork; one thread at a time. */
+ * unlinked. Opened per process after the fork.
+ *
+ * Thread: opened and closed on the loop's, before and after there is a writer's thread; everything
+ * between on that one. */
 #pragma once
 
 #include "shared/scoreboard.h"

@@ -1,5 +1,6 @@
 /* sqlite_read.c: a batch of reads inside one read transaction: one snapshot, and the locks and the
- * look at the WAL index are paid for once. Rows are copied into the calls' own memory. */
+ * look at the WAL index are paid for once. Rows are copied into the calls' own memory.
+ * Thread: the reader's; in memory the writer's, which does both. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"

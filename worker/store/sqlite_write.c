@@ -2,7 +2,7 @@
  * savepoint for each, one COMMIT with one fsync; only then are the results what the callers get.
  * When the transaction is lost (disk full, I/O error), nobody was acknowledged: everyone gets
  * STORE_UNAVAILABLE, also those told "taken" or "changed", for what they collided with may have
- * been a row of the same lost batch. */
+ * been a row of the same lost batch. Thread: the writer's. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"

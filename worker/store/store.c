@@ -1,7 +1,9 @@
 /* store.c: see store.h. Makes calls, hands them to the driver, passes its answers on; whoever has
  * waited too long is answered without it. Calls are recycled: each comes with a block of memory big
- * enough for a row or two, so that reading one user allocates nothing once the store is warm. All
- * of it runs on the loop's thread, but store_call_add_user(), which drivers call on theirs. */
+ * enough for a row or two, so that reading one user allocates nothing once the store is warm.
+ *
+ * Thread: all of it runs on the loop's, but store_call_add_user(), which the driver calls where it
+ * works on the call. */
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
@@ -134,7 +136,7 @@ static void give_up(struct store *s, struct pooled_call *p)
 static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 {
     struct store *s = t->data;
-    mono_ms now = loop_now(s->loop);
+    mono_ms now = {loop_enter(s->loop, "end of the time to wait for the database") / 1000};
     while (s->waits_first && !mono_before(now, s->waits_first->answer_by))
         give_up(s, s->waits_first);
     if (s->waits_first)
@@ -170,7 +172,7 @@ static bool probe_goes_on(struct store_call *c, enum store_result result)
     p->read_tried = true;
     bool cancelled = atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
     mono_ms deadline = c->task.deadline;
-    task_init(&c->task, c->store->loop, c->task.done);
+    task_init_at(&c->task, c->store->loop, c->task.done, c->task.made_at);
     c->task.deadline = deadline;
     if (cancelled)
         task_cancel(&c->task);
@@ -211,9 +213,8 @@ static void on_done(struct task *t)
 }
 
 static struct store_call *call_new(struct store *s, enum store_operation operation,
-                                   store_done_fn *done, void *ctx)
+                                   store_done_fn *done, void *ctx, const char *made_at)
 {
-    LOOP_ASSERT_OWNER(s->loop);
     ASSERT(s->driver_state);
     struct pooled_call *p = s->free_calls;
     if (p) {
@@ -230,7 +231,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
     c->reply.result = STORE_UNAVAILABLE;
     arena_init(&c->arena, p->block, sizeof p->block, CALL_MAX_BYTES);
-    task_init(&c->task, s->loop, on_done);
+    task_init_at(&c->task, s->loop, on_done, made_at);
     s->in_flight++;
     wait_begins(s, p);
     return c;
@@ -257,6 +258,7 @@ static struct task *start(struct store_call *c, bool complete)
 {
     if (!complete) {
         wait_ends(c->store, (struct pooled_call *)c);
+        task_discard(&c->task);
         give_back(c);
         return NULL;
     }
@@ -267,6 +269,7 @@ static struct task *start(struct store_call *c, bool complete)
 struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error)
 {
+    LOOP_ASSERT_OWNER(l);
     struct store *s = calloc(1, sizeof *s);
     if (!s) {
         buf_printf(error, "no memory to open the store");
@@ -314,7 +317,6 @@ void store_close(struct store *s)
         free_store(s);
 }
 
-/* On a driver's thread, if it has any. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
 {
     /* the reply shows its rows as const; here they are made */
@@ -344,34 +346,39 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     return true;
 }
 
-struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx)
+struct task *(store_user_by_id)(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                                const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, true);
 }
 
-struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
-                                 void *ctx)
+struct task *(store_user_by_email)(struct store *s, struct slice email, store_done_fn *done,
+                                   void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_BY_EMAIL, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_BY_EMAIL, done, ctx, made_at);
     return c ? start(c, take(c, &c->email, email)) : NULL;
 }
 
-struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
-                                 store_done_fn *done, void *ctx)
+struct task *(store_user_conflict)(struct store *s, struct slice username, struct slice email,
+                                   store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_CONFLICT, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_CONFLICT, done, ctx, made_at);
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email)) : NULL;
 }
 
-struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
-                             void *ctx)
+struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
+                               void *ctx, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     ASSERT(offset >= 0 && limit >= 0);
-    struct store_call *c = call_new(s, STORE_OP_LIST, done, ctx);
+    struct store_call *c = call_new(s, STORE_OP_LIST, done, ctx, made_at);
     if (!c)
         return NULL;
     c->offset = offset;
@@ -379,20 +386,23 @@ struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, sto
     return start(c, true);
 }
 
-struct task *store_user_create(struct store *s, struct slice username, struct slice email,
-                               struct slice password, store_done_fn *done, void *ctx)
+struct task *(store_user_create)(struct store *s, struct slice username, struct slice email,
+                                 struct slice password, store_done_fn *done, void *ctx,
+                                 const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_CREATE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_CREATE, done, ctx, made_at);
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email) &&
                             take(c, &c->password, password))
              : NULL;
 }
 
-struct task *store_user_update(struct store *s, int64_t id, struct slice seen_password,
-                               struct slice username, struct slice email, struct slice password,
-                               store_done_fn *done, void *ctx)
+struct task *(store_user_update)(struct store *s, int64_t id, struct slice seen_password,
+                                 struct slice username, struct slice email, struct slice password,
+                                 store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_UPDATE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_UPDATE, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
@@ -400,30 +410,34 @@ struct task *store_user_update(struct store *s, int64_t id, struct slice seen_pa
                         take(c, &c->email, email) && take(c, &c->password, password));
 }
 
-struct task *store_user_delete(struct store *s, int64_t id, struct slice seen_password,
-                               store_done_fn *done, void *ctx)
+struct task *(store_user_delete)(struct store *s, int64_t id, struct slice seen_password,
+                                 store_done_fn *done, void *ctx, const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_DELETE, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_DELETE, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, take(c, &c->seen_password, seen_password));
 }
 
-struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_password,
-                               struct slice password, store_done_fn *done, void *ctx)
+struct task *(store_user_rehash)(struct store *s, int64_t id, struct slice seen_password,
+                                 struct slice password, store_done_fn *done, void *ctx,
+                                 const char *made_at)
 {
-    struct store_call *c = call_new(s, STORE_OP_REHASH, done, ctx);
+    LOOP_ASSERT_OWNER(s->loop);
+    struct store_call *c = call_new(s, STORE_OP_REHASH, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, take(c, &c->seen_password, seen_password) && take(c, &c->password, password));
 }
 
-struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
+struct task *(store_probe)(struct store *s, store_done_fn *done, void *ctx, const char *made_at)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     /* a read of an id that no row has, then the writer's side */
-    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx);
+    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = INT64_MIN;
@@ -433,5 +447,6 @@ struct task *store_probe(struct store *s, store_done_fn *done, void *ctx)
 
 unsigned store_queued(const struct store *s)
 {
+    LOOP_ASSERT_OWNER(s->loop);
     return s->in_flight;
 }

@@ -1,8 +1,13 @@
 /* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
  * the loop's thread and answered by its done function exactly once, in a later turn of the loop:
+/* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
+ * the loop's thread and answered by its done function exactly once, in a later turn of the loop:
  * also when the store is full or too slow (STORE_BUSY) or broken (STORE_UNAVAILABLE). A write that
  * was answered BUSY because the disk took too long may still come to be. Results are an enum, never
- * text. Nothing here blocks, but store_open() and store_close(). */
+ * text. Nothing here blocks, but store_open() and store_close().
+ *
+ * Thread: all functions and all done functions run on the loop's thread; the database is worked on
+ * elsewhere (driver.h). */
 #pragma once
 
 #include "shared/config.h"
@@ -64,33 +69,49 @@ struct store *store_open(struct loop *l, const struct store_options *options, st
 /* Finishes what was accepted, then closes. The last done() calls come when the loop turns again. */
 void store_close(struct store *s);
 
+/* ---- calls ----------------------------------------------------------------------------------- */
+
 /* Each returns the call's task, for task_cancel(), valid until its done() was called; NULL only
  * without memory (then done() is not called). Slices are copied. */
-struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx);
+struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                              const char *made_at);
 struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
-                                 void *ctx);
+                                 void *ctx, const char *made_at);
 /* The first row that has this username or this email: USERNAME_TAKEN, EMAIL_TAKEN or NOT_FOUND. The
  * username is looked at first. */
 struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
-                                 store_done_fn *done, void *ctx);
+                                 store_done_fn *done, void *ctx, const char *made_at);
 /* Ordered by id. offset, limit >= 0. */
 struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
-                             void *ctx);
+                             void *ctx, const char *made_at);
 /* OK with the new row, USERNAME_TAKEN or EMAIL_TAKEN (username first). When OK is reported it is
  * durable as [database] durability says. */
 struct task *store_user_create(struct store *s, struct slice username, struct slice email,
-                               struct slice password, store_done_fn *done, void *ctx);
+                               struct slice password, store_done_fn *done, void *ctx,
+                               const char *made_at);
 /* Changes the row that has this id and this stored password, else CHANGED. */
 struct task *store_user_update(struct store *s, int64_t id, struct slice seen_password,
                                struct slice username, struct slice email, struct slice password,
-                               store_done_fn *done, void *ctx);
+                               store_done_fn *done, void *ctx, const char *made_at);
 /* Removes that row (and, in a database that has them, its todos), else CHANGED. */
 struct task *store_user_delete(struct store *s, int64_t id, struct slice seen_password,
-                               store_done_fn *done, void *ctx);
+                               store_done_fn *done, void *ctx, const char *made_at);
 /* Replaces only the stored hash (re-hash at login), else CHANGED. */
 struct task *store_user_rehash(struct store *s, int64_t id, struct slice seen_password,
-                               struct slice password, store_done_fn *done, void *ctx);
+                               struct slice password, store_done_fn *done, void *ctx,
+                               const char *made_at);
 /* OK once a read and the writer's side have been tried: what READY waits for. */
-struct task *store_probe(struct store *s, store_done_fn *done, void *ctx);
+struct task *store_probe(struct store *s, store_done_fn *done, void *ctx, const char *made_at);
 /* Calls made and not answered. */
 unsigned store_queued(const struct store *s);
+
+/* Where a call is made is its last argument, for reports; nobody writes it. */
+#define store_user_by_id(...) store_user_by_id(__VA_ARGS__, MADE_HERE)
+#define store_user_by_email(...) store_user_by_email(__VA_ARGS__, MADE_HERE)
+#define store_user_conflict(...) store_user_conflict(__VA_ARGS__, MADE_HERE)
+#define store_user_list(...) store_user_list(__VA_ARGS__, MADE_HERE)
+#define store_user_create(...) store_user_create(__VA_ARGS__, MADE_HERE)
+#define store_user_update(...) store_user_update(__VA_ARGS__, MADE_HERE)
+#define store_user_delete(...) store_user_delete(__VA_ARGS__, MADE_HERE)
+#define store_user_rehash(...) store_user_rehash(__VA_ARGS__, MADE_HERE)
+#define store_probe(...) store_probe(__VA_ARGS__, MADE_HERE)
