@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -151,10 +152,10 @@ def surroundings(seconds, reps, load):
     cores = len(os.sched_getaffinity(0))
     memory = int(first_match("/proc/meminfo", "MemTotal").split()[0]) / 2**20
     commit = command_output("git", "describe", "--always", "--dirty", "--exclude=*")
-    disk = command_output("stat", "-f", "-c", "%T", str(OUT))
+    disk = command_output("findmnt", "-n", "-o", "FSTYPE", "-T", str(OUT))
     text = (f"{date.today()}, commit {commit or 'unknown'}, {first_match('/etc/os-release', 'PRETTY_NAME')}, Linux "
             f"{platform.release()}, {first_match('/proc/cpuinfo', 'model name') or platform.machine()}, {cores} cores "
-            f"shared by client and server, {memory:.0f} GiB, {disk or 'unknown'} file system; median of {reps}, "
+            f"shared by client and server, {memory:.0f} GiB, {disk or 'unknown file system'}; median of {reps}, "
             f"{seconds} s each.")
     if load > QUIET_LOAD:
         text += f" **The machine was not quiet (load {load:.1f} before the run): the figures are provisional.**"
@@ -255,6 +256,7 @@ def report_again(args):
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))    # servers are stopped on the way
     if args.from_tsv:
         report_again(args)
         return 0

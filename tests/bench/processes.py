@@ -95,8 +95,10 @@ class Server:
         if not await_true(lambda: port_is_free(self.port), KILLED_S):
             raise PortTaken(f"port {self.port} is taken")
         with open(self.directory / "server.log", "wb") as log:
-            self.process = subprocess.Popen(self.argv, env=self.env, cwd=self.directory, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+            # should we be killed, it is told to stop
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *self.argv], env=self.env,
+                                            cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
         try:
             self.await_answer()
         except BaseException:
@@ -161,9 +163,12 @@ class Server:
             return
         if not self.ended():
             os.kill(self.process.pid, signal.SIGTERM)
-        if not await_true(self.is_gone, STOP_S):
-            self.signal_members(signal.SIGKILL)
-            await_true(self.is_gone, KILLED_S)
+            await_true(self.ended, STOP_S)
+        # the others have gone before it; or it was a shell that told them nothing
+        for number, seconds in [(signal.SIGTERM, STOP_S), (signal.SIGKILL, KILLED_S)]:
+            if not self.is_gone():
+                self.signal_members(number)
+                await_true(self.is_gone, seconds)
         self.process.wait()
         self.process = None
 

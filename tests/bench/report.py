@@ -65,7 +65,7 @@ def item_table(summary, item):
         if beside:
             row += [percent(summary.of(item, p, "served")), number(summary.of(item, p, "logins"))]
         rows.append(row + [str(summary.errors(item, p)), colmeia_ratio(summary, item, p, measure)])
-    return table(head + ["errors", "colmeia is"], rows)
+    return table(head + ["errors", f"colmeia's {NAMES[measure]} ÷ this"], rows)
 
 
 def spread_text(spread, show):
@@ -74,7 +74,7 @@ def spread_text(spread, show):
 
 def colmeia_ratio(summary, item, peer, measure):
     ratio = summary.ratio(item, "colmeia", peer, measure)
-    return "" if peer == "colmeia" or ratio is None else f"{ratio:.2f} ×"
+    return "" if peer == "colmeia" or ratio is None else f"{ratio:.2f}"
 
 
 def memory_table(summary):
