@@ -9,6 +9,7 @@ what they must be; a peer that fails is named and left out of that item.
 Results: build/bench/result.tsv (every measurement), report.md, result.svg."""
 
 import argparse
+import fcntl
 import os
 import platform
 import shutil
@@ -23,8 +24,9 @@ from pathlib import Path
 from bench import counting, plot, profiling, report, seed
 from bench.figures import Summary, read_tsv, write_tsv
 from bench.items import ITEMS, LEFT_OUT, Run, Sample, estimate_s
-from bench.peers import COLMEIA, PEERS, ROOT, WORKERS, Place, build, build_colmeia, environment
+from bench.peers import COLMEIA, PEERS, ROOT, WORKERS, Place, build, build_colmeia
 from bench.processes import PortTaken, Server, Trouble, port_is_free
+from harness.server import clean_environment
 
 OUT = ROOT / "build" / "bench"
 PLOT = Path("tests/bench/result.svg")      # what the README shows
@@ -81,7 +83,7 @@ def fresh_place(peer, port, light):
 
 def serve(peer, place):
     argv, extra = peer.start(place)
-    return Server(argv, environment(extra), place.directory, place.port)
+    return Server(argv, clean_environment(extra), place.directory, place.port)
 
 
 def measure(turn, seconds, port):
@@ -91,7 +93,7 @@ def measure(turn, seconds, port):
     place = fresh_place(peer, port, item.light)
     try:
         with serve(peer, place) as server:
-            sample.worker_kib, sample.master_kib = server.memory_kib(WORKERS)
+            sample.worker_kib, sample.master_kib = server.settled_memory_kib(WORKERS)
             item.perform(Run(server, peer, place, seconds, f"r{turn.rep}"), sample)
             sample.loaded_kib = sum(server.all_memory_kib())
     except Trouble as e:
@@ -164,7 +166,6 @@ def surroundings(seconds, reps, load):
 
 def prepare(peers):
     """Builds; returns the peers that can be measured."""
-    OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "bin").mkdir(exist_ok=True)
     say("== building colmeia (release) and the peers")
     try:
@@ -261,6 +262,9 @@ def main():
         report_again(args)
         return 0
     load = os.getloadavg()[0]
+    OUT.mkdir(parents=True, exist_ok=True)
+    if not only_one():
+        sys.exit("tests/bench/run: there is another run in this tree")
     if not port_is_free(args.port):
         sys.exit(f"tests/bench/run: port {args.port} is taken; --port names another")
     reps, seconds = (1, QUICK_S) if args.quick else (args.r, args.d)
@@ -278,6 +282,16 @@ def main():
         sys.exit("tests/bench/run: nothing was measured")
     write_results(samples, surroundings(seconds, max(s.rep for s in samples), load), args.readme)
     return 1 if any(s.note and s.peer == "colmeia" for s in samples) else 0
+
+
+def only_one():
+    """Two at a time would measure each other, in one directory. Held until the process ends."""
+    only_one.lock = open(OUT / "lock", "w", encoding="ascii")
+    try:
+        fcntl.flock(only_one.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def measuring_place(item, port):

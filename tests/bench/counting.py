@@ -14,9 +14,9 @@ import time
 
 from bench import checks, loads
 from bench.items import CONNECTIONS, HASHING_CONNECTIONS, WARM_UP_S, finish
-from bench.peers import environment
 from bench.processes import Trouble
 from bench.report import table
+from harness.server import clean_environment
 
 CALLS = ["epoll_wait", "epoll_pwait", "epoll_ctl", "read", "recvfrom", "recvmsg", "readv", "write", "writev", "sendto",
          "sendmsg", "accept4", "close", "futex", "fcntl", "pread64", "pwrite64", "fdatasync", "fsync", "clock_gettime",
@@ -100,7 +100,7 @@ class Tracer:
 
 def totals(binary, place):
     done = subprocess.run([binary, "ctl", "--control", place.directory / "ctl.sock", "--json", "status"],
-                          capture_output=True, text=True, env=environment({}))
+                          capture_output=True, text=True, env=clean_environment())
     if done.returncode:
         raise Trouble(f"colmeia ctl status: {done.stderr.strip()}")
     found = json.loads(done.stdout)["status"]["totals"]

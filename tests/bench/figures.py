@@ -6,8 +6,6 @@ from dataclasses import astuple, dataclass, fields
 
 from bench.items import Sample
 
-NUMBERS = [f.name for f in fields(Sample) if f.name not in ("rep", "item", "peer", "note")]
-
 
 # ---- TSV ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.server import clean_environment, write_ini
+from harness.server import write_ini
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = Path(__file__).resolve().parent / "apps"
@@ -114,10 +114,6 @@ PEERS = {p.name: p for p in [
     Peer("fastapi", "server", ALL, "uvicorn (uvloop, httptools) and FastAPI, plain SQL by aiosqlite, argon2 in the "
          "thread pool", start_fastapi),
 ]}
-
-
-def environment(extra):
-    return clean_environment(extra)
 
 
 def build_colmeia():

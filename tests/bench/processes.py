@@ -13,6 +13,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 START_S = 30        # for the first answer
 STOP_S = 15         # for a graceful end
 KILLED_S = 15       # for an end by SIGKILL, and for a port to be free again
+STILL_S, SETTLE_S = 0.25, 5     # memory that is the same for so long is settled; do not wait longer
 LOOK_S = 0.02       # how often to look for what announces itself nowhere
 
 
@@ -144,6 +145,17 @@ class Server:
         if not children:
             return pss_kib(root), None
         return round(sum(children) / len(children)), pss_kib(root)
+
+    def settled_memory_kib(self, workers):
+        """The same once it has stopped growing: a server answers before its last worker is ready."""
+        looks = [self.memory_kib(workers)]
+
+        def is_still():
+            time.sleep(STILL_S)
+            looks.append(self.memory_kib(workers))
+            return looks[-1] == looks[-2]
+        await_true(is_still, SETTLE_S)
+        return looks[-1]
 
     def all_memory_kib(self):
         return [pss_kib(p.pid) for p in self.members()]

@@ -133,10 +133,10 @@ def readme_part(summary, surroundings, plot_path):
         if i in summary.items():
             rows.append([f"CPU per request, {i}", *(cell_of(summary, i, p, "cpu_us") for p in peers)])
     rows.append(["memory of an idle worker", *(cell_of(summary, None, p, "worker_kib") for p in peers)])
-    who = "; ".join(f"`{p}`{' (a bound, no server)' if PEERS[p].kind == 'bound' else ''}: {PEERS[p].what}"
+    who = "\n".join(f"- `{p}`{' (no server, a bound)' if PEERS[p].kind == 'bound' else ''}: {PEERS[p].what}"
                     for p in peers)
-    return "\n\n".join([f"![{', '.join(peers)} side by side]({plot_path})", table(["", *peers], rows),
-                        f"W7 shows the part of the reads due that was served. {who}.", surroundings])
+    return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
+                        table(["", *peers], rows), "In brackets: the part of the reads due that was served.", who])
 
 
 def cell_of(summary, item, peer, name):

@@ -5,7 +5,8 @@ import subprocess
 
 import argon2
 
-from bench.peers import COLMEIA, environment
+from bench.peers import COLMEIA
+from harness.server import clean_environment
 
 USERS = 10_000
 PASSWORD = "not-so-secret"    # nothing in it that a form would code
@@ -26,7 +27,7 @@ def make(path):
     for end in ("", "-wal", "-shm", ".lock"):
         path.with_name(path.name + end).unlink(missing_ok=True)
     subprocess.run([COLMEIA, "migrate", "upgrade", "--database-url", f"sqlite:///{path}"], check=True,
-                   cwd=path.parent, env=environment({}), capture_output=True)
+                   cwd=path.parent, env=clean_environment(), capture_output=True)
     hashed = HASHER.hash(PASSWORD)
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode=WAL")

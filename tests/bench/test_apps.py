@@ -92,7 +92,7 @@ def test_memory_is_that_of_workers_and_master(place):
     port = free_port()
     with processes.Server([place / "epoll", port, 2], dict(os.environ), place, port) as server:
         assert processes.await_true(lambda: len(server.members()) == 3, 60)
-        worker, master = server.memory_kib(2)
+        worker, master = server.settled_memory_kib(2)
         assert worker > 0 and master > 0
         assert sorted(server.all_memory_kib())[0] > 0
 

@@ -109,6 +109,14 @@ def test_rewriting_the_readme():
     assert (command.ROOT / command.PLOT).exists() and str(command.PLOT) in readme
 
 
+def test_the_readmes_part():
+    part = report.readme_part(Summary(samples()), "here and now", "a/plot.svg")
+    assert part.startswith("here and now\n\n![colmeia, nginx, go side by side](a/plot.svg)\n\n|")
+    assert "| W1: GET / (requests/s) | **300** | 200 |  |" in part
+    assert "| **250 µs (100 %)** |  | 1.00 s (10 %) |" in part and "\n- `nginx`: `return 200`" in part
+    assert "| memory of an idle worker | 2.0 MiB | 2.0 MiB |  |" in part
+
+
 def test_bars_are_in_proportion():
     assert plot.scaled([50, 100, 0], 300) == [150, 300, plot.SMALLEST]
     assert plot.scaled([0, 0], 300) == [plot.SMALLEST] * 2 and plot.scaled([], 300) == []
