@@ -9,6 +9,7 @@ A test is a name and a function that returns what went wrong. Names say where to
     fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
     process/test_start.py::test_x      pytest: the real binary
     contract/test_vectors.py::test_x   pytest: captured exchanges
+    bench/test_report.py::test_x       pytest: the benchmark's arithmetic; nothing is measured
     mutants/17-name                    only with --mutants: a planted fault must turn its test red
 """
 
@@ -28,8 +29,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-PYTEST_FOLDERS = ["process", "contract"]
-SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh"]
+PYTEST_FOLDERS = ["process", "contract", "bench"]
+SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh", "tests/bench/run"]
+PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
 TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
@@ -181,11 +183,19 @@ def cmake_rows(function, file):
     return re.findall(rf"^{function}\((\w+)", text, re.MULTILINE)
 
 
+def compile_python(script):
+    """As `python3 -m py_compile`, which would leave a file behind."""
+    program = "import sys; compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
+    return run_program(["/usr/bin/python3", "-c", program, script])
+
+
 def find_scripts():
     yield Test("layering", lambda: run_program([TESTS / "layering.sh"]))
     yield Test("layering/self-test", lambda: run_program([TESTS / "layering.sh", "--self-test"]))
     for script in SCRIPTS:
         yield Test(f"scripts/{script}", lambda s=script: run_program(["sh", "-n", ROOT / s]))
+    for script in sorted(TESTS.glob(PYTHON_SCRIPTS)):
+        yield Test(f"scripts/{script.relative_to(ROOT)}", lambda s=script: compile_python(s))
 
 
 def find_units(preset):
@@ -239,8 +249,8 @@ def find_pytest(preset, long):
     if outcome.state == "failed":
         yield Test("process/collect", lambda: outcome)
     for name in names:
-        # what needs no server says so by its file's name
-        yield Test(name, None, (preset, "colmeia"))
+        # the folder says who needs no server
+        yield Test(name, None, () if name.startswith("bench/") else (preset, "colmeia"))
 
 
 def find_mutants():

@@ -1,0 +1,158 @@
+"""items.py: the work items: what is asked of a running server, for how long, and what comes of it."""
+
+import time
+from dataclasses import dataclass, field
+
+from bench import checks, loads, seed
+from bench.processes import Trouble
+
+CONNECTIONS, HASHING_CONNECTIONS = 64, 16
+WARM_UP_S, LEAD_S = 1, 1     # LEAD_S: of the logins before the reads beside them begin
+START_STOP_S = 2.5           # for estimates
+
+
+@dataclass
+class Sample:
+    """One measurement: a line of the TSV. None: has no meaning there."""
+    rep: int
+    item: str
+    peer: str
+    requests: int = None
+    seconds: float = None
+    rate: float = None         # good answers per second; of W7 and W7s: reads
+    p50_us: int = None
+    p99_us: int = None
+    errors: int = 0            # sockets, and answers that were not 2xx
+    cpu_us: float = None       # of the whole server for each request
+    served: float = None       # W7: part of the reads due that was served
+    logins: float = None       # W7, W7s: per second, beside the reads
+    worker_kib: int = None     # Pss before the load, mean of the workers
+    master_kib: int = None
+    loaded_kib: int = None     # Pss after the load, of all processes
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a work item is given."""
+    server: object
+    peer: object
+    place: object
+    seconds: int
+    tag: str                   # differs from run to run
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+    title: str
+    unit: str
+    perform: object                          # (Run, Sample): fills the sample in
+    measure: str = "rate"                    # the field that sums it up
+    light: bool = False                      # hashes that cost next to nothing
+    extra_s: float = field(default=WARM_UP_S)
+
+
+def take_figures(sample, figures):
+    sample.requests, sample.seconds, sample.rate = figures.requests, figures.seconds, figures.rate
+    if figures.requests:
+        sample.p50_us, sample.p99_us = figures.p50_us, figures.p99_us
+    sample.errors += figures.errors + figures.refused
+
+
+def finish(load):
+    with load:
+        return loads.figures_in(load.output())
+
+
+def measured(run, sample, request, connections):
+    """A steady load, with the server's CPU time."""
+    before = run.server.cpu_s()
+    figures = finish(loads.wrk(run.place.port, request, connections, run.seconds, tag=run.tag))
+    take_figures(sample, figures)
+    if figures.requests:
+        sample.cpu_us = (run.server.cpu_s() - before) / figures.requests * 1e6
+    return figures
+
+
+def steady(check):
+    def perform(run, sample):
+        request = check(run)
+        finish(loads.wrk(run.place.port, request, CONNECTIONS, WARM_UP_S))
+        measured(run, sample, request, CONNECTIONS)
+    return perform
+
+
+def logins(run, sample):
+    # no warm-up: hashes of clients that are gone would go on and take their share
+    measured(run, sample, checks.login(run.place.port), HASHING_CONNECTIONS)
+
+
+def sign_ups(connections):
+    def perform(run, sample):
+        request = checks.sign_up(run.place.port)
+        before = seed.count(run.place.database)
+        figures = measured(run, sample, request, connections)
+        judge_acknowledged(figures, connections, seed.count(run.place.database) - before)
+    return perform
+
+
+def judge_acknowledged(figures, connections, new):
+    """Every sign-up answered with 201 is there; besides, at most those that were in flight."""
+    acknowledged = figures.requests - figures.refused
+    if not acknowledged <= new <= acknowledged + connections + figures.errors + figures.refused:
+        raise Trouble(f"{acknowledged} sign-ups acknowledged, but {new} are in the database")
+
+
+def reads_beside_logins(run, sample, reads):
+    """*reads*: a load that has not begun; () -> Load."""
+    login = checks.login(run.place.port)
+    checks.one_user(run.place.port)
+    with loads.wrk(run.place.port, login, HASHING_CONNECTIONS, run.seconds + LEAD_S, threads=1) as storm:
+        time.sleep(LEAD_S)
+        figures = finish(reads())
+        take_figures(sample, figures)
+        beside = loads.figures_in(storm.output())
+    sample.logins = beside.rate
+    sample.errors += beside.errors + beside.refused
+    return figures
+
+
+def paced_reads(run, sample):
+    figures = reads_beside_logins(run, sample, lambda: loads.paced(
+        run.place.binaries, run.place.port, checks.USER.path, run.seconds))
+    sample.served = figures.served / figures.due if figures.due else 0.0
+
+
+def greedy_reads(run, sample):
+    reads_beside_logins(run, sample, lambda: loads.wrk(run.place.port, checks.USER, CONNECTIONS, run.seconds))
+
+
+def on_port(check):
+    return lambda run: check(run.place.port)
+
+
+ITEMS = {i.name: i for i in [
+    Item("W1", "GET /", "requests/s", steady(on_port(checks.hello))),
+    Item("W2", "GET /users/1, a read of SQLite", "requests/s", steady(on_port(checks.one_user))),
+    Item("W3", "GET /users/?limit=100", "requests/s", steady(on_port(checks.page))),
+    Item("W4", "bearer token verified, user read (colmeia also signs a new token)", "requests/s",
+         steady(lambda run: checks.bearer(run.place.port, run.peer.kind == "ours"))),
+    Item("W5", "logins, argon2id 64 MiB × 3, 16 connections", "logins/s", logins, extra_s=0.5),
+    Item("W6", "sign-ups, argon2id 64 MiB × 3, 16 connections", "sign-ups/s", sign_ups(HASHING_CONNECTIONS),
+         extra_s=0.5),
+    Item("W7", f"{loads.PACE_PER_S} paced reads/s while 16 connections log in", "p99 of the reads", paced_reads,
+         measure="p99_us", extra_s=2),
+    Item("W7s", "logins of 16 connections while 64 read as fast as they can", "logins/s", greedy_reads,
+         measure="logins", extra_s=2),
+    Item("W9", "sign-ups with a near-free hash, fsync before each answer", "sign-ups/s", sign_ups(CONNECTIONS),
+         light=True, extra_s=0.2),
+]}
+LEFT_OUT = {
+    "W8": "calls of an upstream service are not built yet",
+    "W10": "TLS is not built yet",
+}
+
+
+def estimate_s(item, seconds):
+    return seconds + item.extra_s + START_STOP_S

@@ -1,0 +1,153 @@
+"""report.py: the figures in words and tables: Markdown for people, and the marked part of the README.
+Pure: a summary in, text out."""
+
+from bench.figures import GOALS
+from bench.items import ITEMS, LEFT_OUT
+from bench.peers import PEERS
+
+BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
+NAMES = {"rate": "rate", "cpu_us": "CPU per request", "p99_us": "p99", "served": "reads served",
+         "logins": "logins beside", "worker_kib": "memory of a worker", "master_kib": "memory of the master"}
+
+
+# ---- numbers for people ---------------------------------------------------------------------------
+
+def number(value):
+    """1234567 → 1,234,567; 12.34 → 12.3."""
+    return "–" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def duration(us):
+    if us is None:
+        return "–"
+    return f"{us / 1e6:.2f} s" if us >= 1e6 else f"{us / 1e3:.1f} ms" if us >= 1e3 else f"{us:.0f} µs"
+
+
+def cpu(us):
+    return "–" if us is None else f"{us:.1f} µs" if us < 1e3 else duration(us)
+
+
+def mebibytes(kib):
+    return "–" if kib is None else f"{kib / 1024:.1f} MiB"
+
+
+def percent(part):
+    return "–" if part is None else f"{100 * part:.0f} %"
+
+
+def value_of(name, value):
+    show = {"p50_us": duration, "p99_us": duration, "cpu_us": cpu, "served": percent,
+            "worker_kib": mebibytes, "master_kib": mebibytes, "loaded_kib": mebibytes}.get(name, number)
+    return show(value)
+
+
+def table(head, rows, right=True):
+    """The first column left, the others right."""
+    lines = [head, ["---"] + ["---:" if right else "---"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+# ---- the report -----------------------------------------------------------------------------------
+
+def item_table(summary, item):
+    """Every peer of an item, the best first."""
+    measure = ITEMS[item].measure
+    peers = [p for p in summary.peers(item) if summary.of(item, p, measure) is not None]
+    peers.sort(key=lambda p: summary.of(item, p, measure), reverse=not measure.endswith("_us"))
+    beside = any(summary.of(item, p, "logins") is not None for p in peers)
+    head = ["", "per second", "lowest – highest", "p50", "p99", "p99: lowest – highest", "CPU per request"]
+    head += ["served", "logins/s beside"] if beside else []
+    rows = []
+    for p in peers:
+        row = [p, number(summary.of(item, p, "rate")), spread_text(summary.spread(item, p, "rate"), number),
+               duration(summary.of(item, p, "p50_us")), duration(summary.of(item, p, "p99_us")),
+               spread_text(summary.spread(item, p, "p99_us"), duration), cpu(summary.of(item, p, "cpu_us"))]
+        if beside:
+            row += [percent(summary.of(item, p, "served")), number(summary.of(item, p, "logins"))]
+        rows.append(row + [str(summary.errors(item, p)), colmeia_ratio(summary, item, p, measure)])
+    return table(head + ["errors", f"colmeia's {NAMES[measure]} ÷ this"], rows)
+
+
+def spread_text(spread, show):
+    return "–" if spread is None else f"{show(spread[0])} – {show(spread[1])}"
+
+
+def colmeia_ratio(summary, item, peer, measure):
+    ratio = summary.ratio(item, "colmeia", peer, measure)
+    return "" if peer == "colmeia" or ratio is None else f"{ratio:.2f}"
+
+
+def memory_table(summary):
+    rows = [[p, *(mebibytes(summary.of(None, p, n)) for n in ("worker_kib", "master_kib", "loaded_kib"))]
+            for p in summary.peers()]
+    return table(["Pss", "a worker, idle", "the master", "all, after a load"], rows)
+
+
+def goal_line(goal, summary):
+    what = f"{goal.item or 'all'}: {NAMES[goal.name]}"
+    relation = {">=": "at least", "<=": "at most"}[goal.relation]
+    bound = f"{goal.factor:g} ×" if goal.against else value_of(goal.name, goal.factor)
+    against = " / ".join("own W5" if a == "@W5" else a for a in goal.against)
+    judged = goal.judge(summary)
+    found = "not measured" if judged is None else \
+        f"{judged[0]:.2f} ×" if goal.against else value_of(goal.name, judged[0])
+    verdict = "" if judged is None else "met" if judged[1] else "**missed**"
+    return [what, f"{relation} {bound} {against}".strip(), found, verdict]
+
+
+def goal_table(summary):
+    return table(["goal", "", "measured", ""], [goal_line(g, summary) for g in GOALS], right=False)
+
+
+def report(summary, surroundings, plot_name):
+    """The whole report. *surroundings*: see __main__.surroundings()."""
+    parts = ["# Benchmark", surroundings, f"![plot]({plot_name})"]
+    for item in summary.items():
+        parts += [f"## {item}: {ITEMS[item].title}", item_table(summary, item)]
+    parts += ["## Memory", memory_table(summary), "## Goals", goal_table(summary)]
+    failed = sorted({f"{s.item}: {s.peer}: {s.note}" for s in summary.samples if s.note})
+    if failed:
+        parts += ["## Left out", "\n".join(f"- {f}" for f in failed)]
+    parts.append("\n".join(f"{item} is not measured: {why}." for item, why in LEFT_OUT.items()))
+    return "\n\n".join(parts) + "\n"
+
+
+# ---- the README's part ----------------------------------------------------------------------------
+
+def cell(summary, item, peer):
+    measure = ITEMS[item].measure
+    value = summary.of(item, peer, measure)
+    if value is None:
+        return ""
+    text = value_of(measure, value)
+    if item == "W7":
+        text += f" ({percent(summary.of(item, peer, 'served'))})"
+    return f"**{text}**" if peer == "colmeia" else text
+
+
+def readme_part(summary, surroundings, plot_path):
+    peers = sorted(summary.peers(), key=list(PEERS).index)
+    rows = [[f"{i}: {ITEMS[i].title} ({ITEMS[i].unit})", *(cell(summary, i, p) for p in peers)]
+            for i in summary.items()]
+    for i in ("W1", "W2"):
+        if i in summary.items():
+            rows.append([f"CPU per request, {i}", *(cell_of(summary, i, p, "cpu_us") for p in peers)])
+    rows.append(["memory of an idle worker", *(cell_of(summary, None, p, "worker_kib") for p in peers)])
+    who = "\n".join(f"- `{p}`{' (no server, a bound)' if PEERS[p].kind == 'bound' else ''}: {PEERS[p].what}"
+                    for p in peers)
+    return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
+                        table(["", *peers], rows), "In brackets: the part of the reads due that was served.", who])
+
+
+def cell_of(summary, item, peer, name):
+    value = summary.of(item, peer, name)
+    return "" if value is None else value_of(name, value)
+
+
+def rewrite(text, part):
+    """The README's text with the marked part replaced."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no {BEGIN} … {END} in it")
+    return f"{before}{BEGIN}\n{part}\n{END}{after}"

@@ -1,0 +1,220 @@
+"""The benchmark's own arithmetic, report and plot, on samples made up. Pure: nothing is measured."""
+
+import io
+import xml.etree.ElementTree as xml
+
+import pytest
+
+from bench import __main__ as command
+from bench import checks, counting, items, loads, plot, processes, profiling, report
+from bench.figures import Goal, Summary, read_tsv, write_tsv
+from bench.items import Sample
+from bench.peers import APPS, BUILDS, PEERS
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def samples():
+    """Three repetitions; medians: colmeia 300, nginx 200 a second; W7: 250 µs and 1 s."""
+    rates = {"colmeia": (100.0, 900.0, 300.0), "nginx": (200.0, 150.0, 4000.0)}
+    found = [Sample(rep, "W1", peer, requests=int(rate), seconds=1.0, rate=rate, p50_us=100, p99_us=500 * rep,
+                    cpu_us=5.0 * rep, worker_kib=1024 * rep)
+             for peer, values in rates.items() for rep, rate in enumerate(values, 1)]
+    found += [Sample(1, "W7", "colmeia", rate=389.0, p50_us=90, p99_us=250, served=0.999, logins=12.0, errors=2),
+              Sample(1, "W7", "go", rate=40.0, p50_us=9000, p99_us=1_000_000, served=0.1, logins=13.0)]
+    return found
+
+
+# ---- figures --------------------------------------------------------------------------------------
+
+def test_medians_and_spread():
+    summary = Summary(samples())
+    assert summary.of("W1", "colmeia", "rate") == 300 and summary.of("W1", "nginx", "rate") == 200
+    assert summary.spread("W1", "nginx", "rate") == (150, 4000)
+    assert summary.ratio("W1", "colmeia", "nginx", "rate") == 1.5
+    assert summary.of("W1", "colmeia", "cpu_us") == 10
+    assert summary.of(None, "colmeia", "worker_kib") == 2048
+    assert summary.errors("W7", "colmeia") == 2
+
+
+def test_what_was_not_measured_is_none():
+    summary = Summary(samples())
+    assert summary.of("W2", "colmeia", "rate") is None and summary.spread("W2", "go", "rate") is None
+    assert summary.ratio("W1", "colmeia", "go", "rate") is None
+    assert Goal("W2", "rate", ">=", 1, ("go",)).judge(summary) is None
+    assert Goal("W1", "rate", ">=", 1, ("go",)).judge(summary) is None
+
+
+@pytest.mark.parametrize("goal,ratio,met", [
+    (Goal("W1", "rate", ">=", 1.5, ("nginx",)), 1.5, True),
+    (Goal("W1", "rate", ">=", 1.51, ("nginx",)), 1.5, False),
+    (Goal("W1", "rate", ">=", 1.1, ("nginx", "colmeia")), 1.0, False),      # the best of those there are
+    (Goal("W1", "cpu_us", "<=", 1.0, ("nginx",)), 1.0, True),
+    (Goal("W1", "cpu_us", "<=", 0.9, ("nginx",)), 1.0, False),
+    (Goal("W7", "p99_us", "<=", 249), 250.0, False),
+    (Goal("W7", "served", ">=", 0.98), 0.999, True),
+    (Goal("W7", "logins", ">=", 0.9, ("go", "fastapi")), 12 / 13, True),
+    (Goal("W7", "logins", "<=", 0.1, ("@W1",)), 12 / 300, True),            # another item of its own
+])
+def test_goals(goal, ratio, met):
+    assert goal.judge(Summary(samples())) == (pytest.approx(ratio), met)
+
+
+def test_tsv_there_and_back():
+    file = io.StringIO()
+    write_tsv(samples() + [Sample(1, "W2", "go", note="odd\tanswer")], file)
+    file.seek(0)
+    again = read_tsv(file)
+    assert again[:len(samples())] == samples()
+    assert again[-1].note == "odd\tanswer" and again[-1].rate is None
+
+
+# ---- report and plot ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("us,text", [(None, "–"), (0, "0 µs"), (999, "999 µs"), (1500, "1.5 ms"), (2.5e6, "2.50 s")])
+def test_durations(us, text):
+    assert report.duration(us) == text
+
+
+def test_the_best_comes_first():
+    summary = Summary(samples())
+    rows = report.item_table(summary, "W1").splitlines()
+    assert rows[2].startswith("| colmeia | 300 | 100 – 900 |") and rows[3].startswith("| nginx | 200 |")
+    assert rows[3].endswith("| 0 | 1.50 |")
+    assert [p for p, _ in plot.bar_rows(summary, "W7")] == ["colmeia", "go"]     # less is better
+
+
+def test_report_names_who_was_left_out():
+    text = report.report(Summary(samples() + [Sample(1, "W2", "go", note="answered nonsense")]), "here", "result.svg")
+    assert "- W2: go: answered nonsense" in text and "W8 is not measured: " in text
+    assert "| W1: rate | at least 0.95 × nginx | 1.50 × | met |" in text
+    assert "| W2: rate | at least 2.2 × go | not measured |  |" in text
+
+
+def test_every_row_of_a_table_has_as_many_columns():
+    summary = Summary(samples())
+    tables = [report.item_table(summary, "W1"), report.item_table(summary, "W7"), report.memory_table(summary),
+              report.goal_table(summary)]
+    for text in tables:
+        assert len({line.count("|") for line in text.splitlines()}) == 1, text
+
+
+def test_rewriting_the_readme():
+    old = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    assert report.rewrite(old, "new") == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+    with pytest.raises(ValueError):
+        report.rewrite("no marks", "new")
+    readme = (command.ROOT / "README.md").read_text()
+    assert readme.count(report.BEGIN) == readme.count(report.END) == 1
+    assert (command.ROOT / command.PLOT).exists() and str(command.PLOT) in readme
+
+
+def test_the_readmes_part():
+    part = report.readme_part(Summary(samples()), "here and now", "a/plot.svg")
+    assert part.startswith("here and now\n\n![colmeia, nginx, go side by side](a/plot.svg)\n\n|")
+    assert "| W1: GET / (requests/s) | **300** | 200 |  |" in part
+    assert "| **250 µs (100 %)** |  | 1.00 s (10 %) |" in part and "\n- `nginx`: `return 200`" in part
+    assert "| memory of an idle worker | 2.0 MiB | 2.0 MiB |  |" in part
+
+
+def test_bars_are_in_proportion():
+    assert plot.scaled([50, 100, 0], 300) == [150, 300, plot.SMALLEST]
+    assert plot.scaled([0, 0], 300) == [plot.SMALLEST] * 2 and plot.scaled([], 300) == []
+
+
+def test_the_plot_is_sound():
+    """Well-formed, nothing outside, a bar for each peer, and the longest is the best."""
+    root = xml.fromstring(plot.svg(Summary(samples()), "a < b & c"))
+    _, _, width, height = map(float, root.get("viewBox").split())
+    bars = root.findall(f"{SVG}rect")
+    assert len(bars) == 4
+    for b in bars:
+        assert 0 <= float(b.get("x")) and float(b.get("x")) + float(b.get("width")) <= width
+        assert 0 <= float(b.get("y")) and float(b.get("y")) + float(b.get("height")) <= height
+    assert max(bars, key=lambda b: float(b.get("width"))).get("class") in ("ours", "server")
+    words = [t.text for t in root.findall(f"{SVG}text")]
+    assert "300" in words and "a < b & c" in words and "1.00 s, 10 % served" in words
+
+
+# ---- the pieces -----------------------------------------------------------------------------------
+
+def test_each_repetition_passes_through_all_peers():
+    turns = command.plan(2, ["W1", "W2"], ["colmeia", "nginx", "go"])
+    assert [(t.rep, t.item, t.peer) for t in turns[:5]] == [
+        (1, "W1", "colmeia"), (1, "W1", "nginx"), (1, "W1", "go"), (1, "W2", "colmeia"), (1, "W2", "go")]
+    assert [t.rep for t in turns] == [1] * 5 + [2] * 5
+
+
+def test_choosing_items():
+    parse = command.some_of(items.ITEMS, "item")
+    assert parse("W2, W1") == ["W1", "W2"]
+    for wrong in ("W99", "W8"):
+        with pytest.raises(command.argparse.ArgumentTypeError):
+            parse(wrong)
+
+
+def test_every_peer_can_be_built_and_measured():
+    for peer in PEERS.values():
+        assert set(peer.items) <= set(items.ITEMS) and peer.needs in ("", *BUILDS)
+    for _, sources, _ in BUILDS.values():
+        assert all((APPS / s).exists() for s in sources)
+
+
+def test_cpu_time_of_a_process_with_an_odd_name():
+    ticks = processes.TICKS
+    line = f"42 (a) b (c) S 7 40 41 0 -1 4194560 1 2 3 4 {ticks} {2 * ticks} {3 * ticks} {4 * ticks} 20 0 2 0 9"
+    assert processes.parse_stat(line) == processes.Process(42, 7, 41, True, 10.0)
+    assert processes.parse_stat(line.replace(" S ", " Z ")).lives          # its other thread does
+    assert not processes.parse_stat(line.replace(" S ", " Z ").replace(" 20 0 2 ", " 20 0 1 ")).lives
+
+
+def test_figures_of_a_load():
+    text = 'Running\nfigures {"requests":110,"seconds":2.0,"p50_us":3,"p99_us":4,"errors":1,"refused":10}\n'
+    assert loads.figures_in(text).rate == 50.0
+    with pytest.raises(processes.Trouble):
+        loads.figures_in("no such host")
+
+
+@pytest.mark.parametrize("new,good", [(100, True), (164, True), (99, False), (165, False)])
+def test_acknowledged_sign_ups_must_be_there(new, good):
+    figures = loads.Figures(100, 1.0, 1, 1, 0, 0)
+    if good:
+        items.judge_acknowledged(figures, 64, new)
+    else:
+        with pytest.raises(processes.Trouble):
+            items.judge_acknowledged(figures, 64, new)
+
+
+def test_tokens_are_verified():
+    head, claims = "eyJhbGciOiJIUzI1NiJ9", checks.base64.urlsafe_b64encode(
+        b'{"sub":"alice@example.com","exp":4102444800}').rstrip(b"=").decode()
+    mac = checks.hmac.digest(checks.SECRET.encode(), f"{head}.{claims}".encode(), "sha256")
+    token = f"{head}.{claims}." + checks.base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    body = checks.compact({"access_token": token, "token_type": "bearer"})
+    assert checks.token_fault(body) == ""
+    assert checks.token_fault(body.replace(b"eyJh", b"eyJi")) == "the signature is wrong"
+    assert checks.token_fault(b"{}").startswith("no token")
+
+
+def test_counts_of_system_calls():
+    perf = "# started\n120,,raw_syscalls:sys_enter,1,100.00,,\n<not counted>,,syscalls:sys_enter_fcntl,0,0.00,,\n" \
+           "7,,syscalls:sys_enter_read,1,100.00,,\n"
+    assert counting.perf_counts(perf) == {"all": 120, "fcntl": 0, "read": 7}
+    strace = "% time     seconds  usecs/call     calls    errors syscall\n" \
+             "------ ----------- ----------- --------- --------- ----------------\n" \
+             " 60.00    0.000300           3       100           read\n" \
+             " 40.00    0.000200           2        50         7 futex\n" \
+             "------ ----------- ----------- --------- --------- ----------------\n" \
+             "100.00    0.000500           3       150         7 total\n"
+    assert counting.strace_counts(strace) == {"read": 100, "futex": 50, "all": 150}
+    assert counting.breakdown(100, {"all": 300, "read": 150, "write": 100}) == "read 1.500, write 1.000, others 0.500"
+
+
+def test_modules_of_a_profile():
+    text = "# Overhead  Shared Object  Symbol\n    60.50%  [kernel.kallsyms]  [k] tcp_ack\n" \
+           "    30.00%  colmeia            [.] router_match.lto_priv.0\n     9.50%  libsqlite3.so.0    [.] x y\n"
+    rows = profiling.parse_report(text)
+    ours = {"router_match": profiling.module_of_source("worker/http/router.c")}
+    assert profiling.by_module(rows, ours) == [("kernel", 60.5), ("router", 30.0), ("store (SQLite)", 9.5)]
+    assert profiling.module_of_source("worker/store/sqlite_read.c") == "store"
+    assert profiling.module_of_source("/usr/share/llhttp/llhttp.c") == "parser (llhttp)"
