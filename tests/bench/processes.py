@@ -170,19 +170,25 @@ class Server:
     def is_gone(self):
         return self.ended() and not self.members()
 
-    def stop(self):
-        if self.process is None:
-            return
+    def ask_to_stop(self):
         if not self.ended():
             os.kill(self.process.pid, signal.SIGTERM)
             await_true(self.ended, STOP_S)
-        # the others have gone before it; or it was a shell that told them nothing
-        for number, seconds in [(signal.SIGTERM, STOP_S), (signal.SIGKILL, KILLED_S)]:
+        if not self.is_gone():      # its leader was a shell that told the others nothing
+            self.signal_members(signal.SIGTERM)
+            await_true(self.is_gone, STOP_S)
+
+    def stop(self):
+        if self.process is None:
+            return
+        try:
+            self.ask_to_stop()
+        finally:                    # who interrupts us here wants it at once
             if not self.is_gone():
-                self.signal_members(number)
-                await_true(self.is_gone, seconds)
-        self.process.wait()
-        self.process = None
+                self.signal_members(signal.SIGKILL)
+                await_true(self.is_gone, KILLED_S)
+            self.process.wait()
+            self.process = None
 
 
 class Load:

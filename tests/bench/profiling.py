@@ -18,6 +18,7 @@ FREQUENCY = 1999
 TOP = 25                 # symbols shown
 # the beginning of a library's file name, then what it is for us
 LIBRARIES = [("libsqlite3", "store (SQLite)"), ("libjansson", "json (jansson)"), ("libjwt", "auth (libjwt)"),
+             ("libb64", "auth (libjwt)"),
              ("libsodium", "auth (libsodium)"), ("libcrypto", "auth (OpenSSL)"), ("libgnutls", "auth (GnuTLS)"),
              ("libgmp", "auth (GnuTLS)"), ("libnettle", "auth (GnuTLS)"), ("libhogweed", "auth (GnuTLS)"),
              ("libllhttp", "parser (llhttp)"), ("libev", "loop (libev)"), ("libc.", "libc"), ("libc-", "libc"),

@@ -99,6 +99,10 @@ def goal_table(summary):
     return table(["goal", "", "measured", ""], [goal_line(g, summary) for g in GOALS], right=False)
 
 
+def not_measured():
+    return " ".join(f"{item} is not measured: {why}." for item, why in LEFT_OUT.items())
+
+
 def report(summary, surroundings, plot_name):
     """The whole report. *surroundings*: see __main__.surroundings()."""
     parts = ["# Benchmark", surroundings, f"![plot]({plot_name})"]
@@ -108,7 +112,7 @@ def report(summary, surroundings, plot_name):
     failed = sorted({f"{s.item}: {s.peer}: {s.note}" for s in summary.samples if s.note})
     if failed:
         parts += ["## Left out", "\n".join(f"- {f}" for f in failed)]
-    parts.append("\n".join(f"{item} is not measured: {why}." for item, why in LEFT_OUT.items()))
+    parts.append(not_measured())
     return "\n\n".join(parts) + "\n"
 
 
@@ -136,7 +140,8 @@ def readme_part(summary, surroundings, plot_path):
     who = "\n".join(f"- `{p}`{' (no server, a bound)' if PEERS[p].kind == 'bound' else ''}: {PEERS[p].what}"
                     for p in peers)
     return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
-                        table(["", *peers], rows), "In brackets: the part of the reads due that was served.", who])
+                        table(["", *peers], rows),
+                        f"In brackets: the part of the reads due that was served. {not_measured()}", who])
 
 
 def cell_of(summary, item, peer, name):

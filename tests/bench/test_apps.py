@@ -87,6 +87,19 @@ def test_a_server_behind_a_shell_is_found_and_stopped(place):
     assert not any(p.lives for p in processes.session(sid)) and processes.port_is_free(port)
 
 
+def test_an_interrupted_stop_leaves_nobody(place, monkeypatch):
+    port = free_port()
+    assert peers.build("epoll", place) is None
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(processes.Server, "ask_to_stop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        with processes.Server([place / "epoll", port, 2], dict(os.environ), place, port) as server:
+            sid = server.process.pid
+    assert not any(p.lives for p in processes.session(sid)) and processes.port_is_free(port)
+
+
 def test_memory_is_that_of_workers_and_master(place):
     assert peers.build("epoll", place) is None
     port = free_port()
