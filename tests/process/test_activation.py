@@ -159,6 +159,7 @@ def test_connections_wait_for_the_next_start(serve, web):
     server = serve(bind=None, activation=web)
     address = server.tcp()
     server.stop()
+    assert "stopping: newcomers wait for the next start" in server.log
     wires = [Wire(address).ask() for _ in range(MANY)]
     server.spawn().await_ready(server.mark())
     assert [wire.answer().status for wire in wires] == [200] * MANY
