@@ -248,6 +248,14 @@ static void log_job_failed(const struct sup_action *a, const char *what, const c
     emit(LOG_LEVEL_ERROR, "%s %s; %s", what, how, next);
 }
 
+static bool all_activated(const struct listeners *l)
+{
+    size_t n = 0;
+    while (n < l->len && l->items[n].activated)
+        n++;
+    return n == l->len;
+}
+
 void report_log(const struct sup_action *a, const struct obituary *last,
                 const struct listeners *listeners)
 {
@@ -279,8 +287,8 @@ void report_log(const struct sup_action *a, const struct obituary *last,
              value);
         return;
     case SUP_LOG_STOP:
-        emit(LOG_LEVEL_INFO, "stopping: newcomers are refused, requests in flight have %lld ms",
-             value);
+        emit(LOG_LEVEL_INFO, "stopping: newcomers %s, requests in flight have %lld ms",
+             all_activated(listeners) ? "wait for the next start" : "are refused", value);
         return;
     case SUP_LOG_STOP_DELAY:
         emit(LOG_LEVEL_INFO, "stopping in %lld ms; until then health checks say so and all goes on",

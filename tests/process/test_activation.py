@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import tempfile
+import time
 
 import pytest
 
 from harness.activation import Holder, tcp, unix
 from harness.load import Load
 from harness.server import FAST, await_gone, await_true
-from harness.wire import Wire
+from harness.wire import Closed, Wire
 
 MANY = 100
 
@@ -158,6 +159,7 @@ def test_connections_wait_for_the_next_start(serve, web):
     server = serve(bind=None, activation=web)
     address = server.tcp()
     server.stop()
+    assert "stopping: newcomers wait for the next start" in server.log
     wires = [Wire(address).ask() for _ in range(MANY)]
     server.spawn().await_ready(server.mark())
     assert [wire.answer().status for wire in wires] == [200] * MANY
@@ -213,6 +215,48 @@ def test_three_restarts_under_load(serve, place, kind):
                 server.restart()
                 load.await_progress(3)
         load.judge()
+
+
+# of a proxy that keeps them: idle for longer than a stop waits for silence (1 s) when it begins
+RESERVE, IDLE_S, SILENCE_S = 16, 1.2, 0.5
+
+
+def use_up(wires, last):
+    """Asks on each in turn, and does not look first whether it still can; (what came of each, the longest gap
+    between two requests, from the moment *last* on)."""
+    outcomes, gap_s = [], 0
+    for wire in wires:
+        try:
+            answer = wire.ask().answer()
+            outcomes.append((answer.status, answer.header("connection")))
+        except (Closed, ConnectionError) as e:
+            outcomes.append(repr(e))
+        gap_s, last = max(gap_s, time.monotonic() - last), time.monotonic()
+    return outcomes, gap_s
+
+
+def test_reserve_of_a_proxy_is_used_up(serve, web):
+    """Connections that have been idle for long are not closed under the hands of who has requests to send."""
+    server = serve(bind=None, activation=web)
+    while True:
+        wires = [Wire(server.tcp()) for _ in range(RESERVE)]
+        assert [wire.get().status for wire in wires] == [200] * RESERVE
+        idle_since = time.monotonic()
+        await_true("they are idle", lambda: time.monotonic() - idle_since > IDLE_S)
+        busy = Wire(server.tcp())
+        begun = time.monotonic()
+        assert busy.get().status == 200
+        mark = server.mark()
+        server.send_signal(signal.SIGTERM)
+        server.await_line("stopping: ", mark)
+        await_true("both workers know", lambda: sum("draining" in t for t in server.children().values()) == 2)
+        outcomes, gap_s = use_up([busy, *wires], begun)
+        assert server.wait() == 0
+        if gap_s < SILENCE_S:
+            break
+        server.await_end_of_log()       # this test was held up itself: once more
+        server.spawn().await_ready(server.mark())
+    assert outcomes == [(200, "close")] * (RESERVE + 1)
 
 
 def test_stop_delay_goes_on_accepting(serve, web):
