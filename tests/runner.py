@@ -37,7 +37,7 @@ PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
 FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6
 FUZZ_LONG_S = 30 * 60
-UNIT_LONG_S = 4 * 60 * 60
+COMPUTING_S = 4 * 60 * 60   # patience with a program that only computes, on a busy machine
 OUTPUT_LINES = 120          # of a failed program
 
 
@@ -189,17 +189,17 @@ def find_scripts():
         yield Test(f"scripts/{script}", lambda s=script: run_program(["sh", "-n", ROOT / s]))
 
 
-def long_units():
+def units_marked(word):
     text = (TESTS / "unit" / "CMakeLists.txt").read_text()
-    return set(re.findall(r"^unit\((\w+)[^)\n]* LONG\b", text, re.MULTILINE))
+    return set(re.findall(rf"^unit\((\w+)[^)\n]* {word}\b", text, re.MULTILINE))
 
 
 def find_units(preset, long):
-    hours_long = long_units()
+    hours_long, computing = units_marked("LONG"), units_marked("FAST")
     for name in cmake_rows("unit", "unit/CMakeLists.txt"):
         if name in hours_long and not long:
             continue
-        timeout_s = UNIT_LONG_S if name in hours_long else PROGRAM_TIMEOUT_S
+        timeout_s = COMPUTING_S if name in computing else PROGRAM_TIMEOUT_S
         yield Test(f"unit/{name}",
                    lambda n=name, t=timeout_s: run_program(without_aslr([program(preset, n)]), timeout_s=t),
                    (preset, name))

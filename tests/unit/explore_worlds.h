@@ -7,6 +7,7 @@
 enum tier {
     TIER_ONE,   /* test_explore: with sanitizers, each key with all its states */
     TIER_TWO,   /* test_explore_two */
+    TIER_PAIRS, /* test_explore_pairs: the two largest of two workers */
     TIER_THREE, /* test_explore_three */
     TIER_ALL,   /* test_explore_all: tests/run --long */
     TIERS_LEN
