@@ -47,8 +47,6 @@ static const struct world worlds_two[] = {
           .delays = true, .late = true),
     WORLD("1 to 2 workers at any time", 2, 2, STOPS | SCALES | RETRY, .jobs = true, .delays = true,
           .late = true, .twins_of = 20),
-    WORLD("1 to 2 workers, few forks, cuts", 2, 2, STOP | BY | RETRY, .few_forks = true,
-          .counts_cut = true),
 };
 static const struct world worlds_pairs[] = {
     WORLD("1 to 2 workers, reloads", 2, 2, STOP | RELOAD | BY),
@@ -63,6 +61,8 @@ static const struct world worlds_three[] = {
 /* The first has 519 000 states and takes 22 s of one core; the others are larger. */
 static const struct world worlds_all[] = {
     WORLD("2 workers, replaced and cut", 2, 2, STOP, .flags = true, .counts_cut = true),
+    WORLD("1 to 2 workers, few forks, cuts", 2, 2, STOP | BY | RETRY, .few_forks = true,
+          .counts_cut = true),
     WORLD("1 to 2 workers, reloads that resize", 2, 2, STOP | RELOAD | BY, .resizes = true),
     WORLD("1 to 2 workers, replaced", 2, 2, STOP | BY, .flags = true),
     WORLD("2 workers, replaced, reloads that resize", 2, 2, STOP | RELOAD, .flags = true,
