@@ -59,6 +59,13 @@ void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
+/* Of two that wait for the same time, the one that lost the older worker. */
+static bool goes_first(const struct sup_slot *a, const struct sup_slot *b)
+{
+    return mono_before(a->retry_at, b->retry_at) ||
+           (a->retry_at.ms == b->retry_at.ms && a->born < b->born);
+}
+
 /* The wanted slot that has waited longest; NULL: none waits, or only for a reload. */
 static struct sup_slot *next_to_start(struct supervisor *s)
 {
@@ -66,7 +73,7 @@ static struct sup_slot *next_to_start(struct supervisor *s)
     for (size_t i = 0; i < s->slots_len; i++) {
         struct sup_slot *slot = &s->slots[i];
         if (slot->wanted && !slot_is_live(slot) && mono_before(slot->retry_at, MONO_NEVER) &&
-            (!next || mono_before(slot->retry_at, next->retry_at)))
+            (!next || goes_first(slot, next)))
             next = slot;
     }
     return next;

@@ -72,6 +72,7 @@ static void vacate(struct sup_slot *slot, enum slot_state state)
 static void forget_past(struct sup_slot *slot)
 {
     slot->deaths = slot->fork_failures = slot->alike = 0;
+    slot->born = 0;
 }
 
 static void late(const struct slot_step *t)
@@ -460,6 +461,7 @@ static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
     },
 };
 
+/* Jobs have nothing to report but their end; what one says all the same is not to be trusted. */
 static slot_handler *const job_table[][SLOT_EVENTS_LEN] = {
     [SLOT_EMPTY] = {
         [SLOT_EVENT_START]        = start,
@@ -469,18 +471,24 @@ static slot_handler *const job_table[][SLOT_EVENTS_LEN] = {
     [SLOT_STARTING] = {
         [SLOT_EVENT_SPAWNED]      = job_spawned,
         [SLOT_EVENT_SPAWN_FAILED] = job_spawn_failed,
+        [SLOT_EVENT_READY]        = late,
+        [SLOT_EVENT_CUT]          = late,
         [SLOT_EVENT_EXITED]       = job_exited,
         [SLOT_EVENT_DUE]          = job_terminate,
         [SLOT_EVENT_DRAIN]        = job_terminate,
         [SLOT_EVENT_QUIT]         = kill_now,
     },
     [SLOT_DRAINING] = {
+        [SLOT_EVENT_READY]        = late,
+        [SLOT_EVENT_CUT]          = late,
         [SLOT_EVENT_EXITED]       = job_exited,
         [SLOT_EVENT_DUE]          = kill_overdue,
         [SLOT_EVENT_DRAIN]        = nothing,
         [SLOT_EVENT_QUIT]         = kill_now,
     },
     [SLOT_KILLED] = {
+        [SLOT_EVENT_READY]        = late,
+        [SLOT_EVENT_CUT]          = late,
         [SLOT_EVENT_EXITED]       = job_exited,
         [SLOT_EVENT_DRAIN]        = nothing,
         [SLOT_EVENT_QUIT]         = nothing,

@@ -47,7 +47,7 @@ struct sup_slot {
     bool recycle;           /* this process is to be replaced */
     bool hung;              /* this process does not answer any more */
     bool moving;            /* DRAINING: was sent MESSAGE_MOVE */
-    uint64_t born;          /* of the process: the larger, the younger */
+    uint64_t born;          /* of the last process in it: the larger, the younger; 0: none */
     unsigned generation;    /* of the process in it; meaningless when EMPTY */
     pid_t pid;              /* 0: EMPTY, BACKOFF, or SPAWN was asked and is not yet answered */
     mono_ms deadline;       /* DUE happens then; MONO_NEVER unless a process lives in it */

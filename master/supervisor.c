@@ -174,16 +174,34 @@ static void on_job_done(struct supervisor *s, mono_ms now, struct sup_actions *o
         transition_checked(s, status, out);
 }
 
-static void serve(struct supervisor *s, mono_ms now, struct sup_actions *out)
+/* Some forks were asked for and not all of them are answered: those processes can be told nothing
+ * yet, whatever has become due since. Their answers are the next events. */
+static bool awaits_forks(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->slots_len; i++)
+        if (s->slots[i].state == SLOT_STARTING && s->slots[i].pid == 0)
+            return true;
+    return false;
+}
+
+static bool gives_up(struct supervisor *s, mono_ms now, struct sup_actions *out)
 {
     enum exit_code code = health_judge(s, now, out);
-    if (code != EXIT_CODE_OK) {
+    if (code != EXIT_CODE_OK)
         stopping_fail(s, now, code, out);
+    return code != EXIT_CODE_OK;
+}
+
+/* Judged again after changes: they may have taken the last one who was READY. */
+static void serve(struct supervisor *s, mono_ms now, struct sup_actions *out)
+{
+    if (gives_up(s, now, out))
         return;
-    }
     if (s->phase == SUP_PHASE_SERVING)
         transition_run(s, now, out);
     health_scale(s, now, out);
+    if (!awaits_forks(s) && gives_up(s, now, out))
+        return;
     health_start_workers(s, now, out);
 }
 
@@ -217,12 +235,15 @@ static void on_report(struct supervisor *s, mono_ms now, const struct sup_event 
 /* A flag for the next transition; forgotten with the process. */
 static void on_flag(struct supervisor *s, const struct sup_event *event)
 {
+    ASSERT(event->slot >= 0 && (size_t)event->slot < s->slots_len);
     struct sup_slot *slot = &s->slots[event->slot];
-    if (is_foreign(event, slot))
+    if (is_foreign(event, slot)) {
         s->foreign++;
-    else if (slot->wanted && slot->state == SLOT_READY) {
+    } else if (slot->wanted && slot->state == SLOT_READY) {
         slot->hung |= event->type == SUP_HUNG;
         slot->recycle |= event->type == SUP_WORN && !s->settings.keeps_data;
+    } else {
+        s->late++;
     }
 }
 
@@ -304,16 +325,6 @@ static mono_ms next_wake(struct supervisor *s, mono_ms now)
     if (s->phase == SUP_PHASE_DELAYING)
         wake = mono_min(wake, s->stop_at);
     return wake;
-}
-
-/* Some forks were asked for and not all of them are answered: those processes can be told nothing
- * yet, whatever has become due since. Their answers are the next events. */
-static bool awaits_forks(const struct supervisor *s)
-{
-    for (size_t i = 0; i < s->slots_len; i++)
-        if (s->slots[i].state == SLOT_STARTING && s->slots[i].pid == 0)
-            return true;
-    return false;
 }
 
 void supervisor_step(struct supervisor *s, mono_ms now, const struct sup_event *event,

@@ -85,8 +85,11 @@ void transition_ask_reload(struct supervisor *s, mono_ms now, struct sup_actions
 void transition_prepared(struct supervisor *s, const struct sup_event *event,
                          struct sup_actions *out)
 {
-    if (s->transition.step != SUP_STEP_CHECK)
-        return; /* a stop came first */
+    if (s->transition.step != SUP_STEP_CHECK) {
+        s->late++;
+        return;
+    }
+    ASSERT(!slot_is_live(&s->slots[supervisor_job_slot(s)])); /* it would judge already */
     if (event->status != 0)
         give_up(s, SUP_FAILURE_UNREADABLE, event->status, out);
     else
@@ -108,8 +111,11 @@ void transition_checked(struct supervisor *s, int status, struct sup_actions *ou
 void transition_bound(struct supervisor *s, const struct sup_event *event, struct sup_actions *out)
 {
     struct sup_transition *t = &s->transition;
-    if (t->step != SUP_STEP_CHECK)
+    if (t->step != SUP_STEP_CHECK) {
+        s->late++;
         return;
+    }
+    ASSERT(!slot_is_live(&s->slots[supervisor_job_slot(s)])); /* it has judged */
     if (event->status != 0) {
         give_up(s, SUP_FAILURE_BIND, event->status, out);
         return;
@@ -131,15 +137,18 @@ static void begin_single(struct supervisor *s, mono_ms now, enum sup_kind kind,
     old->leaving = true;
 }
 
+/* The oldest. */
 static struct sup_slot *first_flagged(struct supervisor *s, enum sup_kind kind)
 {
+    struct sup_slot *first = NULL;
     for (size_t i = 0; i < s->slots_len; i++) {
         struct sup_slot *slot = &s->slots[i];
         bool flagged = kind == SUP_KIND_HUNG ? slot->hung : slot->recycle;
-        if (flagged && slot->wanted && slot->state == SLOT_READY)
-            return slot;
+        if (flagged && slot->wanted && slot->state == SLOT_READY &&
+            (!first || slot->born < first->born))
+            first = slot;
     }
-    return NULL;
+    return first;
 }
 
 static void begin_next(struct supervisor *s, mono_ms now, struct sup_actions *out)

@@ -4,7 +4,8 @@ A test is a name and a function that returns what went wrong. Names say where to
 
     layering, layering/self-test       tests/layering.sh
     scripts/etc/run                    syntax of each script
-    unit/test_str                      tests/unit/test_str.c, one cmocka program
+    unit/test_str                      tests/unit/test_str.c, one cmocka program; those that
+                                       CMakeLists.txt calls LONG only with --long
     tsan/test_store                    the same program under TSan, where threads are at work
     fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
     process/test_start.py::test_x      pytest: the real binary
@@ -38,6 +39,7 @@ PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
 FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6
 FUZZ_LONG_S = 30 * 60
+COMPUTING_S = 4 * 60 * 60   # patience with a program that only computes, on a busy machine
 OUTPUT_LINES = 120          # of a failed program
 
 
@@ -198,10 +200,20 @@ def find_scripts():
         yield Test(f"scripts/{script.relative_to(ROOT)}", lambda s=script: compile_python(s))
 
 
-def find_units(preset):
+def units_marked(word):
+    text = (TESTS / "unit" / "CMakeLists.txt").read_text()
+    return set(re.findall(rf"^unit\((\w+)[^)\n]* {word}\b", text, re.MULTILINE))
+
+
+def find_units(preset, long):
+    hours_long, computing = units_marked("LONG"), units_marked("FAST")
     for name in cmake_rows("unit", "unit/CMakeLists.txt"):
+        if name in hours_long and not long:
+            continue
+        timeout_s = COMPUTING_S if name in computing else PROGRAM_TIMEOUT_S
         yield Test(f"unit/{name}",
-                   lambda n=name: run_program(without_aslr([program(preset, n)])), (preset, name))
+                   lambda n=name, t=timeout_s: run_program(without_aslr([program(preset, n)]), timeout_s=t),
+                   (preset, name))
 
 
 def find_tsan():
@@ -333,7 +345,7 @@ def main():
     if args.mutants:
         tests = list(find_mutants())
     else:
-        tests = [*find_scripts(), *find_units(args.preset), *find_tsan(), *find_fuzz(args.long),
+        tests = [*find_scripts(), *find_units(args.preset, args.long), *find_tsan(), *find_fuzz(args.long),
                  *find_pytest(args.preset, args.long)]
     tests = [t for t in tests if chosen(t, args.k)]
     if args.list:

@@ -1,6 +1,7 @@
 /* supervisor_sim.c: see supervisor_sim.h. */
 #include "supervisor_sim.h"
 
+#include "shared/check.h"
 #include "supervisor_laws.h"
 
 #include <errno.h>
@@ -123,14 +124,46 @@ struct answers {
     struct sup_event items[SCOREBOARD_SLOTS_MAX + 2];
 };
 
+bool fate_next(struct fate *fate)
+{
+    fate->known = fate->asked;
+    fate->asked = 0;
+    while (fate->known > 0 && fate->taken[fate->known - 1] + 1 == fate->of[fate->known - 1])
+        fate->known--;
+    if (fate->known == 0)
+        return false;
+    fate->taken[fate->known - 1]++;
+    return true;
+}
+
+/* 0 is what one hopes for. */
+static unsigned choose(struct fate *fate, unsigned of)
+{
+    unsigned i = fate->asked++;
+    ASSERT(i < FATE_MAX);
+    if (i >= fate->known)
+        fate->taken[i] = 0;
+    fate->of[i] = (unsigned char)of;
+    return fate->taken[i];
+}
+
 static struct sup_event fork_for(struct sim *sim, const struct sup_action *a, unsigned nth)
 {
     struct sup_event event = {.slot = a->slot, .generation = a->generation};
     bool fails = sim->forks_fail == SIM_ALL_FORKS || (nth < 32 && (sim->forks_fail >> nth & 1));
+    if (sim->fate)
+        fails = choose(sim->fate, 2) != 0;
     event.type = fails ? SUP_SPAWN_FAILED : SUP_SPAWNED;
     event.status = fails ? EAGAIN : 0;
     event.pid = fails ? 0 : sim->next_pid++;
     return event;
+}
+
+static void choose_what_a_reload_finds(struct sim *sim)
+{
+    unsigned way = choose(sim->fate, sim->other_workers ? 3 : 2);
+    sim->bind_fails = way == 1;
+    sim->next.workers = way == 2 ? sim->other_workers : sim->workers;
 }
 
 static void answer(struct sim *sim, const struct sup_action *a, struct answers *answers)
@@ -139,11 +172,13 @@ static void answer(struct sim *sim, const struct sup_action *a, struct answers *
     if (a->type == SUP_SPAWN) {
         event = fork_for(sim, a, sim->forks++);
     } else if (a->type == SUP_PREPARE) {
-        sim->prepares++;
+        if (sim->fate)
+            sim->prepare_fails = choose(sim->fate, 2) != 0;
         event.type = SUP_PREPARED;
         event.status = sim->prepare_fails ? -1 : 0;
     } else if (a->type == SUP_BIND) {
-        sim->binds++;
+        if (sim->fate)
+            choose_what_a_reload_finds(sim);
         event.type = SUP_BOUND;
         event.status = sim->bind_fails ? -1 : 0;
         event.settings = sim->bind_fails ? NULL : &sim->next;
@@ -153,6 +188,19 @@ static void answer(struct sim *sim, const struct sup_action *a, struct answers *
     answers->items[answers->len++] = event;
 }
 
+static uint64_t deed(const struct sup_action *a)
+{
+    if (a->type == SUP_LOG)
+        return 0;
+    uint64_t h = (uint64_t)a->type + 1;
+    const unsigned parts[] = {a->type == SUP_SPAWN ? a->role : 0, (unsigned)a->signal,
+                              a->message, a->kind, a->failure, a->code != EXIT_CODE_CUT ? a->code : 0,
+                              a->slot >= 0};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        h = (h ^ parts[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
 static void step_once(struct sim *sim, const struct sup_event *event, struct answers *answers)
 {
     laws_before(sim, event);
@@ -160,6 +208,7 @@ static void step_once(struct sim *sim, const struct sup_event *event, struct ans
     sim->wake = out.wake;
     for (size_t i = 0; i < out.len; i++) {
         show(sim, &out.items[i]);
+        sim->deeds += deed(&out.items[i]);
         laws_on_action(sim, &out.items[i]);
         answer(sim, &out.items[i], answers);
         if (out.items[i].type == SUP_TOLD)
@@ -172,7 +221,8 @@ void sim_step(struct sim *sim, const struct sup_event *event)
 {
     static struct answers answers;
     answers.len = 0;
-    sim->forks = sim->prepares = sim->binds = 0;
+    sim->forks = 0;
+    sim->deeds = 0;
     sim->text[0] = '\0';
     step_once(sim, event, &answers);
     for (size_t i = 0; i < answers.len && !sim->broken; i++) {
@@ -191,6 +241,7 @@ void sim_init(struct sim *sim, const struct sup_settings *settings)
                         .now = {SIM_EPOCH_MS},
                         .next_pid = 100,
                         .next = *settings,
+                        .workers = settings->workers,
                         .memory = {.generation = 1}};
 }
 

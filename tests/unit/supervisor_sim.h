@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* How far a reload is, as the driver sees it. */
 enum sim_stage {
@@ -32,6 +33,16 @@ struct sim_memory {
 };
 enum { SIM_AWAY_SCALED = 1, SIM_AWAY_ABORTED = 2 };
 
+/* The ways in which the world may answer the forks, PREPARE and BIND of one step, one after the
+ * other: a number with as many digits as there were questions. */
+enum { FATE_MAX = 24 };
+struct fate {
+    unsigned char taken[FATE_MAX], of[FATE_MAX];
+    unsigned asked, known;
+};
+/* Goes on to the next; false when all were gone through. */
+bool fate_next(struct fate *fate);
+
 struct sim {
     struct supervisor *s; /* owned */
     mono_ms now;
@@ -39,16 +50,20 @@ struct sim {
     unsigned forks_fail; /* bit n: the n-th SPAWN of a step is answered by SPAWN_FAILED */
     int64_t fork_ms;     /* each takes that long */
     bool prepare_fails, bind_fails;
+    struct fate *fate;      /* borrowed; decides instead of the three above when there is one */
+    unsigned workers;       /* configured at first */
+    unsigned other_workers; /* with a fate: a reload may also find that many; 0: it does not */
     struct sup_settings next; /* of the configuration that a reload finds */
     bool exited;
     enum exit_code code;
     mono_ms wake;
-    unsigned forks, prepares, binds;                             /* that the last step asked for */
+    unsigned forks;                                              /* that the last step asked for */
     unsigned long told[SUP_KIND_HUNG + 1][SUP_FAILURE_STOP + 1]; /* so far */
     const char *broken; /* the law that did not hold, or NULL */
     struct sim_memory memory;
     char text[8192]; /* what the last step did, its answers included */
     bool quiet;      /* leave text alone: exploration */
+    uint64_t deeds;  /* kinds of all actions of the last step but words of the log, in any order */
 };
 
 enum { SIM_EPOCH_MS = 1000000 };

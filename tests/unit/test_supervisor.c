@@ -1,5 +1,5 @@
 /* test_supervisor.c: whole stories, told step by step: at each time an event, then exactly the
- * actions that must follow. All possible stories of few slots are in test_explore.c. */
+ * actions that must follow. All possible stories of few slots are in test_explore*.c. */
 #include "supervisor_story.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* test_transition.c: workers replaced by others: reloads, scaling, recycling, hung workers and
- * delayed stops, as stories. Every possible one of few slots is in test_explore.c. */
+ * delayed stops, as stories. Every possible one of few slots is in test_explore*.c. */
 #include "supervisor_story.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* test_walks.c: long random walks of the supervisor, with more workers than test_explore.c can try
+/* test_walks.c: long random walks of the supervisor, with more workers than test_explore*.c can try
  * exhaustively. The laws are supervisor_laws.h's. */
 #include "supervisor_sim.h"
 

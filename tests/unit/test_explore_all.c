@@ -1,0 +1,21 @@
+/* test_explore_all.c: more features at once: for tests/run --long. See explore.h. */
+#include "explore_worlds.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void test_worlds(void **state)
+{
+    (void)state;
+    explore_worlds(TIER_ALL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_worlds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
