@@ -10,7 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The caller's place, "users.c:123". */
+/* The caller's place, "users.c:123". A constructor takes it as its last argument, and a macro of the
+ * constructor's own name (which does not expand within itself) fills it in, so that nobody writes it:
+ *   struct loop *loop_new(const char *made_at);
+ *   #define loop_new() loop_new(MADE_HERE)
+ * Where it is defined, or handed the place of somebody else, the name stands in parentheses. */
 #define LEDGER_STRING2(x) #x
 #define LEDGER_STRING(x)  LEDGER_STRING2(x)
 #define MADE_HERE         __FILE_NAME__ ":" LEDGER_STRING(__LINE__)

@@ -87,7 +87,7 @@ void loop_remove_flush(struct loop *l, struct loop_flush *f);
     static inline void loop_##type##_stop(struct ev_loop *ev, struct ev_##type *w)                 \
     {                                                                                              \
         (ev_##type##_stop)(ev, w);                                                                 \
-        ledger_gone(kind, w);                                                                            \
+        ledger_gone(kind, w);                                                                      \
     }
 LOOP_WATCHER(io, LEDGER_IO_WATCHER)
 LOOP_WATCHER(timer, LEDGER_TIMER)
