@@ -15,6 +15,10 @@
 
 #include "fault_build.h"
 
+#ifdef COLMEIA_FAULTS_OFF /* in this program there are none, whatever the preset says */
+#undef COLMEIA_FAULTS
+#endif
+
 #ifdef COLMEIA_FAULTS
 
 enum fault {

@@ -281,9 +281,10 @@ static void tear_down(struct worker *w)
     tokens_free(w->tokens);
 }
 
-static void look_for_dropped(void *ctx)
+static void each_second(void *ctx)
 {
     struct worker *w = ctx;
+    memory_look(&w->memory, atomic_load(&w->slot->counters[COUNTER_requests]));
     if (debug_is_on() && w->service_made)
         http_service_look(&w->service);
 }
@@ -299,6 +300,7 @@ int worker_serve(const struct entry *entry)
     w.slot = &entry->scoreboard->slots[entry->slot];
     log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);
     last_stack_keep(w.slot);
+    memory_keep();
     FAULT_POINT(worker_boot);
     w.loop = loop_new();
     if (!w.loop) {
@@ -306,7 +308,7 @@ int worker_serve(const struct entry *entry)
         return EXIT_CODE_INTERNAL;
     }
     pulse_start(&w.pulse, w.loop, w.slot, entry->config->debug_slow_callback_duration);
-    w.pulse.each_second = look_for_dropped;
+    w.pulse.each_second = each_second;
     w.pulse.ctx = &w;
     leave_watch(&w);
     w.exit_code = build(&w);

@@ -5,6 +5,7 @@
 #include "shared/entry.h"
 #include "worker/api/api.h"
 #include "worker/http/session.h"
+#include "worker/memory.h"
 #include "worker/net/handover.h"
 #include "worker/net/listener.h"
 #include "worker/pulse.h"
@@ -39,6 +40,7 @@ struct worker {
     struct selfprobe *probe;
 
     struct pulse pulse;
+    struct memory memory;
     struct ev_io channel; /* the master's word */
     struct ev_signal terminate;
     struct ev_timer cut_timer; /* end of the leaving worker's time */
