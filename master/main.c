@@ -167,6 +167,28 @@ static int verb_migrate(const struct cli *cli)
     return code;
 }
 
+/* What needs the store runs in a child that becomes this role (shared/entry.h). */
+static int run_in_child(const struct cli *cli, enum role role)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    start_log(config);
+    struct spawn_order order = {
+        .entry =
+            {.role = role, .slot = -1, .config = config, .argc = cli->argc, .argv = cli->argv},
+        .terminal = true};
+    code = spawn_and_wait(&order);
+    config_free(config);
+    return code;
+}
+
+static int verb_user(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_USER);
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -224,6 +246,15 @@ const struct verb verbs[] = {
      "  upgrade   to the newest version (without a word)\n"
      "  current   prints the database's version\n"
      "  history   prints all versions, in order", 1, true, verb_migrate},
+    {"user", "add|list|passwd|delete …", "Manages the accounts, beside a running server as well",
+     "  add NAME EMAIL    makes one; asks for the password, twice\n"
+     "  list [--json]     all of them, in order of id\n"
+     "  passwd EMAIL|ID   gives it a new password; tokens given out before are refused\n"
+     "  delete EMAIL|ID   asks before, but not with --yes\n\n"
+     "A password is never an argument: it is asked for on the terminal, or read as one line from\n"
+     "standard input when that is no terminal. --json also makes add, passwd and delete print the\n"
+     "account as JSON. A name that begins with - stands behind \"--\".",
+     CLI_WORDS_OWN, true, verb_user},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

@@ -15,7 +15,11 @@
     X(SERVE, "worker")                                                                             \
     X(CHECK, "check")           /* judges a configuration before a reload; runs in master/ */      \
     X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
-    X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */
+    X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */                            \
+    X(USER, "user")             /* `colmeia user …` */                                             \
+    X(BACKUP, "backup")         /* `colmeia backup FILE` */                                        \
+    X(CALIBRATE, "calibrate")   /* `colmeia calibrate` */                                          \
+    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database */
 
 enum role {
 #define X(name, text) ROLE_##name,

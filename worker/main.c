@@ -2,7 +2,7 @@
 #include "shared/check.h"
 #include "shared/entry.h"
 #include "shared/log.h"
-#include "worker/tools.h"
+#include "worker/tools/tools.h"
 #include "worker/worker.h"
 
 #include <signal.h>
@@ -31,6 +31,12 @@ int worker_main(const struct entry *entry)
         return tools_migrate(entry);
     case ROLE_CHECKPOINT:
         return tools_checkpoint(entry);
+    case ROLE_USER:
+        return tools_user(entry);
+    case ROLE_BACKUP:
+    case ROLE_CALIBRATE:
+    case ROLE_DOCTOR:
+        break;
     }
     UNREACHABLE();
 }

@@ -76,6 +76,10 @@ struct task *store_user_conflict(struct store *s, struct slice username, struct 
 /* Ordered by id. offset, limit >= 0. */
 struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
                              void *ctx);
+/* The first *limit* with an id above *after*, ordered by id: for going through all of them, page by
+ * page, at a cost that does not grow. limit >= 0. */
+struct task *store_user_list_after(struct store *s, int64_t after, int64_t limit,
+                                   store_done_fn *done, void *ctx);
 /* OK with the new row, USERNAME_TAKEN or EMAIL_TAKEN (username first). When OK is reported it is
  * durable as [database] durability says. */
 struct task *store_user_create(struct store *s, struct slice username, struct slice email,
