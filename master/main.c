@@ -189,6 +189,11 @@ static int verb_user(const struct cli *cli)
     return run_in_child(cli, ROLE_USER);
 }
 
+static int verb_backup(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_BACKUP);
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -255,6 +260,11 @@ const struct verb verbs[] = {
      "standard input when that is no terminal. --json also makes add, passwd and delete print the\n"
      "account as JSON. A name that begins with - stands behind \"--\".",
      CLI_WORDS_OWN, true, verb_user},
+    {"backup", "[--force] FILE", "Copies the database to FILE, beside a running server as well",
+     "The copy holds all that was acknowledged before it began. It is checked, and on disk when the\n"
+     "command ends; until then it is called FILE.tmp. It does not hold secret.key.\n\n"
+     "  --force           replaces FILE if it exists",
+     CLI_WORDS_OWN, true, verb_backup},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

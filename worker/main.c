@@ -34,6 +34,7 @@ int worker_main(const struct entry *entry)
     case ROLE_USER:
         return tools_user(entry);
     case ROLE_BACKUP:
+        return tools_backup(entry);
     case ROLE_CALIBRATE:
     case ROLE_DOCTOR:
         break;

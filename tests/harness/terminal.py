@@ -14,12 +14,15 @@ from harness.server import BINARY, PATIENCE_S, REPORTS, clean_environment, witho
 
 
 class Terminal:
-    def __init__(self, directory, *words, env=None, argv=None):
-        """Starts `colmeia words…` (or argv) in the foreground of a terminal of its own."""
+    def __init__(self, directory, *words, env=None, argv=None, held=False):
+        """Starts `colmeia words…` (or argv) in the foreground of a terminal of its own. held: whoever
+        writes to it waits until let_go()."""
         self.shown = ""
         self.seen = 0            # of shown: await_text() looks behind it
         self.ours, self.theirs = pty.openpty()
         self.before = termios.tcgetattr(self.theirs)
+        if held:
+            termios.tcflow(self.theirs, termios.TCOOFF)
         self.process = subprocess.Popen(
             argv or without_aslr([str(BINARY), *words]), cwd=directory, env=clean_environment(env),
             stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, start_new_session=True,
@@ -51,6 +54,9 @@ class Terminal:
                 return match
             assert time.monotonic() < end, f"never shown: {pattern!r} in {self.shown!r}"
             self._read(1)
+
+    def let_go(self):
+        termios.tcflow(self.theirs, termios.TCOON)
 
     def type(self, text):
         os.write(self.ours, text.encode())

@@ -12,3 +12,5 @@ int tools_migrate(const struct entry *entry);
 int tools_checkpoint(const struct entry *entry);
 /* ROLE_USER: argv is add|list|passwd|delete and what stands behind it. */
 int tools_user(const struct entry *entry);
+/* ROLE_BACKUP: argv is [--force] FILE. */
+int tools_backup(const struct entry *entry);
