@@ -194,6 +194,11 @@ static int verb_backup(const struct cli *cli)
     return run_in_child(cli, ROLE_BACKUP);
 }
 
+static int verb_calibrate(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_CALIBRATE);
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -265,6 +270,11 @@ const struct verb verbs[] = {
      "command ends; until then it is called FILE.tmp. It does not hold secret.key.\n\n"
      "  --force           replaces FILE if it exists",
      CLI_WORDS_OWN, true, verb_backup},
+    {"calibrate", "[--quick] [--target 250ms]", "Measures password hashing and recommends its cost",
+     "Takes about 20 seconds. Run it on the machine that serves, while little else runs there.\n\n"
+     "  --target TIME     longest time of a login while all cores hash (default: 250ms)\n"
+     "  --quick           measures less: a few seconds",
+     CLI_WORDS_OWN, true, verb_calibrate},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

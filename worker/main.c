@@ -36,6 +36,7 @@ int worker_main(const struct entry *entry)
     case ROLE_BACKUP:
         return tools_backup(entry);
     case ROLE_CALIBRATE:
+        return tools_calibrate(entry);
     case ROLE_DOCTOR:
         break;
     }

@@ -3,7 +3,6 @@
  * in between (as it can between a handler's flag and read(2), in readpassphrase(3bsd) as well). */
 #include "worker/tools/ask.h"
 
-#include "shared/check.h"
 #include "worker/tools/tool.h"
 #include "worker/validate/utf8.h"
 
@@ -26,14 +25,6 @@ struct ask_password {
     char text[ASK_PASSWORD_MAX + 2];   /* one more than the longest, to see that it is too long */
     char repeated[ASK_PASSWORD_MAX + 2];
 };
-
-/* A child of the master leaves the terminal's keys to it; this one answers to its user. */
-static void obey_keys(void)
-{
-    const int keys[] = {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        ASSERT(signal(keys[i], SIG_DFL) != SIG_ERR);
-}
 
 /* ---- passwords ------------------------------------------------------------------------------- */
 
@@ -265,7 +256,6 @@ struct ask_password *ask_password(const char *verb)
         return NULL;
     }
     madvise(p, sizeof *p, MADV_DONTDUMP); /* advice: failure costs nothing */
-    obey_keys();
     if (isatty(STDIN_FILENO) ? from_terminal(p, verb) : from_input(p, verb))
         return p;
     ask_password_free(p);
@@ -282,7 +272,6 @@ bool ask_is_possible(void)
 bool ask_yes(struct slice question)
 {
     char answer[16];
-    obey_keys();
     fprintf(stderr, "%.*s [y/N] ", SLICE_ARGS(question));
     fflush(stderr);
     if (!fgets(answer, sizeof answer, stdin)) {

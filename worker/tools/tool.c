@@ -6,6 +6,7 @@
 #include "worker/validate/utf8.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,13 @@ void tool_say(const char *verb, const char *format, ...)
     buf_append_char(&line, '\n');
     fwrite(line.data ? line.data : "", 1, line.len, stderr);
     buf_free(&line);
+}
+
+void tool_obey_keys(void)
+{
+    const int keys[] = {SIGINT, SIGQUIT, SIGHUP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        ASSERT(signal(keys[i], SIG_DFL) != SIG_ERR);
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */

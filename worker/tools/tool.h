@@ -27,6 +27,10 @@ struct tool_words {
 bool tool_words(const char *verb, int argc, char **argv, const struct tool_option *options,
                 size_t options_len, struct tool_words *words_r);
 
+/* Children of the master leave the terminal's keys to it; a verb answers to its user: Ctrl-C, Ctrl-Z
+ * and a hang-up do what they do to any program. */
+void tool_obey_keys(void);
+
 /* "colmeia VERB: …" and a line end on standard error. */
 void tool_say(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

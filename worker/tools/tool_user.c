@@ -371,6 +371,7 @@ int tools_user(const struct entry *entry)
     if (!v || !take_words(&j, v, &words))
         return EXIT_CODE_USAGE;
     j.verb = v->verb;
+    tool_obey_keys();
     enum exit_code code = tool_database(j.verb, j.config, &j.path);
     if (code != EXIT_CODE_OK)
         return code;

@@ -14,3 +14,5 @@ int tools_checkpoint(const struct entry *entry);
 int tools_user(const struct entry *entry);
 /* ROLE_BACKUP: argv is [--force] FILE. */
 int tools_backup(const struct entry *entry);
+/* ROLE_CALIBRATE: argv is [--quick] [--target 250ms]. Needs no database. */
+int tools_calibrate(const struct entry *entry);
