@@ -1,6 +1,7 @@
 /* main.c: the program: verbs and exit codes. Each verb is a row of the table at the end. */
 #include "master/cli.h"
 #include "master/ctl.h"
+#include "master/doctor.h"
 #include "master/master.h"
 #include "master/secret.h"
 #include "master/spawn.h"
@@ -199,6 +200,15 @@ static int verb_calibrate(const struct cli *cli)
     return run_in_child(cli, ROLE_CALIBRATE);
 }
 
+static int verb_doctor(const struct cli *cli)
+{
+    struct buf errors = {0};
+    bool good = config_flags_known(&cli->flags, &errors);
+    print(stderr, &errors);
+    buf_free(&errors);
+    return good ? doctor_main(&cli->flags, cli->argc, cli->argv) : EXIT_CODE_USAGE;
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -275,6 +285,10 @@ const struct verb verbs[] = {
      "  --target TIME     longest time of a login while all cores hash (default: 250ms)\n"
      "  --quick           measures less: a few seconds",
      CLI_WORDS_OWN, true, verb_calibrate},
+    {"doctor", "[--json]", "Looks for what is wrong, or will be: configuration, machine, database",
+     "A line for each thing it looks at: ok, warn or FAIL, what was found, and what to do about it. Changes\n"
+     "nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.",
+     CLI_WORDS_OWN, true, verb_doctor},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

@@ -40,6 +40,8 @@ enum exit_code {
     EXIT_CODE_CONFIG = 78
 };
 
+struct findings;
+
 struct entry {
     enum role role;
     int slot;                          /* scoreboard slot, or -1 for one-shot children */
@@ -54,6 +56,7 @@ struct entry {
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct tickets *tickets;           /* NULL for one-shot children */
+    struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
     int argc;                          /* one-shot verbs: the words after the verb */
     char **argv;
 };

@@ -38,7 +38,7 @@ int worker_main(const struct entry *entry)
     case ROLE_CALIBRATE:
         return tools_calibrate(entry);
     case ROLE_DOCTOR:
-        break;
+        return tools_doctor(entry);
     }
     UNREACHABLE();
 }

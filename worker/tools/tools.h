@@ -16,3 +16,5 @@ int tools_user(const struct entry *entry);
 int tools_backup(const struct entry *entry);
 /* ROLE_CALIBRATE: argv is [--quick] [--target 250ms]. Needs no database. */
 int tools_calibrate(const struct entry *entry);
+/* ROLE_DOCTOR: argv is [--json]. Adds to entry->findings, and prints what is not printed yet. */
+int tools_doctor(const struct entry *entry);
