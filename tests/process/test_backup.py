@@ -215,6 +215,28 @@ def test_damaged_source(database):
     assert listing(database) == []
 
 
+def test_copy_that_is_not_whole(database):
+    """An index that lacks a row is copied as it is: only reading the copy back shows it."""
+    file = database / "database.db"
+
+    def run(*statements):
+        db = sqlite3.connect(file)
+        db.execute("PRAGMA writable_schema = ON")
+        rows = [db.execute(*s).fetchall() for s in statements]
+        db.commit()
+        db.close()
+        return rows
+
+    _, (index,) = run(("CREATE INDEX extra ON users (username)",),
+                      ("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master WHERE name = 'extra'",))
+    run(("DELETE FROM sqlite_master WHERE name = 'extra'",))
+    run(("INSERT INTO users (username, email, password) VALUES ('new', 'new@test.com', 'x')",))
+    run(("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index))
+    done = run_verb(database, "backup", "copy.db")
+    assert done.returncode == 1 and "copy is not whole" in done.stderr, done.stderr
+    assert listing(database) == []
+
+
 def test_left_over_temporary_is_used_anew(database):
     (database / "copy.db.tmp").write_text("what a killed backup left" * 10000)
     assert run_verb(database, "backup", "copy.db").returncode == 0
