@@ -9,9 +9,9 @@
 
 struct cli;
 
-/* struct verb's words_max. RAW: the verb takes all that stands behind it apart by itself. OWN: it has
- * options of its own: whatever is no option of the configuration is handed to it among its words, in
- * order, wherever it stands ("--" and all behind it as well). */
+/* struct verb's words_max. RAW: the verb takes all that stands behind it apart by itself. OWN: it
+ * has options of its own: whatever is no option of the configuration is handed to it among its
+ * words, in order, wherever it stands ("--" and all behind it as well). */
 enum { CLI_WORDS_RAW = -1, CLI_WORDS_OWN = -2 };
 
 struct verb {

@@ -79,7 +79,8 @@ static bool key_file_is_good(struct doctor *d)
     }
     if (path && stat(path, &st) == 0) {
         size_t before = findings_count(&d->found, FINDING_OK);
-        doctor_judge_key_file(&d->found, path, st.st_mode, geteuid() == 0 || st.st_uid == geteuid());
+        doctor_judge_key_file(&d->found, path, st.st_mode,
+                              geteuid() == 0 || st.st_uid == geteuid());
         good = findings_count(&d->found, FINDING_OK) > before;
     }
     buf_free(&beside);
@@ -154,19 +155,23 @@ static void look_at_server(struct doctor *d)
     struct buf path = {0}, error = {0}, answer = {0};
     int fd = -1;
     if (!control_default_path(d->config, NULL, &path)) {
-        findings_add(&d->found, FINDING_OK, about, "the configuration names no control socket to ask");
+        findings_add(&d->found, FINDING_OK, about,
+                     "the configuration names no control socket to ask");
         buf_free(&path);
         return;
     }
     buf_append_char(&path, '\0');
-    enum ctl_code code = path.failed ? CTL_FAILED : ctl_connect(path.data, SERVER_PATIENCE_MS, &fd, &error);
+    enum ctl_code code =
+        path.failed ? CTL_FAILED : ctl_connect(path.data, SERVER_PATIENCE_MS, &fd, &error);
     if (code == CTL_DONE && ask_status(fd, &answer)) {
         judge_answer(d, buf_slice(&answer));
     } else if (code == CTL_NO_CONNECTION && access(path.data, F_OK) && errno == ENOENT) {
         findings_add(&d->found, FINDING_OK, about, "none runs (there is no %s)", path.data);
     } else {
-        findings_add(&d->found, FINDING_WARN, about, "what answers at %s is not to be had", path.data);
-        findings_remedy(&d->found, "if a server should run: look at its log; run doctor as its user or root");
+        findings_add(&d->found, FINDING_WARN, about, "what answers at %s is not to be had",
+                     path.data);
+        findings_remedy(&d->found,
+                        "if a server should run: look at its log; run doctor as its user or root");
     }
     if (fd >= 0)
         close(fd);
@@ -238,7 +243,8 @@ static void look_at_kernel(struct doctor *d)
         findings_add(&d->found, FINDING_WARN, about, "%s has no %s%s%s", release,
                      pidfd < 0 ? "pidfd_open" : "", pidfd < 0 && !refuses ? " and no " : "",
                      refuses ? "" : "SO_BINDTOIFINDEX");
-        findings_remedy(&d->found, "Linux 5.4 or later; until then a stop refuses newcomers less gently");
+        findings_remedy(&d->found,
+                        "Linux 5.4 or later; until then a stop refuses newcomers less gently");
     }
     if (pidfd >= 0)
         close(pidfd);
@@ -263,7 +269,8 @@ static void look_at_unit(struct doctor *d)
             return;
         }
     }
-    findings_add(&d->found, FINDING_WARN, about, "there is no colmeia.service, so nothing starts it at boot");
+    findings_add(&d->found, FINDING_WARN, about,
+                 "there is no colmeia.service, so nothing starts it at boot");
     findings_remedy(&d->found, "install the package, or its unit");
 }
 
@@ -274,9 +281,14 @@ static const struct {
     void (*look)(struct doctor *d);
 } checks[] = {
     {false, look_at_configuration}, /* the others need what it loads */
-    {true, look_at_key},         {true, look_at_server}, {true, look_at_backlog},
-    {true, look_at_descriptors}, {true, look_at_memory}, {false, look_at_clock},
-    {false, look_at_kernel},     {false, look_at_unit},
+    {true, look_at_key},
+    {true, look_at_server},
+    {true, look_at_backlog},
+    {true, look_at_descriptors},
+    {true, look_at_memory},
+    {false, look_at_clock},
+    {false, look_at_kernel},
+    {false, look_at_unit},
 };
 
 static int print(struct findings *f, bool json)
@@ -286,7 +298,8 @@ static int print(struct findings *f, bool json)
         findings_json(f, &out);
     else
         findings_text(f, &out);
-    bool ok = !f->failed && !out.failed && fwrite(out.data ? out.data : "", 1, out.len, stdout) == out.len &&
+    bool ok = !f->failed && !out.failed &&
+              fwrite(out.data ? out.data : "", 1, out.len, stdout) == out.len &&
               fflush(stdout) == 0;
     buf_free(&out);
     return ok && findings_count(f, FINDING_FAIL) == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;

@@ -1,6 +1,7 @@
-/* doctor.h: `colmeia doctor`: looks before anybody leaps. Here: the configuration, the key, the machine
- * and the running server; the database is looked at by a one-shot child (worker/tools/tool_doctor.c).
- * Each check is a row of a table; what it saw is judged by a pure function. */
+/* doctor.h: `colmeia doctor`: looks before anybody leaps. Here: the configuration, the key, the
+ * machine and the running server; the database is looked at by a one-shot child
+ * (worker/tools/tool_doctor.c). Each check is a row of a table; what it saw is judged by a pure
+ * function. */
 #pragma once
 
 #include "shared/config.h"
@@ -10,8 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The verb; the words behind it are [--json]. Returns an enum exit_code: OK, FAILED with at least one
- * FAIL, USAGE. */
+/* The verb; the words behind it are [--json]. Returns an enum exit_code: OK, FAILED with at least
+ * one FAIL, USAGE. */
 int doctor_main(const struct config_flags *flags, int argc, char **argv);
 
 /* ---- the judges; each adds one finding ---- */
@@ -22,7 +23,8 @@ void doctor_judge_backlog(struct findings *f, int64_t wanted, int64_t somaxconn)
 void doctor_judge_descriptors(struct findings *f, int64_t connections, int64_t limit,
                               const char *whose);
 /* All tickets in use at once; -1: the machine's memory is not known. */
-void doctor_judge_memory(struct findings *f, int64_t hash_bytes, unsigned tickets, int64_t machine_bytes);
+void doctor_judge_memory(struct findings *f, int64_t hash_bytes, unsigned tickets,
+                         int64_t machine_bytes);
 /* Wall time in seconds since the epoch, and whether the kernel calls it synchronised. */
 void doctor_judge_clock(struct findings *f, int64_t now_s, bool synchronised);
 /* *theirs*: the version in the server's answer, absent if it says none. */

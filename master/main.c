@@ -286,8 +286,9 @@ const struct verb verbs[] = {
      "  --quick           measures less: a few seconds",
      CLI_WORDS_OWN, true, verb_calibrate},
     {"doctor", "[--json]", "Looks for what is wrong, or will be: configuration, machine, database",
-     "A line for each thing it looks at: ok, warn or FAIL, what was found, and what to do about it. Changes\n"
-     "nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.",
+     "A line for each thing it looks at: ok, warn or FAIL, what was found, and what to do about it.\n"
+     "Changes nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.\n\n"
+     "  --json            as one JSON document",
      CLI_WORDS_OWN, true, verb_doctor},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},

@@ -28,8 +28,8 @@ static struct finding *append(struct findings *f)
     return &f->items[f->len++];
 }
 
-void findings_add(struct findings *f, enum finding_level level, const char *about, const char *format,
-                  ...)
+void findings_add(struct findings *f, enum finding_level level, const char *about,
+                  const char *format, ...)
 {
     struct finding *it = append(f);
     if (!it)

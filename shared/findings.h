@@ -1,6 +1,6 @@
-/* findings.h: what `colmeia doctor` found: each a line with a level, what it is about, what was seen and
- * what to do. The master looks at the machine, its child at the database; both add to one list. One
- * thread. */
+/* findings.h: what `colmeia doctor` found: each a line with a level, what it is about, what was
+ * seen and what to do. The master looks at the machine, its child at the database; both add to one
+ * list. One thread. */
 #pragma once
 
 #include "shared/str.h"
@@ -17,7 +17,7 @@ enum finding_level {
 #define X(name, text) FINDING_##name,
     FINDING_LEVELS(X)
 #undef X
-    FINDING_LEVELS_LEN
+        FINDING_LEVELS_LEN
 };
 
 struct finding {
@@ -35,11 +35,12 @@ struct findings {
     size_t printed; /* so many were printed as text */
 };
 
-/* Adds one. *about* is static, the rest is printed; what has a remedy gets it with findings_remedy(),
- * called just behind. */
-void findings_add(struct findings *f, enum finding_level level, const char *about, const char *format,
-                  ...) __attribute__((format(printf, 4, 5)));
-void findings_remedy(struct findings *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds one. *about* is static, the rest is printed; what has a remedy gets it with
+ * findings_remedy(), called just behind. */
+void findings_add(struct findings *f, enum finding_level level, const char *about,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+void findings_remedy(struct findings *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 size_t findings_count(const struct findings *f, enum finding_level level);
 
 /* Appends what was not printed yet, a line each: "warn  backlog: … — …". */

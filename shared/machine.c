@@ -37,11 +37,13 @@ int64_t machine_meminfo_bytes(const char *text, const char *name)
 }
 
 /* A number in a file of a group; -1: "max", or none. */
-static int64_t number_of_group(const char *mount, const char *path, size_t path_len, const char *name)
+static int64_t number_of_group(const char *mount, const char *path, size_t path_len,
+                               const char *name)
 {
     char file[PATH_MAX], text[TEXT_MAX];
     long long value;
-    if (snprintf(file, sizeof file, "%s%.*s/%s", mount, (int)path_len, path, name) >= (int)sizeof file)
+    if (snprintf(file, sizeof file, "%s%.*s/%s", mount, (int)path_len, path, name) >=
+        (int)sizeof file)
         return -1;
     read_text(file, text);
     return sscanf(text, "%lld", &value) == 1 && value >= 0 ? value : -1;
@@ -63,7 +65,8 @@ int64_t machine_cgroup_bytes(const char *mount, const char *path, int what_is_le
     }
 }
 
-/* What the line "0::/path" of /proc/self/cgroup leads to; -1: no limit, or another cgroup version. */
+/* What the line "0::/path" of /proc/self/cgroup leads to; -1: no limit, or another cgroup version.
+ */
 static int64_t own_group_bytes(int what_is_left)
 {
     char text[TEXT_MAX];

@@ -61,7 +61,8 @@ def test_add_prints_json(user):
 
 
 def test_configured_cost(user, place):
-    user("add", "a", "a@test.com", password="x", env={"COLMEIA_AUTH_HASH_MEMORY": "64k", "COLMEIA_AUTH_HASH_ITERATIONS": "2"})
+    user("add", "a", "a@test.com", password="x",
+         env={"COLMEIA_AUTH_HASH_MEMORY": "64k", "COLMEIA_AUTH_HASH_ITERATIONS": "2"})
     assert "m=64,t=2,p=1" in rows(place)[0][3]
 
 
@@ -107,7 +108,8 @@ def test_longest_password(user, place):
     assert user("add", "a", "a@test.com", password="x" * 4095 + "\n").returncode == 0
 
 
-@pytest.mark.parametrize("words", [("add", "a", "a@test.com"), ("list",), ("passwd", "1"), ("delete", "--yes", "1")])
+@pytest.mark.parametrize("words", [("add", "a", "a@test.com"), ("list",), ("passwd", "1"),
+                                   ("delete", "--yes", "1")])
 def test_no_database_is_made(place, words):
     refused(run_verb(place, "user", *words, stdin=b"x", env=CHEAP), "does not exist", '"colmeia migrate"')
     assert list(place.iterdir()) == []

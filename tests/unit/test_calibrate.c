@@ -1,4 +1,5 @@
-/* test_calibrate.c: which cost is recommended, and what is a time; memory out of /proc and cgroups. */
+/* test_calibrate.c: which cost is recommended, and what is a time; memory out of /proc and cgroups.
+ */
 #include "shared/machine.h"
 #include "worker/tools/calibrate.h"
 
@@ -42,7 +43,7 @@ static const struct {
     {10000, 2, 512 * MIB - 1, true, 128, 4}, /* memory of all tickets */
     {10000, 8, 512 * MIB, true, 64, 4},
     {100, 2, INT64_MAX, true, 64, 1},
-    {63, 2, INT64_MAX, true, 16, 3}, /* 32m would be 64 ms */
+    {63, 2, INT64_MAX, true, 16, 3},  /* 32m would be 64 ms */
     {47, 2, INT64_MAX, false, 16, 3}, /* 16m and 2 passes are too weak */
     {10, 2, INT64_MAX, false, 16, 3},
     {10000, 2, 1, false, 16, 3},
@@ -86,9 +87,10 @@ static void targets(void **state)
     static const struct {
         const char *text;
         int64_t us; /* 0: refused */
-    } cases[] = {{"250ms", 250000}, {"1s", 1000000}, {"2", 2000000},  {"10ms", 10000}, {"10s", 10000000},
-                 {"9ms", 0},        {"11s", 0},      {"", 0},         {"ms", 0},       {"s", 0},
-                 {"0.5s", 0},       {"-1s", 0},      {"250 ms", 0},   {"1m", 0},       {"10001ms", 0}};
+    } cases[] = {{"250ms", 250000}, {"1s", 1000000}, {"2", 2000000}, {"10ms", 10000},
+                 {"10s", 10000000}, {"9ms", 0},      {"11s", 0},     {"", 0},
+                 {"ms", 0},         {"s", 0},        {"0.5s", 0},    {"-1s", 0},
+                 {"250 ms", 0},     {"1m", 0},       {"10001ms", 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t us = 0;
         bool good = calibrate_target(slice_of(cases[i].text), &us);
@@ -158,7 +160,7 @@ static void cgroup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(choose), cmocka_unit_test(choose_of_what_was_measured),
+        cmocka_unit_test(choose),  cmocka_unit_test(choose_of_what_was_measured),
         cmocka_unit_test(targets), cmocka_unit_test(lines),
         cmocka_unit_test(meminfo), cmocka_unit_test(cgroup),
     };

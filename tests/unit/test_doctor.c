@@ -154,9 +154,9 @@ static void key_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rendering), cmocka_unit_test(many),   cmocka_unit_test(backlog),
-        cmocka_unit_test(descriptors), cmocka_unit_test(memory), cmocka_unit_test(clocks),
-        cmocka_unit_test(version),   cmocka_unit_test(key_file),
+        cmocka_unit_test(rendering),   cmocka_unit_test(many),     cmocka_unit_test(backlog),
+        cmocka_unit_test(descriptors), cmocka_unit_test(memory),   cmocka_unit_test(clocks),
+        cmocka_unit_test(version),     cmocka_unit_test(key_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

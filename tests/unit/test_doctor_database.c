@@ -1,5 +1,5 @@
-/* test_doctor_database.c: doctor's judges of what is around a database: file system, space, files, disk;
- * and who holds it open or locked. */
+/* test_doctor_database.c: doctor's judges of what is around a database: file system, space, files,
+ * disk; and who holds it open or locked. */
 #include "worker/store/holders.h"
 #include "worker/tools/doctor_judge.h"
 

@@ -53,7 +53,8 @@ static void words(void **state)
         int len = 0;
         for (size_t k = 0; taken && k < w.len; k++)
             len += snprintf(got + len, sizeof got - (size_t)len, "%s ", w.at[k]);
-        snprintf(got + len, sizeof got - (size_t)len, ",%s,%s", on ? "on" : "off", value ? value : "-");
+        snprintf(got + len, sizeof got - (size_t)len, ",%s,%s", on ? "on" : "off",
+                 value ? value : "-");
         assert_int_equal(taken, lines[i].want != NULL);
         if (taken)
             assert_string_equal(got, lines[i].want);
@@ -72,9 +73,11 @@ static const struct {
       "31m",
       5},
      "\\xc2\\x9b31m",
-     11},                                                                /* CSI as one C1 */
-    {{"\xc2\xa0\xc3\xa9\xe6\xbc\xa2", 7}, "\xc2\xa0\xc3\xa9\xe6\xbc\xa2", 3}, /* what is to be seen */
-    {{"\xe2\x80\xaex", 4}, "\\u{202e}x", 9},                              /* RIGHT-TO-LEFT OVERRIDE */
+     11}, /* CSI as one C1 */
+    {{"\xc2\xa0\xc3\xa9\xe6\xbc\xa2", 7},
+     "\xc2\xa0\xc3\xa9\xe6\xbc\xa2",
+     3},                                     /* what is to be seen */
+    {{"\xe2\x80\xaex", 4}, "\\u{202e}x", 9}, /* RIGHT-TO-LEFT OVERRIDE */
     {{"\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8", 8}, "\\u{2066}\\u{61c}\\u{2028}", 23},
     {{"a\xff\xe6\xbc", 4}, "a\\xff\\xe6\\xbc", 13},
 };

@@ -33,8 +33,8 @@ struct copy {
     char *target;
     char *temporary;
     int directory_fd;
-    int fd;       /* of *temporary*, locked; -1: not made */
-    bool made;    /* *temporary* is ours */
+    int fd;    /* of *temporary*, locked; -1: not made */
+    bool made; /* *temporary* is ours */
     bool stopped;
     enum backup_phase phase;
     int64_t expected_bytes;
@@ -59,7 +59,8 @@ static bool resolve(struct copy *c)
     } else {
         c->directory = realpath(dirname(for_directory), NULL);
         if (!c->directory)
-            fail(c, c->b->target, errno == ENOENT ? "its directory does not exist" : strerror(errno));
+            fail(c, c->b->target,
+                 errno == ENOENT ? "its directory does not exist" : strerror(errno));
         else if (asprintf(&c->target, "%s/%s", c->directory, basename(for_name)) < 0 ||
                  asprintf(&c->temporary, "%s.tmp", c->target) < 0)
             fail(c, c->b->target, strerror(ENOMEM));
@@ -154,8 +155,8 @@ static int on_progress(void *ctx)
     int64_t percent = 0;
     if (c->phase == BACKUP_COPIES && c->expected_bytes > 0 && fstat(c->fd, &st) == 0)
         percent = st.st_size * 100 / c->expected_bytes;
-    c->stopped = c->b->progress(c->b->ctx, c->phase,
-                                (int)(percent > PERCENT_MAX ? PERCENT_MAX : percent));
+    c->stopped =
+        c->b->progress(c->b->ctx, c->phase, (int)(percent > PERCENT_MAX ? PERCENT_MAX : percent));
     return c->stopped;
 }
 
@@ -264,8 +265,9 @@ static bool check(struct copy *c)
         rc = ask_number(db, "SELECT count(*) FROM users", &c->b->users);
     bool ok = rc == SQLITE_OK && whole && !c->stopped;
     if (!ok)
-        buf_printf(c->error, "the copy is not whole (%s); is the database, or the disk, damaged? "
-                             "\"colmeia doctor\" looks at both",
+        buf_printf(c->error,
+                   "the copy is not whole (%s); is the database, or the disk, damaged? "
+                   "\"colmeia doctor\" looks at both",
                    rc == SQLITE_OK ? "integrity_check" : sqlite3_errmsg(db));
     ASSERT(sqlite3_close(db) == SQLITE_OK);
     return ok;
@@ -280,7 +282,8 @@ static int give_name(struct copy *c)
     int rc = renameat2(AT_FDCWD, c->temporary, AT_FDCWD, c->target, RENAME_NOREPLACE);
     if (rc == 0 || errno != EINVAL)
         return rc;
-    rc = link(c->temporary, c->target); /* a file system that cannot; link(2) replaces nothing, too */
+    rc = link(c->temporary,
+              c->target); /* a file system that cannot; link(2) replaces nothing, too */
     return rc ? rc : unlink(c->temporary);
 }
 
@@ -296,7 +299,8 @@ static bool publish(struct copy *c)
     c->made = false;
     c->directory_fd = open(c->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c->directory_fd < 0 || fsync(c->directory_fd))
-        return fail(c, c->b->target, "it is complete, but its directory could not be flushed to disk");
+        return fail(c, c->b->target,
+                    "it is complete, but its directory could not be flushed to disk");
     return true;
 }
 

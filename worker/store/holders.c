@@ -18,8 +18,8 @@ static pid_t owner_in_line(const char *line, const struct stat *file)
     int pid;
     unsigned major_no, minor_no;
     unsigned long long inode;
-    if (sscanf(line, "%*u: %15s %15s %15s %d %x:%x:%llu", kind, way, access, &pid, &major_no, &minor_no,
-               &inode) != 7)
+    if (sscanf(line, "%*u: %15s %15s %15s %d %x:%x:%llu", kind, way, access, &pid, &major_no,
+               &minor_no, &inode) != 7)
         return 0;
     bool is_it = strcmp(kind, "FLOCK") == 0 && inode == file->st_ino &&
                  major_no == major(file->st_dev) && minor_no == minor(file->st_dev);

@@ -7,13 +7,13 @@
 
 #include <sys/types.h>
 
-/* The process that holds the writer lock (sqlite_lock.h) of the database at *path*; 0: nobody, or not
- * to be seen. */
+/* The process that holds the writer lock (sqlite_lock.h) of the database at *path*; 0: nobody, or
+ * not to be seen. */
 pid_t holders_of_lock(const char *path);
 
 /* Appends a process as people know it: "process 4242 (colmeia: worker 0 gen 1 [ready])". */
 void holders_name(struct buf *out, pid_t pid);
 
-/* Processes that have the database file at *path* open and are none of colmeia's (which open its lock
- * file as well, or are called so): calls found() for each. */
+/* Processes that have the database file at *path* open and are none of colmeia's (which open its
+ * lock file as well, or are called so): calls found() for each. */
 void holders_foreign(const char *path, void (*found)(void *ctx, pid_t pid), void *ctx);

@@ -35,7 +35,8 @@ bool inspect_database(const char *path, int64_t busy_timeout_ms, struct buf *err
     sqlite3 *db = NULL;
     struct buf complaint = {0};
     char *plain = sqlite_plain_path(path);
-    int rc = plain ? sqlite_open_file(plain, SQLITE_OPEN_READONLY, busy_timeout_ms, &db) : SQLITE_NOMEM;
+    int rc =
+        plain ? sqlite_open_file(plain, SQLITE_OPEN_READONLY, busy_timeout_ms, &db) : SQLITE_NOMEM;
     if (rc == SQLITE_OK)
         rc = quick_check(db, &complaint);
     bool good = rc == SQLITE_OK && complaint.len == 0 && !complaint.failed;

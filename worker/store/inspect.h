@@ -1,5 +1,5 @@
-/* inspect.h: looks through a whole database file for damage. Blocks, for as long as it takes to read
- * it; one-shot children. */
+/* inspect.h: looks through a whole database file for damage. Blocks, for as long as it takes to
+ * read it; one-shot children. */
 #pragma once
 
 #include "shared/str.h"

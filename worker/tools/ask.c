@@ -1,6 +1,7 @@
-/* ask.c: see ask.h. While a password is typed, signals come by signalfd(2) and are looked at together
- * with the terminal: each finds the terminal restored before it takes its course, and none can slip
- * in between (as it can between a handler's flag and read(2), in readpassphrase(3bsd) as well). */
+/* ask.c: see ask.h. While a password is typed, signals come by signalfd(2) and are looked at
+ * together with the terminal: each finds the terminal restored before it takes its course, and none
+ * can slip in between (as it can between a handler's flag and read(2), in readpassphrase(3bsd) as
+ * well). */
 #include "worker/tools/ask.h"
 
 #include "worker/tools/tool.h"
@@ -22,7 +23,7 @@ enum { TRIES = 3 };
 
 struct ask_password {
     size_t len;
-    char text[ASK_PASSWORD_MAX + 2];   /* one more than the longest, to see that it is too long */
+    char text[ASK_PASSWORD_MAX + 2]; /* one more than the longest, to see that it is too long */
     char repeated[ASK_PASSWORD_MAX + 2];
 };
 
@@ -45,11 +46,11 @@ struct slice ask_password_text(const struct ask_password *p)
 static bool is_good(const struct ask_password *p, const char **why_r)
 {
     struct slice text = ask_password_text(p);
-    *why_r = text.len == 0                  ? "a password must not be empty"
-             : text.len > ASK_PASSWORD_MAX  ? "the password is too long: at most 4095 bytes"
-             : !utf8_is_valid(text)         ? "the password is not UTF-8 text, so nobody could log in "
-                                              "with it"
-                                            : NULL;
+    *why_r = text.len == 0                 ? "a password must not be empty"
+             : text.len > ASK_PASSWORD_MAX ? "the password is too long: at most 4095 bytes"
+             : !utf8_is_valid(text) ? "the password is not UTF-8 text, so nobody could log in "
+                                      "with it"
+                                    : NULL;
     return !*why_r;
 }
 
@@ -249,8 +250,8 @@ static bool from_input(struct ask_password *p, const char *verb)
 
 struct ask_password *ask_password(const char *verb)
 {
-    struct ask_password *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct ask_password *p =
+        mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
         tool_say(verb, "out of memory");
         return NULL;

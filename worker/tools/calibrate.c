@@ -36,8 +36,8 @@ static bool is_better(const struct calibrate_row *row, const struct calibrate_ro
 }
 
 const struct calibrate_row *calibrate_choose(const struct calibrate_row *rows, size_t len,
-                                             int64_t target_us, unsigned tickets, int64_t memory_max,
-                                             bool *fits_r)
+                                             int64_t target_us, unsigned tickets,
+                                             int64_t memory_max, bool *fits_r)
 {
     const struct calibrate_row *best = NULL, *cheapest = NULL;
     for (size_t i = 0; i < len; i++) {

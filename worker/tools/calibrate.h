@@ -1,4 +1,5 @@
-/* calibrate.h: which cost of a password hash fits a machine: the pure part of `colmeia calibrate`. */
+/* calibrate.h: which cost of a password hash fits a machine: the pure part of `colmeia calibrate`.
+ */
 #pragma once
 
 #include "shared/str.h"
@@ -25,14 +26,14 @@ size_t calibrate_rows(bool quick, struct calibrate_row rows_r[static CALIBRATE_R
  * weak are left out. When none is fast enough, *fits_r* is false and it is the cheapest that is not
  * weak. NULL: nothing was measured. */
 const struct calibrate_row *calibrate_choose(const struct calibrate_row *rows, size_t len,
-                                             int64_t target_us, unsigned tickets, int64_t memory_max,
-                                             bool *fits_r);
+                                             int64_t target_us, unsigned tickets,
+                                             int64_t memory_max, bool *fits_r);
 
 /* Whether a cost is above the least that OWASP recommends. */
 bool calibrate_is_strong(const struct calibrate_row *row);
 
-/* "250ms", "1s", "0.25" is none; a bare number is seconds. False when it is no time from 10 ms to 10
- * s. */
+/* "250ms", "1s", "0.25" is none; a bare number is seconds. False when it is no time from 10 ms to
+ * 10 s. */
 bool calibrate_target(struct slice text, int64_t *target_us_r);
 
 /* A line of the table, and its head. */

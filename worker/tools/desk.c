@@ -155,7 +155,8 @@ enum store_result desk_create(struct desk *d, struct slice username, struct slic
                               struct slice password, struct store_user *user_r)
 {
     begin(d);
-    return await_user(d, store_user_create(d->store, username, email, password, on_store, d), user_r);
+    return await_user(d, store_user_create(d->store, username, email, password, on_store, d),
+                      user_r);
 }
 
 enum store_result desk_set_password(struct desk *d, const struct store_user *seen,
@@ -176,8 +177,7 @@ enum store_result desk_list(struct desk *d, int64_t after, int64_t limit,
                             const struct store_user **users_r, size_t *users_len_r)
 {
     begin(d);
-    enum store_result result =
-        await(d, store_user_list_after(d->store, after, limit, on_store, d));
+    enum store_result result = await(d, store_user_list_after(d->store, after, limit, on_store, d));
     *users_r = d->users;
     *users_len_r = result == STORE_OK ? d->users_len : 0;
     return result;
@@ -203,15 +203,15 @@ struct slice desk_hash(struct desk *d, struct slice password)
             d->loop, &(struct password_options){.memory_bytes = d->config->auth_hash_memory,
                                                 .iterations = d->config->auth_hash_iterations});
     d->done = false;
-    struct task *task =
-        d->passwords ? password_hash(d->passwords, password, 0, on_hash, d) : NULL;
+    struct task *task = d->passwords ? password_hash(d->passwords, password, 0, on_hash, d) : NULL;
     d->hash_len = 0;
     while (task && !d->done)
         loop_run_once(d->loop, true);
     if (d->hash_len > 0)
         return (struct slice){d->hash, d->hash_len};
-    tool_say(d->verb, "the password could not be hashed: no %lld MiB of memory are to be had ([auth] "
-                      "hash_memory)",
+    tool_say(d->verb,
+             "the password could not be hashed: no %lld MiB of memory are to be had ([auth] "
+             "hash_memory)",
              (long long)(d->config->auth_hash_memory >> 20));
     return (struct slice){NULL, 0};
 }
@@ -226,8 +226,9 @@ static void complain_busy(const struct desk *d)
         holders_name(&holder, pid);
     else
         buf_printf(&holder, "another program (\"fuser %s %s.lock\" tells which)", d->path, d->path);
-    tool_say(d->verb, "the database %s was kept locked for longer than [database] timeout allows, by "
-                      "%.*s; try again",
+    tool_say(d->verb,
+             "the database %s was kept locked for longer than [database] timeout allows, by "
+             "%.*s; try again",
              d->path, SLICE_ARGS(buf_slice(&holder)));
     buf_free(&holder);
 }

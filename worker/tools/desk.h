@@ -1,6 +1,6 @@
-/* desk.h: the store and the hasher for a program that does one thing after the other: each call here
- * runs the loop until its answer has come. The same store as the server's workers use, so writes wait
- * for their turn beside a running server. One-shot children. */
+/* desk.h: the store and the hasher for a program that does one thing after the other: each call
+ * here runs the loop until its answer has come. The same store as the server's workers use, so
+ * writes wait for their turn beside a running server. One-shot children. */
 #pragma once
 
 #include "worker/store/store.h"

@@ -17,15 +17,11 @@
 #define MAGIC_EXFAT 0x2011bab0
 #define MAGIC_ZFS   0x2fc12fc1
 
-enum {
-    SPACE_FAIL_MIB = 16,
-    SPACE_WARN_MIB = 256,
-    CLOCK_SLACK_S = 60,
-    SYNC_SLOW_US = 30000
-};
+enum { SPACE_FAIL_MIB = 16, SPACE_WARN_MIB = 256, CLOCK_SLACK_S = 60, SYNC_SLOW_US = 30000 };
 
 /* What to say of a kind of file system; NULL: nothing is wrong with it. */
-static const char network[] = "SQLite's locks do not work between machines there, and its shared memory not at all";
+static const char network[] =
+    "SQLite's locks do not work between machines there, and its shared memory not at all";
 static const char depends[] = "whether SQLite's locks work there depends on who provides it";
 static const char passing[] = "what it holds is gone when the machine (or container) is";
 
@@ -48,8 +44,10 @@ static const struct kind {
     {MAGIC_FUSE, "FUSE", FINDING_WARN, depends},
     {OVERLAYFS_SUPER_MAGIC, "overlayfs", FINDING_WARN, passing},
     {TMPFS_MAGIC, "tmpfs", FINDING_WARN, passing},
-    {MAGIC_VFAT, "FAT", FINDING_WARN, "it knows no owners and modes, so nothing is kept from others"},
-    {MAGIC_EXFAT, "exFAT", FINDING_WARN, "it knows no owners and modes, so nothing is kept from others"},
+    {MAGIC_VFAT, "FAT", FINDING_WARN,
+     "it knows no owners and modes, so nothing is kept from others"},
+    {MAGIC_EXFAT, "exFAT", FINDING_WARN,
+     "it knows no owners and modes, so nothing is kept from others"},
     {EXT4_SUPER_MAGIC, "ext4", FINDING_OK, NULL},
     {XFS_SUPER_MAGIC, "XFS", FINDING_OK, NULL},
     {BTRFS_SUPER_MAGIC, "Btrfs", FINDING_OK, NULL},
@@ -65,8 +63,8 @@ void doctor_judge_filesystem(struct findings *f, uint64_t type, const char *dire
         const struct kind *k = &kinds[i];
         if (k->type != (type & 0xffffffff))
             continue;
-        findings_add(f, k->level, about, "%s is on %s%s%s", directory, k->name, k->problem ? ": " : "",
-                     k->problem ? k->problem : "");
+        findings_add(f, k->level, about, "%s is on %s%s%s", directory, k->name,
+                     k->problem ? ": " : "", k->problem ? k->problem : "");
         if (k->problem)
             findings_remedy(f, "put the database on a local disk ([database] url)");
         return;
@@ -82,8 +80,9 @@ void doctor_judge_space(struct findings *f, int64_t free_bytes, int64_t database
     long long free_mib = (long long)(free_bytes >> 20);
     bool no_inodes = inodes > 0 && inodes_free == 0;
     if (no_inodes || free_mib < SPACE_FAIL_MIB) {
-        findings_add(f, FINDING_FAIL, about, no_inodes ? "no file can be made any more (%lld MiB free)"
-                                                       : "%lld MiB free: writes are about to fail",
+        findings_add(f, FINDING_FAIL, about,
+                     no_inodes ? "no file can be made any more (%lld MiB free)"
+                               : "%lld MiB free: writes are about to fail",
                      free_mib);
         findings_remedy(f, "make room");
     } else if (free_mib < SPACE_WARN_MIB || free_bytes < database_bytes) {
@@ -101,24 +100,26 @@ void doctor_judge_file(struct findings *f, const struct doctor_file *file, int64
     static const char about[] = "files";
     unsigned mode = (unsigned)file->mode & 07777;
     if (file->owner != file->database_owner) {
-        findings_add(f, FINDING_FAIL, about, "%s belongs to user %u, the database to user %u", file->path,
-                     (unsigned)file->owner, (unsigned)file->database_owner);
+        findings_add(f, FINDING_FAIL, about, "%s belongs to user %u, the database to user %u",
+                     file->path, (unsigned)file->owner, (unsigned)file->database_owner);
         findings_remedy(f, "chown %u %s", (unsigned)file->database_owner, file->path);
     } else if (!file->accessible) {
-        findings_add(f, FINDING_FAIL, about, "%s (user %u, mode %04o) cannot be read and written by this user",
-                     file->path, (unsigned)file->owner, mode);
+        findings_add(f, FINDING_FAIL, about,
+                     "%s (user %u, mode %04o) cannot be read and written by this user", file->path,
+                     (unsigned)file->owner, mode);
         findings_remedy(f, "chown or chmod it, or run doctor as the server's user");
     } else if (mode & 07) {
         findings_add(f, FINDING_WARN, about, "%s has mode %04o: everybody gets at password hashes",
                      file->path, mode);
         findings_remedy(f, "chmod o= %s", file->path);
     } else if (file->changed_s > now_s + CLOCK_SLACK_S) {
-        findings_add(f, FINDING_WARN, about, "%s was changed %lld seconds in the future: the clock was set back",
+        findings_add(f, FINDING_WARN, about,
+                     "%s was changed %lld seconds in the future: the clock was set back",
                      file->path, (long long)(file->changed_s - now_s));
         findings_remedy(f, "see whether the clock is right now");
     } else {
-        findings_add(f, FINDING_OK, about, "%s (user %u, mode %04o)", file->path, (unsigned)file->owner,
-                     mode);
+        findings_add(f, FINDING_OK, about, "%s (user %u, mode %04o)", file->path,
+                     (unsigned)file->owner, mode);
     }
 }
 
@@ -128,5 +129,6 @@ void doctor_judge_sync(struct findings *f, int64_t sync_us)
     findings_add(f, sync_us > SYNC_SLOW_US ? FINDING_WARN : FINDING_OK, about,
                  "a write is on disk after %.1f ms", (double)sync_us / 1e3);
     if (sync_us > SYNC_SLOW_US)
-        findings_remedy(f, "each sign-up waits for it; a faster disk, or [database] durability = normal");
+        findings_remedy(
+            f, "each sign-up waits for it; a faster disk, or [database] durability = normal");
 }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* statfs(2)'s f_type: whether SQLite's locks and shared memory work there, and what is written lasts. */
+/* statfs(2)'s f_type: whether SQLite's locks and shared memory work there, and what is written
+ * lasts. */
 void doctor_judge_filesystem(struct findings *f, uint64_t type, const char *directory);
 
 /* Bytes free to us, bytes of the database with its log, free inodes (0 inodes in all: they are not
@@ -15,8 +16,8 @@ void doctor_judge_filesystem(struct findings *f, uint64_t type, const char *dire
 void doctor_judge_space(struct findings *f, int64_t free_bytes, int64_t database_bytes,
                         uint64_t inodes_free, uint64_t inodes);
 
-/* One of the database's files. *owner* and *database_owner*: who must be the same; accessible: we may
- * read and write it. */
+/* One of the database's files. *owner* and *database_owner*: who must be the same; accessible: we
+ * may read and write it. */
 struct doctor_file {
     const char *path;
     mode_t mode;

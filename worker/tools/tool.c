@@ -117,12 +117,12 @@ enum exit_code tool_database(const char *verb, const struct config *config, cons
     case CONFIG_DATABASE_FILE:
         return check_file(verb, *path_r);
     case CONFIG_DATABASE_MEMORY:
-        tool_say(verb, "the database is :memory:, which only its server sees; set [database] url to "
-                       "a file");
+        tool_say(verb,
+                 "the database is :memory:, which only its server sees; set [database] url to "
+                 "a file");
         return EXIT_CODE_CONFIG;
     case CONFIG_DATABASE_POSTGRESQL:
-        tool_say(verb,
-                 "this build cannot use PostgreSQL yet; set [database] url to a SQLite file");
+        tool_say(verb, "this build cannot use PostgreSQL yet; set [database] url to a SQLite file");
         return EXIT_CODE_CONFIG;
     }
     UNREACHABLE();

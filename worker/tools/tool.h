@@ -1,5 +1,6 @@
-/* tool.h: what the verbs of the command line have in common: their words taken apart, their database
- * looked at before it is opened, text made harmless for a terminal. One-shot children; blocks. */
+/* tool.h: what the verbs of the command line have in common: their words taken apart, their
+ * database looked at before it is opened, text made harmless for a terminal. One-shot children;
+ * blocks. */
 #pragma once
 
 #include "shared/entry.h"
@@ -27,8 +28,8 @@ struct tool_words {
 bool tool_words(const char *verb, int argc, char **argv, const struct tool_option *options,
                 size_t options_len, struct tool_words *words_r);
 
-/* Children of the master leave the terminal's keys to it; a verb answers to its user: Ctrl-C, Ctrl-Z
- * and a hang-up do what they do to any program. */
+/* Children of the master leave the terminal's keys to it; a verb answers to its user: Ctrl-C,
+ * Ctrl-Z and a hang-up do what they do to any program. */
 void tool_obey_keys(void);
 
 /* "colmeia VERB: …" and a line end on standard error. */
@@ -45,6 +46,6 @@ enum exit_code tool_database(const char *verb, const struct config *config, cons
  * counting one for each character. */
 size_t tool_show(struct buf *out, struct slice text);
 
-/* Writes it to standard output and empties it. False, with a line on standard error, when nobody can
- * read it (a full disk, a closed pipe) or memory ran out before. */
+/* Writes it to standard output and empties it. False, with a line on standard error, when nobody
+ * can read it (a full disk, a closed pipe) or memory ran out before. */
 bool tool_print(const char *verb, struct buf *out);

@@ -1,4 +1,5 @@
-/* tool_backup.c: `colmeia backup FILE`. See tools.h; how it is done stands in worker/store/backup.h. */
+/* tool_backup.c: `colmeia backup FILE`. See tools.h; how it is done stands in
+ * worker/store/backup.h. */
 #include "shared/check.h"
 #include "shared/clock.h"
 #include "worker/store/backup.h"
@@ -39,7 +40,8 @@ struct display {
     enum backup_phase phase;
 };
 
-static const char *const phase_words[] = {[BACKUP_COPIES] = "copying", [BACKUP_CHECKS] = "checking"};
+static const char *const phase_words[] = {
+    [BACKUP_COPIES] = "copying", [BACKUP_CHECKS] = "checking"};
 
 static bool on_progress(void *ctx, enum backup_phase phase, int percent)
 {
@@ -73,10 +75,12 @@ static enum exit_code report(const struct backup *b, int64_t took_us, const stru
     buf_printf(&out, "%s: %lld users, %lld bytes, checked and on disk after %.1f s\n", b->target,
                (long long)b->users, (long long)b->bytes, (double)took_us / 1e6);
     if (key_beside)
-        buf_printf(&out, "It does not hold the key that signs tokens: keep a copy of secret.key, which "
-                         "is beside the database, in another place.\n");
+        buf_printf(&out,
+                   "It does not hold the key that signs tokens: keep a copy of secret.key, which "
+                   "is beside the database, in another place.\n");
     else
-        buf_printf(&out, "It does not hold the key that signs tokens, which your configuration has.\n");
+        buf_printf(&out,
+                   "It does not hold the key that signs tokens, which your configuration has.\n");
     bool printed = tool_print(verb, &out);
     buf_free(&out);
     return printed ? EXIT_CODE_OK : EXIT_CODE_FAILED;

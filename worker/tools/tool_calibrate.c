@@ -77,7 +77,8 @@ static int64_t measure(struct bench *b, const struct calibrate_row *row, unsigne
     return best_us;
 }
 
-static void show_progress(const struct bench *b, const struct calibrate_row *row, size_t i, size_t len)
+static void show_progress(const struct bench *b, const struct calibrate_row *row, size_t i,
+                          size_t len)
 {
     if (!b->terminal)
         return;
@@ -94,8 +95,8 @@ static void end_progress(const struct bench *b)
     fflush(stderr);
 }
 
-/* The time it takes is about known from the row before: a multiple of the same work. However long it
- * takes, there is something to recommend in the end. */
+/* The time it takes is about known from the row before: a multiple of the same work. However long
+ * it takes, there is something to recommend in the end. */
 static bool is_time_for(const struct bench *b, const struct calibrate_row *row,
                         const struct calibrate_row *last)
 {
@@ -143,7 +144,8 @@ static void remark(struct buf *out, const struct calibrate_row *rows, size_t len
     if (!all)
         buf_printf(out, "\n-: not measured, for want of time or of memory.\n");
     if (getloadavg(&load, 1) == 1 && load > 0.5 + (double)tickets_wanted())
-        buf_printf(out, "\nOther programs keep this machine busy (load %.1f): idle it is faster.\n", load);
+        buf_printf(out, "\nOther programs keep this machine busy (load %.1f): idle it is faster.\n",
+                   load);
 }
 
 static enum exit_code recommend(const struct bench *b, const struct calibrate_row *rows, size_t len,
@@ -164,10 +166,10 @@ static enum exit_code recommend(const struct bench *b, const struct calibrate_ro
     if (!fits)
         buf_printf(&out, " nothing is fast enough; the least that is still good, %lld ms",
                    (long long)(best->busy_us / 1000));
-    buf_printf(&out, ":\n\n[auth]\nhash_memory = %lldm\nhash_iterations = %d\n\n(now: %lldk, %lld)\n",
-               (long long)(best->memory_bytes >> 20), best->passes,
-               (long long)(config->auth_hash_memory >> 10),
-               (long long)config->auth_hash_iterations);
+    buf_printf(
+        &out, ":\n\n[auth]\nhash_memory = %lldm\nhash_iterations = %d\n\n(now: %lldk, %lld)\n",
+        (long long)(best->memory_bytes >> 20), best->passes,
+        (long long)(config->auth_hash_memory >> 10), (long long)config->auth_hash_iterations);
     bool printed = tool_print(verb, &out);
     buf_free(&out);
     return printed ? EXIT_CODE_OK : EXIT_CODE_FAILED;

@@ -44,10 +44,11 @@ static void look_at_directory(struct look *l)
         findings_add(l->found, FINDING_FAIL, about, "%s: %s", l->directory, strerror(errno));
         findings_remedy(l->found, "make it, or change [database] url");
     } else if (access(l->directory, W_OK | X_OK)) {
-        findings_add(l->found, FINDING_FAIL, about, "%s cannot be written by this user: %s", l->directory,
-                     strerror(errno));
-        findings_remedy(l->found, "SQLite makes files in it: chown or chmod it, or run doctor as the "
-                                  "server's user");
+        findings_add(l->found, FINDING_FAIL, about, "%s cannot be written by this user: %s",
+                     l->directory, strerror(errno));
+        findings_remedy(l->found,
+                        "SQLite makes files in it: chown or chmod it, or run doctor as the "
+                        "server's user");
     } else if ((st.st_mode & 02) && !(st.st_mode & S_ISVTX)) {
         findings_add(l->found, FINDING_WARN, about, "%s can be written by everybody", l->directory);
         findings_remedy(l->found, "chmod o-w %s", l->directory);
@@ -60,7 +61,8 @@ static void look_at_files(struct look *l)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
     if (!l->exists) {
-        findings_add(l->found, FINDING_OK, "files", "%s does not exist yet; the first start makes it", l->path);
+        findings_add(l->found, FINDING_OK, "files",
+                     "%s does not exist yet; the first start makes it", l->path);
         return;
     }
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
@@ -68,14 +70,15 @@ static void look_at_files(struct look *l)
         struct stat st;
         buf_printf(&name, "%s%s%c", l->path, suffixes[i], '\0');
         if (!name.failed && stat(name.data, &st) == 0)
-            doctor_judge_file(l->found,
-                              &(struct doctor_file){.path = name.data,
-                                                    .mode = st.st_mode,
-                                                    .owner = st.st_uid,
-                                                    .database_owner = l->st.st_uid,
-                                                    .accessible = access(name.data, R_OK | W_OK) == 0,
-                                                    .changed_s = st.st_mtim.tv_sec},
-                              clock_wall_s());
+            doctor_judge_file(
+                l->found,
+                &(struct doctor_file){.path = name.data,
+                                      .mode = st.st_mode,
+                                      .owner = st.st_uid,
+                                      .database_owner = l->st.st_uid,
+                                      .accessible = access(name.data, R_OK | W_OK) == 0,
+                                      .changed_s = st.st_mtim.tv_sec},
+                clock_wall_s());
         buf_free(&name);
     }
 }
@@ -237,7 +240,8 @@ int tools_doctor(const struct entry *entry)
     if (config_database(l.config, &l.path) == CONFIG_DATABASE_FILE) {
         code = look_at_all(&l);
     } else {
-        findings_add(l.found, FINDING_WARN, "database", "it is kept in memory, and ends with the server");
+        findings_add(l.found, FINDING_WARN, "database",
+                     "it is kept in memory, and ends with the server");
         findings_remedy(l.found, "set [database] url to a file");
     }
     if (code == EXIT_CODE_OK)

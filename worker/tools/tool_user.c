@@ -139,8 +139,8 @@ static struct slice new_hash(const struct job *j)
 static enum exit_code user_add(struct job *j)
 {
     struct slice name = slice_of(j->words.at[0]), email;
-    if (!check_name(j, name) || !check_email(j, slice_of(j->words.at[1]), &email) || !open_desk(j) ||
-        !is_free(j, desk_conflict(j->desk, name, email)))
+    if (!check_name(j, name) || !check_email(j, slice_of(j->words.at[1]), &email) ||
+        !open_desk(j) || !is_free(j, desk_conflict(j->desk, name, email)))
         return EXIT_CODE_FAILED;
     struct slice hash = new_hash(j);
     if (!hash.ptr)
@@ -239,13 +239,15 @@ static bool find_or_say(struct job *j, struct store_user *user_r)
     if (result == STORE_OK)
         return true;
     if (result == STORE_NOT_FOUND)
-        tool_say(j->verb, "there is no user with this id or email; \"colmeia user list\" shows all");
+        tool_say(j->verb,
+                 "there is no user with this id or email; \"colmeia user list\" shows all");
     else
         complain(j, result);
     return false;
 }
 
-/* Repeats a write that found the row changed since it was read. The row may also be gone by then. */
+/* Repeats a write that found the row changed since it was read. The row may also be gone by then.
+ */
 static enum exit_code write_seen(struct job *j, struct store_user *user, struct slice hash,
                                  const char *what)
 {
@@ -286,7 +288,8 @@ static enum exit_code user_passwd(struct job *j)
     struct slice hash = new_hash(j);
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
-    return write_seen(j, &user, hash, ": password changed; tokens given out before are refused now");
+    return write_seen(j, &user, hash,
+                      ": password changed; tokens given out before are refused now");
 }
 
 /* False: said why not, or the answer was no. */

@@ -1,7 +1,7 @@
-/* tools.h: one-shot roles, which need the store but serve nobody: the verbs of the command line, and
- * what the master does before the first worker and after the last. Each returns an enum exit_code.
- * They print as programs on a terminal do: what was asked for on standard output, what went wrong on
- * standard error, one line. */
+/* tools.h: one-shot roles, which need the store but serve nobody: the verbs of the command line,
+ * and what the master does before the first worker and after the last. Each returns an enum
+ * exit_code. They print as programs on a terminal do: what was asked for on standard output, what
+ * went wrong on standard error, one line. */
 #pragma once
 
 #include "shared/entry.h"
