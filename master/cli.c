@@ -137,6 +137,37 @@ static void take_words(struct parse *p)
                    cli->argv[cli->verb->words_max], cli->verb->name);
 }
 
+/* An option of the configuration with its value, which is the next word unless "=" brought it. */
+static void take_flag(struct parse *p)
+{
+    bool has_value = strchr(p->argv[0], '=') || p->argc == 1 || strncmp(p->argv[1], "--", 2) == 0;
+    for (int i = has_value ? 1 : 2; i > 0; i--) {
+        p->cli->flags.argv[p->cli->flags.argc++] = p->argv[0];
+        p->argc--;
+        p->argv++;
+    }
+}
+
+/* A verb with options of its own. */
+static void take_mixed(struct parse *p)
+{
+    bool only_words = false;
+    while (p->argc > 0 && p->error->len == 0) {
+        only_words |= strcmp(p->argv[0], "--") == 0;
+        if (!only_words && config_is_flag(p->argv[0])) {
+            take_flag(p);
+            continue;
+        }
+        if (!only_words && (strcmp(p->argv[0], "--help") == 0 || strcmp(p->argv[0], "-h") == 0))
+            p->cli->help = true;
+        else if (only_words || (!take_path(p, "--config", &p->cli->flags.config_path) &&
+                                !take_path(p, "--env-file", &p->cli->flags.env_path)))
+            p->cli->owned_words[p->cli->argc++] = p->argv[0];
+        p->argc--;
+        p->argv++;
+    }
+}
+
 static const struct verb *take_verb(struct parse *p, const struct verb *verbs, size_t verbs_len)
 {
     if (p->argc == 0)
@@ -161,7 +192,8 @@ bool cli_parse(const struct verb *verbs, size_t verbs_len, int argc, char **argv
     if (!cli_r->verb)
         return false;
     cli_r->flags.argv = calloc((size_t)p.argc + 1, sizeof argv[0]);
-    if (!cli_r->flags.argv) {
+    cli_r->owned_words = calloc((size_t)p.argc + 1, sizeof argv[0]);
+    if (!cli_r->flags.argv || !cli_r->owned_words) {
         buf_printf(error, "out of memory");
         return false;
     }
@@ -169,6 +201,11 @@ bool cli_parse(const struct verb *verbs, size_t verbs_len, int argc, char **argv
         cli_r->argc = p.argc;
         cli_r->argv = p.argv;
         return true;
+    }
+    if (cli_r->verb->words_max == CLI_WORDS_OWN) {
+        cli_r->argv = cli_r->owned_words;
+        take_mixed(&p);
+        return error->len == 0;
     }
     take_words(&p);
     while (p.argc > 0 && error->len == 0)
@@ -183,6 +220,8 @@ void cli_free(struct cli *cli)
 {
     free(cli->flags.argv);
     cli->flags.argv = NULL;
+    free(cli->owned_words);
+    cli->owned_words = NULL;
 }
 
 /* ---- help ------------------------------------------------------------------------------------ */

@@ -9,15 +9,17 @@
 
 struct cli;
 
-/* struct verb's words_max: the verb takes all that stands behind it apart by itself. */
-enum { CLI_WORDS_RAW = -1 };
+/* struct verb's words_max. RAW: the verb takes all that stands behind it apart by itself. OWN: it
+ * has options of its own: whatever is no option of the configuration is handed to it among its
+ * words, in order, wherever it stands ("--" and all behind it as well). */
+enum { CLI_WORDS_RAW = -1, CLI_WORDS_OWN = -2 };
 
 struct verb {
     const char *name;     /* "run" is what happens without a verb */
     const char *synopsis; /* what stands behind the name, "" for options only */
     const char *summary;  /* one line */
     const char *help;     /* more, or "" */
-    int words_max;        /* or CLI_WORDS_RAW */
+    int words_max;        /* or CLI_WORDS_RAW, CLI_WORDS_OWN */
     bool options;                      /* takes the options of the configuration */
     int (*run)(const struct cli *cli); /* returns an enum exit_code */
 };
@@ -28,7 +30,8 @@ struct cli {
     bool reload; /* run --reload */
     bool origin; /* --origin */
     int argc;    /* the verb's words */
-    char **argv;
+    char **argv;               /* borrowed, or owned_words */
+    char **owned_words;        /* CLI_WORDS_OWN: NULL-terminated; cli_free */
     struct config_flags flags; /* argv is owned: cli_free */
 };
 

@@ -5,24 +5,15 @@
 #include "shared/log.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* As many password hashes at a time as there are cores we may use. */
-static unsigned usable_cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
-}
 
 enum exit_code estate_open(struct estate *e, size_t slots_len)
 {
     *e = (struct estate){.handover = {-1, -1}};
     e->scoreboard = scoreboard_new(slots_len);
-    e->tickets = tickets_new(usable_cores());
+    e->tickets = tickets_new(tickets_wanted());
     if (!e->scoreboard || !e->tickets) {
         log_error("cannot start: no shared memory: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;

@@ -1,6 +1,7 @@
 /* main.c: the program: verbs and exit codes. Each verb is a row of the table at the end. */
 #include "master/cli.h"
 #include "master/ctl.h"
+#include "master/doctor.h"
 #include "master/master.h"
 #include "master/secret.h"
 #include "master/spawn.h"
@@ -170,6 +171,47 @@ static int verb_migrate(const struct cli *cli)
     return code;
 }
 
+/* What needs the store runs in a child that becomes this role (shared/entry.h). */
+static int run_in_child(const struct cli *cli, enum role role)
+{
+    int code;
+    struct config *config = load(cli, &code);
+    if (!config)
+        return code;
+    start_log(config);
+    struct spawn_order order = {
+        .entry =
+            {.role = role, .slot = -1, .config = config, .argc = cli->argc, .argv = cli->argv},
+        .terminal = true};
+    code = spawn_and_wait(&order);
+    config_free(config);
+    return code;
+}
+
+static int verb_user(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_USER);
+}
+
+static int verb_backup(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_BACKUP);
+}
+
+static int verb_calibrate(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_CALIBRATE);
+}
+
+static int verb_doctor(const struct cli *cli)
+{
+    struct buf errors = {0};
+    bool good = config_flags_known(&cli->flags, &errors);
+    print(stderr, &errors);
+    buf_free(&errors);
+    return good ? doctor_main(&cli->flags, cli->argc, cli->argv) : EXIT_CODE_USAGE;
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -227,6 +269,30 @@ const struct verb verbs[] = {
      "  upgrade   to the newest version (without a word)\n"
      "  current   prints the database's version\n"
      "  history   prints all versions, in order", 1, true, verb_migrate},
+    {"user", "add|list|passwd|delete …", "Manages the accounts, beside a running server as well",
+     "  add NAME EMAIL    makes one; asks for the password, twice\n"
+     "  list [--json]     all of them, in order of id\n"
+     "  passwd EMAIL|ID   gives it a new password; tokens given out before are refused\n"
+     "  delete EMAIL|ID   asks before, but not with --yes\n\n"
+     "A password is never an argument: it is asked for on the terminal, or read as one line from\n"
+     "standard input when that is no terminal. --json also makes add, passwd and delete print the\n"
+     "account as JSON. A name that begins with - stands behind \"--\".",
+     CLI_WORDS_OWN, true, verb_user},
+    {"backup", "[--force] FILE", "Copies the database to FILE, beside a running server as well",
+     "The copy holds all that was acknowledged before it began. It is checked, and on disk when the\n"
+     "command ends; until then it is called FILE.tmp. It does not hold secret.key.\n\n"
+     "  --force           replaces FILE if it exists",
+     CLI_WORDS_OWN, true, verb_backup},
+    {"calibrate", "[--quick] [--target 250ms]", "Measures password hashing and recommends its cost",
+     "Takes about 20 seconds. Run it on the machine that serves, while little else runs there.\n\n"
+     "  --target TIME     longest time of a login while all cores hash (default: 250ms)\n"
+     "  --quick           measures less: a few seconds",
+     CLI_WORDS_OWN, true, verb_calibrate},
+    {"doctor", "[--json]", "Looks for what is wrong, or will be: configuration, machine, database",
+     "A line for each thing it looks at: ok, warn or FAIL, what was found, and what to do about it.\n"
+     "Changes nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.\n\n"
+     "  --json            as one JSON document",
+     CLI_WORDS_OWN, true, verb_doctor},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

@@ -105,9 +105,25 @@ int spawn_child(const struct spawn_order *order, struct child *child_r)
     return 0;
 }
 
+/* While a child talks to the terminal, its keys are the child's affair, as in system(3): whoever
+ * started us must find the terminal as it was, so we do not end before the child has tidied up. */
+static void leave_keys_to_child(bool wanted)
+{
+    if (wanted && (signal(SIGINT, SIG_IGN) == SIG_ERR || signal(SIGQUIT, SIG_IGN) == SIG_ERR))
+        log_warning("cannot ignore Ctrl-C: %s", strerror(errno));
+}
+
+/* Whoever started us shall see what the child died of: a shell stops its script at a Ctrl-C. */
+static void end_as_child(int signal_number)
+{
+    if (signal(signal_number, SIG_DFL) != SIG_ERR)
+        raise(signal_number);
+}
+
 int spawn_and_wait(const struct spawn_order *order)
 {
     struct child child;
+    leave_keys_to_child(order->terminal);
     if (spawn_child(order, &child) < 0) {
         log_error("cannot start a process: %s", strerror(errno));
         return EXIT_CODE_FAILED;
@@ -119,6 +135,9 @@ int spawn_and_wait(const struct spawn_order *order)
     } while (pid < 0 && errno == EINTR);
     if (pid == child.pid && WIFEXITED(status))
         return WEXITSTATUS(status);
+    if (order->terminal && pid == child.pid &&
+        (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGQUIT))
+        end_as_child(WTERMSIG(status));
     log_error("%s did not end by itself: signal %d", role_names[order->entry.role],
               pid == child.pid ? WTERMSIG(status) : 0);
     return EXIT_CODE_FAILED;

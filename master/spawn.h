@@ -11,6 +11,7 @@ struct spawn_order {
     struct entry entry; /* all but channel_fd, which is made here */
     int (*run)(void *ctx); /* what the child does instead of worker_main; NULL: worker_main */
     bool with_channel;
+    bool terminal;   /* spawn_and_wait: the child decides on Ctrl-C, and we end as it ended */
     bool background; /* a process group of its own: Ctrl-C reaches the master only */
     /* In the child: closes and frees what is the master's alone. May be NULL. */
     void (*drop_inherited)(void *ctx);

@@ -127,6 +127,9 @@ size_t config_compare(const struct config *current, struct config *next, bool ke
 /* Whether the option words are known and have their values; what is wrong goes to *errors* (as
  * config_load would say it). For callers that tell wrong usage from a wrong configuration. */
 bool config_flags_known(const struct config_flags *flags, struct buf *errors);
+/* Whether the word, "--name" or "--name=value", is an option of the configuration. All of them take
+ * a value: behind "=", or the next word. */
+bool config_is_flag(const char *word);
 /* Wipes secrets and frees. Accepts NULL. */
 void config_free(struct config *c);
 

@@ -206,6 +206,13 @@ void flags_apply(struct loader *l, int argc, char *const *argv)
     buf_free(&f.origin);
 }
 
+bool config_is_flag(const char *word)
+{
+    struct slice rest = slice_of(word);
+    struct slice name = slice_split(&rest, '=');
+    return find_flag(name) || find_extra(name) >= 0;
+}
+
 bool config_flags_known(const struct config_flags *flags, struct buf *errors)
 {
     size_t before = errors->len;

@@ -16,7 +16,11 @@
     X(SERVE, "worker")                                                                             \
     X(CHECK, "check")           /* judges a configuration before a reload; runs in master/ */      \
     X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
-    X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */
+    X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */                            \
+    X(USER, "user")             /* `colmeia user …` */                                             \
+    X(BACKUP, "backup")         /* `colmeia backup FILE` */                                        \
+    X(CALIBRATE, "calibrate")   /* `colmeia calibrate` */                                          \
+    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database */
 
 enum role {
 #define X(name, text) ROLE_##name,
@@ -37,6 +41,8 @@ enum exit_code {
     EXIT_CODE_CONFIG = 78
 };
 
+struct findings;
+
 struct entry {
     enum role role;
     int slot;                          /* scoreboard slot, or -1 for one-shot children */
@@ -53,6 +59,7 @@ struct entry {
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct tickets *tickets;           /* NULL for one-shot children */
+    struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
     int argc;                          /* one-shot verbs: the words after the verb */
     char **argv;
 };

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -27,6 +28,13 @@ struct tickets {
 static size_t map_len(unsigned count)
 {
     return sizeof(struct tickets) + count * sizeof(_Atomic(uint64_t));
+}
+
+unsigned tickets_wanted(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > TICKETS_MAX ? TICKETS_MAX : (unsigned)n;
 }
 
 struct tickets *tickets_new(unsigned count)

@@ -9,6 +9,8 @@
 
 struct tickets;
 
+/* How many this machine gets: one for each core this process may use. */
+unsigned tickets_wanted(void);
 /* Maps a shared table of *count* tickets (1 to 256). Master, before it forks. NULL without memory. */
 struct tickets *tickets_new(unsigned count);
 /* Unmaps it from this process. Accepts NULL. */

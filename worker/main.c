@@ -2,7 +2,7 @@
 #include "shared/check.h"
 #include "shared/entry.h"
 #include "shared/log.h"
-#include "worker/tools.h"
+#include "worker/tools/tools.h"
 #include "worker/worker.h"
 
 #include <signal.h>
@@ -31,6 +31,14 @@ int worker_main(const struct entry *entry)
         return tools_migrate(entry);
     case ROLE_CHECKPOINT:
         return tools_checkpoint(entry);
+    case ROLE_USER:
+        return tools_user(entry);
+    case ROLE_BACKUP:
+        return tools_backup(entry);
+    case ROLE_CALIBRATE:
+        return tools_calibrate(entry);
+    case ROLE_DOCTOR:
+        return tools_doctor(entry);
     }
     UNREACHABLE();
 }

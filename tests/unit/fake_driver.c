@@ -123,6 +123,16 @@ static enum store_result list(struct fake *f, struct store_call *call)
     return result;
 }
 
+static enum store_result list_after(struct fake *f, struct store_call *call)
+{
+    size_t capacity = 0;
+    enum store_result result = STORE_OK;
+    for (size_t i = 0; i < f->rows_len && result == STORE_OK; i++)
+        if (f->rows[i].id > call->id && (int64_t)call->reply.users_len < call->limit)
+            result = show(call, &capacity, &f->rows[i], false);
+    return result;
+}
+
 static enum store_result create(struct fake *f, struct store_call *call)
 {
     enum store_result taken = conflict(f, call, NULL);
@@ -187,6 +197,8 @@ static enum store_result operate(struct fake *f, struct store_call *call)
         return conflict(f, call, NULL);
     case STORE_OP_LIST:
         return list(f, call);
+    case STORE_OP_LIST_AFTER:
+        return list_after(f, call);
     case STORE_OP_CREATE:
         return create(f, call);
     case STORE_OP_UPDATE:

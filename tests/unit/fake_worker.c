@@ -200,6 +200,10 @@ int worker_main(const struct entry *entry)
         return serve(entry);
     case ROLE_MIGRATE:
         return migrate(entry);
+    case ROLE_USER:
+    case ROLE_BACKUP:
+    case ROLE_CALIBRATE:
+    case ROLE_DOCTOR:
     case ROLE_CHECK: /* runs in the master's own code */
         fault(FAKE_FAULT_ENTRY);
         return EXIT_CODE_INTERNAL;

@@ -17,6 +17,7 @@ static const struct verb verbs[] = {
     {"config", "[--origin]", "Prints", "", 0, true, NULL},
     {"migrate", "[upgrade]", "Migrates", "", 1, true, NULL},
     {"version", "", "Version", "", 0, false, NULL},
+    {"user", "", "Users", "", CLI_WORDS_OWN, true, NULL},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0], WORDS_MAX = 8 };
 
@@ -49,6 +50,14 @@ static const struct line lines[] = {
     {{"--config"}, "--config needs a file"},
     {{"--config="}, "--config needs a file"},
     {{"--env-file"}, "--env-file needs a file"},
+    {{"user", "--json", "list"}, "user|--json list||-|-|"},
+    {{"user", "add", "--workers", "3", "a", "--yes", "--bind=:1", "b"},
+     "user|add a --yes b|--workers 3 --bind=:1|-|-|"},
+    {{"user", "add", "--config", "c", "a", "--env-file=e"}, "user|add a||c|e|"},
+    {{"user", "add", "--", "--config", "-h", "--workers"}, "user|add -- --config -h --workers||-|-|"},
+    {{"user", "-h", "add"}, "user|add||-|-|help"},
+    {{"user", "--workers", "--yes"}, "user|--yes|--workers|-|-|"},
+    {{"user", "--config"}, "--config needs a file"},
 };
 
 static void add_words(struct buf *out, int argc, char **argv)

@@ -14,6 +14,7 @@
     X(BY_EMAIL, read)                                                                              \
     X(CONFLICT, read)                                                                              \
     X(LIST, read)                                                                                  \
+    X(LIST_AFTER, read)                                                                            \
     X(CREATE, write)                                                                               \
     X(UPDATE, write)                                                                               \
     X(DELETE, write)                                                                               \

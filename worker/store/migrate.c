@@ -333,6 +333,18 @@ static bool current(struct session *s)
     return true;
 }
 
+static bool is_current(struct session *s)
+{
+    if (!session_open(s, SQLITE_OPEN_READONLY) || !look(s))
+        return false;
+    enum plan plan = decide(s);
+    if (plan == PLAN_CREATE || plan == PLAN_STAMP)
+        buf_printf(s->out,
+                   "database %s: it has not been migrated yet; run \"colmeia migrate upgrade\"\n",
+                   s->path);
+    return plan == PLAN_NOTHING;
+}
+
 /* Runs one of the above and tidies up. */
 static enum migrate_result run(const char *path, int64_t timeout_ms, struct buf *out,
                                bool (*what)(struct session *s))
@@ -358,6 +370,11 @@ enum migrate_result migrate_upgrade(const char *path, struct buf *out)
 enum migrate_result migrate_current(const char *path, struct buf *out)
 {
     return run(path, MIGRATE_TIMEOUT_MS, out, current);
+}
+
+enum migrate_result migrate_check(const char *path, struct buf *out)
+{
+    return run(path, MIGRATE_TIMEOUT_MS, out, is_current);
 }
 
 void migrate_history(struct buf *out)

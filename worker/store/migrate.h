@@ -23,6 +23,9 @@ enum migrate_result migrate_upgrade(const char *path, struct buf *out);
 enum migrate_result migrate_upgrade_within(const char *path, int64_t timeout_ms, struct buf *out);
 /* Appends the present revision ("74f39286e2f6 (head) create users table"), or "no revision". */
 enum migrate_result migrate_current(const char *path, struct buf *out);
+/* Whether the file can be used as it is: MIGRATE_OK with nothing appended, or the line that says what
+ * to do: it is missing, damaged, newer, not ours, or has yet to be migrated. Changes nothing. */
+enum migrate_result migrate_check(const char *path, struct buf *out);
 /* Appends the known revisions, newest first. No database is needed. */
 void migrate_history(struct buf *out);
 /* Truncates the WAL under the writer lock: the last act of a clean stop. */

@@ -75,6 +75,15 @@ static enum store_result read_list(struct sqlite_connection *c, struct store_cal
     return rc == SQLITE_OK ? collect(c, call, list) : sqlite_connection_failed(c, rc);
 }
 
+static enum store_result read_list_after(struct sqlite_connection *c, struct store_call *call)
+{
+    sqlite3_stmt *list = c->statements[SQL_LIST_AFTER];
+    int rc = sqlite3_bind_int64(list, 1, call->id);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(list, 2, call->limit);
+    return rc == SQLITE_OK ? collect(c, call, list) : sqlite_connection_failed(c, rc);
+}
+
 static enum store_result read_one(struct sqlite_connection *c, struct store_call *call)
 {
     switch (call->operation) {
@@ -86,6 +95,8 @@ static enum store_result read_one(struct sqlite_connection *c, struct store_call
         return read_conflict(c, call);
     case STORE_OP_LIST:
         return read_list(c, call);
+    case STORE_OP_LIST_AFTER:
+        return read_list_after(c, call);
     case STORE_OP_CREATE:
     case STORE_OP_UPDATE:
     case STORE_OP_DELETE:

@@ -143,6 +143,7 @@ static enum store_result write_one(struct sqlite_connection *c, struct store_cal
     case STORE_OP_BY_EMAIL:
     case STORE_OP_CONFLICT:
     case STORE_OP_LIST:
+    case STORE_OP_LIST_AFTER:
         break;
     }
     UNREACHABLE();

@@ -386,6 +386,19 @@ struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, s
     return start(c, true);
 }
 
+struct task *(store_user_list_after)(struct store *s, int64_t after, int64_t limit,
+                                     store_done_fn *done, void *ctx, const char *made_at)
+{
+    LOOP_ASSERT_OWNER(s->loop);
+    ASSERT(limit >= 0);
+    struct store_call *c = call_new(s, STORE_OP_LIST_AFTER, done, ctx, made_at);
+    if (!c)
+        return NULL;
+    c->id = after;
+    c->limit = limit;
+    return start(c, true);
+}
+
 struct task *(store_user_create)(struct store *s, struct slice username, struct slice email,
                                  struct slice password, store_done_fn *done, void *ctx,
                                  const char *made_at)

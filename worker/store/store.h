@@ -82,6 +82,10 @@ struct task *store_user_conflict(struct store *s, struct slice username, struct 
 /* Ordered by id. offset, limit >= 0. */
 struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
                              void *ctx, const char *made_at);
+/* The first *limit* with an id above *after*, ordered by id: for going through all of them, page by
+ * page, at a cost that does not grow. limit >= 0. */
+struct task *store_user_list_after(struct store *s, int64_t after, int64_t limit,
+                                   store_done_fn *done, void *ctx, const char *made_at);
 /* OK with the new row, USERNAME_TAKEN or EMAIL_TAKEN (username first). When OK is reported it is
  * durable as [database] durability says. */
 struct task *store_user_create(struct store *s, struct slice username, struct slice email,
@@ -108,6 +112,7 @@ unsigned store_queued(const struct store *s);
 #define store_user_by_email(...) store_user_by_email(__VA_ARGS__, MADE_HERE)
 #define store_user_conflict(...) store_user_conflict(__VA_ARGS__, MADE_HERE)
 #define store_user_list(...) store_user_list(__VA_ARGS__, MADE_HERE)
+#define store_user_list_after(...) store_user_list_after(__VA_ARGS__, MADE_HERE)
 #define store_user_create(...) store_user_create(__VA_ARGS__, MADE_HERE)
 #define store_user_update(...) store_user_update(__VA_ARGS__, MADE_HERE)
 #define store_user_delete(...) store_user_delete(__VA_ARGS__, MADE_HERE)

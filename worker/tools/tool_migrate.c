@@ -1,5 +1,5 @@
-/* tools.c: see tools.h. What was asked for goes to standard output, what happened to the log. */
-#include "worker/tools.h"
+/* tool_migrate.c: see tools.h. What was asked for goes to standard output, what happened to the log. */
+#include "worker/tools/tools.h"
 
 #include "shared/check.h"
 #include "shared/log.h"

@@ -1,0 +1,386 @@
+/* tool_user.c: `colmeia user add|list|passwd|delete`. See tools.h. What may be a name or an address
+ * is judged by the code that judges them for the API (worker/validate). */
+#include "shared/jsonw.h"
+#include "worker/tools/ask.h"
+#include "worker/tools/desk.h"
+#include "worker/tools/tool.h"
+#include "worker/tools/tools.h"
+#include "worker/validate/email.h"
+#include "worker/validate/utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PAGE_ROWS = 500,
+    NAME_COLUMNS = 24,
+    CHANGED_TRIES = 3 /* a login may re-hash the password between our look and our write */
+};
+/* Of an address and its checks. */
+static const size_t ADDRESS_MAX_BYTES = 1 << 20;
+
+struct job {
+    const char *verb; /* "user add" */
+    const struct config *config;
+    const char *path;
+    struct tool_words words;
+    bool json;
+    bool yes;
+    struct arena arena; /* of the normalised address */
+    struct desk *desk;  /* NULL until it is needed */
+};
+
+static bool open_desk(struct job *j)
+{
+    j->desk = desk_open(j->verb, j->config, j->path);
+    return j->desk;
+}
+
+/* "user 3, alice <alice@example.com>" */
+static void append_user(struct buf *out, const struct store_user *user)
+{
+    buf_printf(out, "user %lld, ", (long long)user->id);
+    tool_show(out, user->username);
+    buf_append_slice(out, SLICE(" <"));
+    tool_show(out, user->email);
+    buf_append_char(out, '>');
+}
+
+static void append_json(struct buf *out, const struct store_user *user)
+{
+    struct jsonw w = jsonw_on(out);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("id"));
+    jsonw_i64(&w, user->id);
+    jsonw_name(&w, SLICE("username"));
+    jsonw_string(&w, user->username);
+    jsonw_name(&w, SLICE("email"));
+    jsonw_string(&w, user->email);
+    jsonw_object_close(&w);
+}
+
+static enum exit_code finish(struct job *j, const struct store_user *user, const char *what)
+{
+    struct buf out = {0};
+    if (j->json) {
+        append_json(&out, user);
+    } else {
+        append_user(&out, user);
+        buf_append_slice(&out, slice_of(what));
+    }
+    buf_append_char(&out, '\n');
+    bool printed = tool_print(j->verb, &out);
+    buf_free(&out);
+    return printed ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+static enum exit_code complain(const struct job *j, enum store_result result)
+{
+    desk_complain(j->desk, result);
+    return EXIT_CODE_FAILED;
+}
+
+/* ---- add ------------------------------------------------------------------------------------- */
+
+static bool check_name(const struct job *j, struct slice name)
+{
+    if (utf8_is_valid(name))
+        return true;
+    tool_say(j->verb, "the name is not UTF-8 text");
+    return false;
+}
+
+static bool check_email(struct job *j, struct slice text, struct slice *email_r)
+{
+    struct slice reason;
+    enum email_result result = EMAIL_INVALID;
+    if (utf8_is_valid(text))
+        result = email_normalize(&j->arena, text, email_r, &reason);
+    else
+        reason = SLICE("It is not UTF-8 text.");
+    switch (result) {
+    case EMAIL_OK:
+        return true;
+    case EMAIL_INVALID:
+        tool_say(j->verb, "the value is not a valid email address: %.*s", SLICE_ARGS(reason));
+        return false;
+    case EMAIL_NO_MEMORY:
+        break;
+    }
+    tool_say(j->verb, "out of memory");
+    return false;
+}
+
+/* STORE_NOT_FOUND: neither is taken. */
+static bool is_free(const struct job *j, enum store_result result)
+{
+    if (result == STORE_NOT_FOUND)
+        return true;
+    if (result == STORE_USERNAME_TAKEN)
+        tool_say(j->verb, "there is a user with this name already");
+    else if (result == STORE_EMAIL_TAKEN)
+        tool_say(j->verb, "there is a user with this email already");
+    else
+        complain(j, result);
+    return false;
+}
+
+/* Asks and hashes; the hash is the desk's. {NULL, 0}: said why not. */
+static struct slice new_hash(const struct job *j)
+{
+    struct ask_password *password = ask_password(j->verb);
+    struct slice hash = {NULL, 0};
+    if (password)
+        hash = desk_hash(j->desk, ask_password_text(password));
+    ask_password_free(password);
+    return hash;
+}
+
+static enum exit_code user_add(struct job *j)
+{
+    struct slice name = slice_of(j->words.at[0]), email;
+    if (!check_name(j, name) || !check_email(j, slice_of(j->words.at[1]), &email) ||
+        !open_desk(j) || !is_free(j, desk_conflict(j->desk, name, email)))
+        return EXIT_CODE_FAILED;
+    struct slice hash = new_hash(j);
+    if (!hash.ptr)
+        return EXIT_CODE_FAILED;
+    struct store_user user;
+    enum store_result result = desk_create(j->desk, name, email, hash, &user);
+    if (result == STORE_OK)
+        return finish(j, &user, ", added");
+    is_free(j, result); /* somebody was faster */
+    return EXIT_CODE_FAILED;
+}
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static void append_row(struct buf *out, const struct store_user *user)
+{
+    buf_printf(out, "%6lld  ", (long long)user->id);
+    for (size_t columns = tool_show(out, user->username); columns < NAME_COLUMNS; columns++)
+        buf_append_char(out, ' ');
+    buf_append_slice(out, SLICE("  "));
+    tool_show(out, user->email);
+    buf_append_char(out, '\n');
+}
+
+static void append_page(struct buf *out, const struct job *j, const struct store_user *users,
+                        size_t len, bool first)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!j->json) {
+            append_row(out, &users[i]);
+            continue;
+        }
+        if (!first || i > 0)
+            buf_append_slice(out, SLICE(",\n"));
+        append_json(out, &users[i]);
+    }
+}
+
+/* Page by page from the last id on, so that a big table costs no memory, and whoever comes or goes
+ * meanwhile shifts nobody. */
+static enum exit_code print_pages(struct job *j, struct buf *out)
+{
+    int64_t after = INT64_MIN;
+    bool first = true;
+    for (;;) {
+        const struct store_user *users;
+        size_t len;
+        enum store_result result = desk_list(j->desk, after, PAGE_ROWS, &users, &len);
+        if (result != STORE_OK)
+            return complain(j, result);
+        append_page(out, j, users, len, first);
+        if (len < PAGE_ROWS)
+            return EXIT_CODE_OK;
+        if (!tool_print(j->verb, out))
+            return EXIT_CODE_FAILED;
+        after = users[len - 1].id;
+        first = false;
+    }
+}
+
+static enum exit_code user_list(struct job *j)
+{
+    struct buf out = {0};
+    if (!open_desk(j))
+        return EXIT_CODE_FAILED;
+    if (j->json)
+        buf_append_slice(&out, SLICE("{\"users\":["));
+    else
+        buf_printf(&out, "%6s  %-*s  %s\n", "id", NAME_COLUMNS, "username", "email");
+    enum exit_code code = print_pages(j, &out);
+    if (j->json)
+        buf_append_slice(&out, SLICE("]}\n"));
+    if (code == EXIT_CODE_OK && !tool_print(j->verb, &out))
+        code = EXIT_CODE_FAILED;
+    buf_free(&out);
+    return code;
+}
+
+/* ---- passwd and delete ----------------------------------------------------------------------- */
+
+/* By id when it is a number, else by address, normalised as sign-ups are. */
+static enum store_result find(struct job *j, struct store_user *user_r)
+{
+    struct slice word = slice_of(j->words.at[0]), email, reason;
+    uint64_t id;
+    if (slice_to_u64(word, INT64_MAX, &id))
+        return desk_by_id(j->desk, (int64_t)id, user_r);
+    if (!utf8_is_valid(word) || email_normalize(&j->arena, word, &email, &reason) != EMAIL_OK)
+        email = word; /* the database may hold what nobody would be let in with today */
+    return desk_by_email(j->desk, email, user_r);
+}
+
+static bool find_or_say(struct job *j, struct store_user *user_r)
+{
+    enum store_result result = find(j, user_r);
+    if (result == STORE_OK)
+        return true;
+    if (result == STORE_NOT_FOUND)
+        tool_say(j->verb,
+                 "there is no user with this id or email; \"colmeia user list\" shows all");
+    else
+        complain(j, result);
+    return false;
+}
+
+/* Repeats a write that found the row changed since it was read. The row may also be gone by then.
+ */
+static enum exit_code write_seen(struct job *j, struct store_user *user, struct slice hash,
+                                 const char *what)
+{
+    enum store_result result = STORE_CHANGED;
+    int64_t id = user->id;
+    for (int i = 0; i < CHANGED_TRIES && result == STORE_CHANGED; i++) {
+        enum store_result found = desk_by_id(j->desk, id, user);
+        if (found != STORE_OK) {
+            result = found;
+            break;
+        }
+        struct store_user seen = *user;
+        struct buf kept = {0}; /* the row's texts live only until the next answer */
+        buf_append_slice(&kept, user->username);
+        buf_append_slice(&kept, user->email);
+        result = hash.ptr ? desk_set_password(j->desk, &seen, hash) : desk_delete(j->desk, &seen);
+        if (result == STORE_OK && !kept.failed) {
+            user->username = (struct slice){buf_slice(&kept).ptr, seen.username.len};
+            user->email = (struct slice){buf_slice(&kept).ptr + seen.username.len, seen.email.len};
+            enum exit_code code = finish(j, user, what);
+            buf_free(&kept);
+            return code;
+        }
+        buf_free(&kept);
+    }
+    if (result == STORE_NOT_FOUND)
+        tool_say(j->verb, "user %lld is gone: somebody else has just deleted it", (long long)id);
+    else
+        complain(j, result);
+    return EXIT_CODE_FAILED;
+}
+
+static enum exit_code user_passwd(struct job *j)
+{
+    struct store_user user;
+    if (!open_desk(j) || !find_or_say(j, &user))
+        return EXIT_CODE_FAILED;
+    struct slice hash = new_hash(j);
+    if (!hash.ptr)
+        return EXIT_CODE_FAILED;
+    return write_seen(j, &user, hash,
+                      ": password changed; tokens given out before are refused now");
+}
+
+/* False: said why not, or the answer was no. */
+static bool is_meant(const struct job *j, const struct store_user *user)
+{
+    if (j->yes)
+        return true;
+    if (!ask_is_possible()) {
+        tool_say(j->verb, "nobody can be asked, for standard input is no terminal; --yes deletes "
+                          "without asking");
+        return false;
+    }
+    struct buf question = {0};
+    buf_append_slice(&question, SLICE("delete "));
+    append_user(&question, user);
+    buf_append_char(&question, '?');
+    bool yes = !question.failed && ask_yes(buf_slice(&question));
+    buf_free(&question);
+    if (!yes)
+        tool_say(j->verb, "nothing was deleted");
+    return yes;
+}
+
+static enum exit_code user_delete(struct job *j)
+{
+    struct store_user user;
+    if (!open_desk(j) || !find_or_say(j, &user) || !is_meant(j, &user))
+        return EXIT_CODE_FAILED;
+    return write_seen(j, &user, (struct slice){NULL, 0}, ", deleted");
+}
+
+/* ---- the verbs ------------------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name;
+    const char *verb;
+    const char *usage; /* of its words */
+    size_t words;
+    bool takes_yes;
+    enum exit_code (*run)(struct job *j);
+} verbs[] = {
+    {"add", "user add", "NAME EMAIL", 2, false, user_add},
+    {"list", "user list", "no word", 0, false, user_list},
+    {"passwd", "user passwd", "EMAIL or ID", 1, false, user_passwd},
+    {"delete", "user delete", "EMAIL or ID", 1, true, user_delete},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static bool take_words(struct job *j, const struct verb *v, const struct tool_words *all)
+{
+    j->words.len = all->len - 1;
+    memcpy(j->words.at, all->at + 1, j->words.len * sizeof *all->at);
+    if (j->words.len != v->words)
+        tool_say(v->verb, "it takes %s; try \"colmeia user --help\"", v->usage);
+    else if (j->yes && !v->takes_yes)
+        tool_say(v->verb, "it takes no --yes");
+    else
+        return true;
+    return false;
+}
+
+static const struct verb *find_verb(const struct tool_words *words)
+{
+    for (size_t i = 0; words->len > 0 && i < VERBS; i++)
+        if (strcmp(words->at[0], verbs[i].name) == 0)
+            return &verbs[i];
+    if (words->len > 0)
+        tool_say("user", "\"%s\" is none of add, list, passwd and delete", words->at[0]);
+    else
+        tool_say("user", "it needs one of the words add, list, passwd and delete");
+    return NULL;
+}
+
+int tools_user(const struct entry *entry)
+{
+    struct job j = {.config = entry->config};
+    const struct tool_option options[] = {{"--json", &j.json, NULL}, {"--yes", &j.yes, NULL}};
+    struct tool_words words;
+    if (!tool_words("user", entry->argc, entry->argv, options, 2, &words))
+        return EXIT_CODE_USAGE;
+    const struct verb *v = find_verb(&words);
+    if (!v || !take_words(&j, v, &words))
+        return EXIT_CODE_USAGE;
+    j.verb = v->verb;
+    tool_obey_keys();
+    enum exit_code code = tool_database(j.verb, j.config, &j.path);
+    if (code != EXIT_CODE_OK)
+        return code;
+    arena_init(&j.arena, NULL, 0, ADDRESS_MAX_BYTES);
+    code = v->run(&j);
+    desk_close(j.desk);
+    arena_fini(&j.arena);
+    return code;
+}
