@@ -41,7 +41,7 @@ static const struct verb *nearest(const struct verb *verbs, size_t verbs_len, co
     int best_distance = NEAR + 1;
     for (size_t i = 0; i < verbs_len; i++) {
         int d = distance(name, verbs[i].name);
-        if (d >= best_distance)
+        if (d >= best_distance || verbs[i].summary[0] == '\0')
             continue;
         best = &verbs[i];
         best_distance = d;
@@ -201,8 +201,9 @@ void cli_help(const struct verb *verbs, size_t verbs_len, struct buf *out)
     buf_printf(out, "Usage: colmeia [VERB] [OPTIONS]\n\n"
                     "A users API over HTTP: a master and its workers, on SQLite.\n\nVerbs:\n");
     for (size_t i = 0; i < verbs_len; i++)
-        buf_printf(out, "  %-10s %s%s\n", verbs[i].name, verbs[i].summary,
-                   i == 0 ? " (without a verb)" : "");
+        if (verbs[i].summary[0])
+            buf_printf(out, "  %-10s %s%s\n", verbs[i].name, verbs[i].summary,
+                       i == 0 ? " (without a verb)" : "");
     buf_printf(out, "\n\"colmeia VERB --help\" says more.\n");
     option_help(out);
     buf_printf(out,

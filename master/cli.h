@@ -15,7 +15,7 @@ enum { CLI_WORDS_RAW = -1 };
 struct verb {
     const char *name;     /* "run" is what happens without a verb */
     const char *synopsis; /* what stands behind the name, "" for options only */
-    const char *summary;  /* one line */
+    const char *summary;  /* one line; "": not for people, --help is silent about it */
     const char *help;     /* more, or "" */
     int words_max;        /* or CLI_WORDS_RAW */
     bool options;                      /* takes the options of the configuration */

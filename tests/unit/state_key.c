@@ -89,7 +89,9 @@ static void transition_key(const struct supervisor *s, mono_ms now, uint8_t key[
     const struct sup_transition *t = &s->transition;
     key[0] = (uint8_t)t->step;
     key[1] = t->step != SUP_STEP_NONE ? (uint8_t)t->kind : 0;
-    key[2] = (uint8_t)(t->reload_asked | t->failed << 1);
+    bool goes_on = t->step != SUP_STEP_NONE;
+    key[2] = (uint8_t)(t->reload_asked | t->failed << 1 | t->upgrade_asked << 2 |
+                       (goes_on && t->upgrade) << 3 | (goes_on && t->adopted) << 4);
     key[3] = transition_is_open(s) ? (uint8_t)t->needed : 0;
     key[4] = t->step == SUP_STEP_SETTLE ? ahead(t->settled_at, now) : 0;
     key[5] = ahead(mono_max(t->recycle_at, now), now);

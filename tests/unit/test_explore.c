@@ -91,7 +91,7 @@ static void load(struct exploration *x, const struct node *node)
         if (x->sim.s->slots[i].pid >= x->sim.next_pid)
             x->sim.next_pid = x->sim.s->slots[i].pid + 1;
     x->sim.forks_fail = 0;
-    x->sim.prepare_fails = x->sim.bind_fails = false;
+    x->sim.prepare_fails = x->sim.bind_fails = x->sim.exec_fails = false;
     x->sim.next.workers = x->world->workers;
     x->sim.exited = false;
 }
@@ -146,7 +146,7 @@ static void arrive(struct exploration *x, unsigned depth)
 /* The ways in which the world may answer. */
 struct twist {
     unsigned forks_fail;
-    bool prepare_fails, bind_fails, one_more; /* configured */
+    bool prepare_fails, bind_fails, exec_fails, one_more; /* configured */
 };
 
 static void try_twisted(struct exploration *x, const struct node *node,
@@ -157,6 +157,7 @@ static void try_twisted(struct exploration *x, const struct node *node,
     x->sim.forks_fail = twist.forks_fail;
     x->sim.prepare_fails = twist.prepare_fails;
     x->sim.bind_fails = twist.bind_fails;
+    x->sim.exec_fails = twist.exec_fails;
     x->sim.next.workers += twist.one_more;
     sim_step(&x->sim, event);
     arrive(x, node->depth + 1);
@@ -168,6 +169,7 @@ static void try_event(struct exploration *x, const struct node *node, const stru
 {
     try_twisted(x, node, event, passes_ms, (struct twist){0});
     unsigned forks = x->sim.forks, prepares = x->sim.prepares, binds = x->sim.binds;
+    unsigned execs = x->sim.execs;
     if (forks > 0)
         try_twisted(x, node, event, passes_ms, (struct twist){.forks_fail = SIM_ALL_FORKS});
     for (unsigned i = 0; forks > 1 && i < forks; i++)
@@ -176,6 +178,8 @@ static void try_event(struct exploration *x, const struct node *node, const stru
         try_twisted(x, node, event, passes_ms, (struct twist){.prepare_fails = true});
     if (binds > 0)
         try_twisted(x, node, event, passes_ms, (struct twist){.bind_fails = true});
+    if (execs > 0)
+        try_twisted(x, node, event, passes_ms, (struct twist){.exec_fails = true});
     if (binds > 0 && x->world->room > x->world->workers)
         try_twisted(x, node, event, passes_ms, (struct twist){.one_more = true});
 }
@@ -226,10 +230,11 @@ static void try_requests(struct exploration *x, const struct node *node)
         if (!(x->world->requests >> request & 1))
             continue;
         event.request = (enum sup_request)request;
+        bool twofold = request == SUP_REQUEST_SCALE_BY || request == SUP_REQUEST_RELOAD;
         event.value = 1;
         try_event(x, node, &event, 0);
-        event.value = -1;
-        if (request == SUP_REQUEST_SCALE_BY)
+        event.value = request == SUP_REQUEST_RELOAD ? 0 : -1;
+        if (twofold)
             try_event(x, node, &event, 0);
     }
 }
