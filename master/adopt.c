@@ -234,8 +234,8 @@ static void adopt_times(struct master *m, const struct state_master *from)
 /* When the other crashed, what is read here was written for it. */
 static void adopt_binaries(struct master *m, const struct state_master *from)
 {
-    struct binary now = {from->exe, text_of(from->exe_path)};
-    struct binary before = {from->previous, text_of(from->previous_path)};
+    struct binary now = binary_of(from->exe, text_of(from->exe_path));
+    struct binary before = binary_of(from->previous, text_of(from->previous_path));
     bool swapped = m->options->way_back && before.fd >= 0;
     m->binary = swapped ? before : now;
     m->other = swapped ? now : before;

@@ -26,6 +26,15 @@ void binary_close(struct binary *b)
     binary_init(b);
 }
 
+struct binary binary_of(int fd, char *path)
+{
+    struct stat st;
+    struct binary b = {.fd = fd, .path = path};
+    if (fd >= 0 && fstat(fd, &st) == 0)
+        b.written = st.st_mtim;
+    return b;
+}
+
 /* ---- the one that runs ----------------------------------------------------------------------- */
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
@@ -71,8 +80,7 @@ static char *started_path(const struct stat *running)
 int binary_self(struct binary *b_r)
 {
     struct stat st;
-    binary_init(b_r);
-    b_r->fd = open(self, O_PATH | O_CLOEXEC);
+    *b_r = binary_of(open(self, O_PATH | O_CLOEXEC), NULL);
     if (b_r->fd >= 0 && fstat(b_r->fd, &st) == 0)
         b_r->path = started_path(&st);
     if (b_r->path)
@@ -88,8 +96,8 @@ bool binary_differs(const struct binary *running, const char *path)
     struct stat is, was;
     if (fstat(running->fd, &was) != 0 || stat(path, &is) != 0)
         return false; /* gone: what runs goes on */
-    return !is_same_file(&is, &was) || is.st_mtim.tv_sec != was.st_mtim.tv_sec ||
-           is.st_mtim.tv_nsec != was.st_mtim.tv_nsec;
+    return !is_same_file(&is, &was) || is.st_mtim.tv_sec != running->written.tv_sec ||
+           is.st_mtim.tv_nsec != running->written.tv_nsec;
 }
 
 /* ---- another --------------------------------------------------------------------------------- */
@@ -156,8 +164,7 @@ static bool judge(const char *path, int fd, struct buf *error)
 
 bool binary_open(const char *path, struct binary *b_r, struct buf *error)
 {
-    binary_init(b_r);
-    b_r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    *b_r = binary_of(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), NULL);
     bool good = judge(path, b_r->fd, error);
     b_r->path = good ? absolute(path) : NULL;
     if (b_r->path)

@@ -118,6 +118,18 @@ static void do_dry_run(struct master *m, const struct control_call *call)
     buf_free(&lines);
 }
 
+static bool ask_for_binary(struct master *m, const struct control_call *call)
+{
+    char *path = strdup(call->path);
+    if (!path) {
+        answer_text(m, call->id, false, SLICE("out of memory"));
+        return false;
+    }
+    free(m->binary_asked);
+    m->binary_asked = path;
+    return true;
+}
+
 /* The reload that this request leads to: the one that begins now, or the next one. It is awaited
  * before it can be over. */
 static void do_reload(struct master *m, const struct control_call *call)
@@ -127,10 +139,13 @@ static void do_reload(struct master *m, const struct control_call *call)
         do_dry_run(m, call);
         return;
     }
+    bool upgrade = call->command == CONTROL_UPGRADE;
+    if (upgrade && call->path[0] && !ask_for_binary(m, call))
+        return;
     unsigned number = t->reloads + 1;
     if (call->wait)
         wait_for(m, call->id, true, number);
-    feed_request(m, SUP_REQUEST_RELOAD, -1, 0);
+    feed_request(m, SUP_REQUEST_RELOAD, -1, upgrade);
     if (call->wait)
         return;
     answer_text(m, call->id, true,
@@ -242,6 +257,7 @@ static void on_call(void *ctx, const struct control_call *call)
         do_status(m, call);
         return;
     case CONTROL_RELOAD:
+    case CONTROL_UPGRADE:
         do_reload(m, call);
         return;
     case CONTROL_SCALE:

@@ -266,6 +266,12 @@ static void on_crash(int number)
     _exit(128 + number);
 }
 
+/* Also of a library that thinks it may. */
+static void on_exit_in_the_net(void)
+{
+    upgrade_fall_back("it left while it took over");
+}
+
 static void catch_crashes(void)
 {
     stack_t stack = {.ss_sp = net.stack, .ss_size = sizeof net.stack};
@@ -298,6 +304,7 @@ void upgrade_net_up(int argc, char **argv)
         return;
     back[0] = strdup(argv[0]); /* the title will be written over it */
     memcpy(net.argv, back, sizeof net.argv);
+    atexit(on_exit_in_the_net); /* if that fails, there is one hole more in the net */
     catch_crashes();
 }
 

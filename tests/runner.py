@@ -238,8 +238,7 @@ def find_pytest(preset, long):
     if outcome.state == "failed":
         yield Test("process/collect", lambda: outcome)
     for name in names:
-        # what needs no server says so by its file's name
-        yield Test(name, None, (preset, "colmeia"))
+        yield Test(name, None, (preset, "colmeia_variants" if "/test_upgrade" in name else "colmeia"))
 
 
 def find_mutants():

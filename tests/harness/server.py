@@ -130,8 +130,9 @@ def children(pid):
 
 
 class Server:
-    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0"):
+    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0", binary=BINARY):
         self.directory = Path(directory)
+        self.binary = binary         # as it is typed
         self.config = {**DEFAULTS, **(config or {})}
         if bind:
             self.config.setdefault("server.bind", bind)
@@ -154,7 +155,7 @@ class Server:
     def spawn(self, prefix=()):
         """Starts the master and returns at once."""
         ini = write_ini(self.directory, self.config)
-        argv = [*prefix, str(BINARY), *self.verb, "--config", str(ini), *self.args]
+        argv = [*prefix, str(self.binary), *self.verb, "--config", str(ini), *self.args]
         # nothing survives a test run that is itself killed
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *without_aslr(argv)], cwd=self.directory,
