@@ -265,6 +265,22 @@ enum exit_code adopt_rest(struct master *m)
     return EXIT_CODE_OK;
 }
 
+/* Keys and configurations live elsewhere now, where core dumps and children have no copy of them. */
+static void wipe(struct slice text)
+{
+    if (text.ptr)
+        explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
+}
+
+static void wipe_secrets(const struct state_master *from)
+{
+    wipe(from->key);
+    wipe(from->ini);
+    wipe(from->env);
+    wipe(from->next_ini);
+    wipe(from->next_env);
+}
+
 static void close_on_exec(void *ctx, int fd)
 {
     (void)ctx;
@@ -278,6 +294,7 @@ void adopt_done(struct master *m)
     state_each_fd(s, close_on_exec, NULL);
     for (size_t i = 0; i < s->strangers_len; i++)
         close(s->strangers[i]);
+    wipe_secrets(s->master);
     prctl(PR_SET_NAME, "colmeia"); /* execveat(2) names a program after its descriptor */
     log_info("%s %s, with %zu workers", m->binary.path,
              m->options->way_back ? "is back" : "has taken over", s->slot_len);
@@ -296,23 +313,27 @@ void adopt_open(struct master *m)
         log_warning("no other program can take over from this one: %s", strerror(errno));
 }
 
-static const char *path_of(const struct master *m)
+/* Opens what stands at *path*, if it is wanted. */
+static int prepare(struct master *m, const char *path, bool asked, struct buf *error)
 {
-    return m->binary_asked ? m->binary_asked : m->binary.path;
-}
-
-int adopt_prepare(struct master *m, bool forced, struct buf *error)
-{
-    bool asked = forced || m->binary_asked;
-    binary_close(&m->other);
     if (m->binary.fd < 0 && asked)
         buf_printf(error, "no other program can take over from this one");
-    if (m->binary.fd < 0 || (!asked && !binary_differs(&m->binary, path_of(m))))
+    if (m->binary.fd < 0)
         return asked ? -1 : 0;
-    bool good = binary_open(path_of(m), &m->other, error);
-    free(m->binary_asked);
+    if (!asked && !binary_differs(&m->binary, path))
+        return 0;
+    return binary_open(path, &m->other, error) ? 1 : -1;
+}
+
+/* A path that was named counts once. */
+int adopt_prepare(struct master *m, bool forced, bool good, struct buf *error)
+{
+    char *named = m->binary_asked;
     m->binary_asked = NULL;
-    return good ? 1 : -1;
+    binary_close(&m->other);
+    int result = good ? prepare(m, named ? named : m->binary.path, forced || named, error) : -1;
+    free(named);
+    return result;
 }
 
 /* ---- rehearsal ------------------------------------------------------------------------------- */

@@ -222,8 +222,10 @@ void cli_help(const struct verb *verbs, size_t verbs_len, struct buf *out)
 
 void cli_verb_help(const struct verb *verb, struct buf *out)
 {
-    buf_printf(out, "Usage: colmeia %s%s%s%s\n\n%s.\n", verb->name, verb->synopsis[0] ? " " : "",
-               verb->synopsis, verb->options ? " [OPTIONS]" : "", verb->summary);
+    buf_printf(out, "Usage: colmeia %s%s%s%s\n", verb->name, verb->synopsis[0] ? " " : "",
+               verb->synopsis, verb->options ? " [OPTIONS]" : "");
+    if (verb->summary[0])
+        buf_printf(out, "\n%s.\n", verb->summary);
     if (verb->help[0])
         buf_printf(out, "\n%s\n", verb->help);
     if (verb->options)

@@ -148,8 +148,8 @@ enum exit_code adopt_rest(struct master *m);
 /* All is taken over: the way back is the supervisor's from now on. */
 void adopt_done(struct master *m);
 /* PREPARE: 1 if another program is to take over (*forced*: in any case), then judged and opened; 0; or
- * -1 with a line in *error*. */
-int adopt_prepare(struct master *m, bool forced, struct buf *error);
+ * -1 with a line in *error*, or if the configuration is not *good*. */
+int adopt_prepare(struct master *m, bool forced, bool good, struct buf *error);
 /* The CHECK child's part, before and after the fork, and in it. */
 void adopt_before_check(struct master *m);
 void adopt_after_check(struct master *m);

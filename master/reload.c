@@ -39,7 +39,7 @@ void reload_prepare(struct master *m, const struct sup_action *a)
     else
         read = config_read(m->options->flags, true, &m->next, &m->reload_error);
     m->receipt.changed = read && !config_text_equals(&m->text, &m->next);
-    int other = read ? adopt_prepare(m, a->value != 0, &m->reload_error) : -1;
+    int other = adopt_prepare(m, a->value != 0, read, &m->reload_error);
     feed_later(m, &(struct sup_event){.type = SUP_PREPARED,
                                       .slot = -1,
                                       .status = other < 0 ? -1 : 0,

@@ -224,6 +224,27 @@ static void write_record(struct buf *out, const struct record *r, const char *it
         put(out->data + begin + 4, out->len - begin - ITEM_HEAD_LEN, 4);
 }
 
+static size_t room_of(const struct record *r, const char *item)
+{
+    size_t room = ITEM_HEAD_LEN;
+    for (size_t i = 0; i < r->fields_len; i++) {
+        struct slice text = {0};
+        if (r->fields[i].kind == KIND_TEXT)
+            memcpy(&text, item + r->fields[i].at, sizeof text);
+        room += ITEM_HEAD_LEN + NUMBER_LEN + text.len;
+    }
+    return room;
+}
+
+size_t state_room(const struct state *s)
+{
+    size_t room = HEAD_LEN;
+    for (size_t i = 0; i < RECORDS; i++)
+        for (size_t n = 0; n < len_of(s, &records[i]); n++)
+            room += room_of(&records[i], items_of(s, &records[i]) + n * records[i].size);
+    return room;
+}
+
 void state_encode(const struct state *s, struct buf *out)
 {
     size_t begin = out->len;

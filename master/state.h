@@ -52,7 +52,8 @@ struct state {
 
 void state_free(struct state *s);
 
-/* Appends the bytes. */
+/* Appends the bytes, no more than so many. */
+size_t state_room(const struct state *s);
 void state_encode(const struct state *s, struct buf *out);
 /* Takes bytes apart, whatever they are; they must outlive the state. False with one line in *error*;
  * state_free either way. */

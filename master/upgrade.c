@@ -52,14 +52,15 @@ static int sealed_file(struct slice bytes)
 int upgrade_write_state(const struct state *s)
 {
     struct buf bytes = {0};
-    state_encode(s, &bytes);
+    if (buf_reserve(&bytes, state_room(s))) /* it holds keys, which are not left in places outgrown */
+        state_encode(s, &bytes);
     int fd = -1;
     errno = ENOMEM;
     if (!s->failed && !bytes.failed)
         fd = sealed_file(buf_slice(&bytes));
     int saved = errno;
     if (bytes.data)
-        explicit_bzero(bytes.data, bytes.len); /* keys are in it */
+        explicit_bzero(bytes.data, bytes.len);
     buf_free(&bytes);
     errno = saved;
     return fd;

@@ -228,6 +228,11 @@ def pytest_environment(binary):
     return dict(sanitizer_environment(), PYTHONPATH=str(TESTS), COLMEIA_BINARY=str(binary))
 
 
+def target_of(name):
+    """What must be built for a process or contract test: some need programs that take over, too."""
+    return "colmeia_variants" if name.startswith("process/test_upgrade") else "colmeia"
+
+
 def find_pytest(preset, long):
     folders = [f for f in PYTEST_FOLDERS if list((TESTS / f).glob("test_*.py"))]
     if not folders:
@@ -238,7 +243,7 @@ def find_pytest(preset, long):
     if outcome.state == "failed":
         yield Test("process/collect", lambda: outcome)
     for name in names:
-        yield Test(name, None, (preset, "colmeia_variants" if "/test_upgrade" in name else "colmeia"))
+        yield Test(name, None, (preset, target_of(name)))
 
 
 def find_mutants():

@@ -56,8 +56,12 @@ static void fill(struct state *s)
 static struct buf bytes_of(const struct state *s)
 {
     struct buf out = {0};
+    assert_non_null(buf_reserve(&out, state_room(s)));
+    const char *place = out.data;
     state_encode(s, &out);
     assert_false(out.failed);
+    assert_ptr_equal(out.data, place); /* it was not outgrown */
+    assert_true(out.len <= state_room(s));
     return out;
 }
 
