@@ -336,6 +336,18 @@ int adopt_prepare(struct master *m, bool forced, bool good, struct buf *error)
     return result;
 }
 
+bool adopt_would_change(const struct master *m, struct buf *lines, struct buf *error)
+{
+    struct binary other;
+    if (m->binary.fd < 0 || !binary_differs(&m->binary, m->binary.path))
+        return true;
+    if (!binary_open(m->binary.path, &other, error))
+        return false;
+    buf_printf(lines, "program: another file stands at %s and would take over\n", other.path);
+    binary_close(&other);
+    return true;
+}
+
 /* ---- rehearsal ------------------------------------------------------------------------------- */
 
 void adopt_before_check(struct master *m)

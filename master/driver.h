@@ -150,6 +150,8 @@ void adopt_done(struct master *m);
 /* PREPARE: 1 if another program is to take over (*forced*: in any case), then judged and opened; 0; or
  * -1 with a line in *error*, or if the configuration is not *good*. */
 int adopt_prepare(struct master *m, bool forced, bool good, struct buf *error);
+/* A line if a reload would let another program take over. False: that one would be refused. */
+bool adopt_would_change(const struct master *m, struct buf *lines, struct buf *error);
 /* The CHECK child's part, before and after the fork, and in it. */
 void adopt_before_check(struct master *m);
 void adopt_after_check(struct master *m);

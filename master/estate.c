@@ -124,6 +124,14 @@ enum exit_code estate_adopt(struct estate *e, size_t slots_len, const struct sta
     return EXIT_CODE_OK;
 }
 
+void estate_say_stopping(struct estate *e)
+{
+    atomic_store(&e->scoreboard->stopping, 1);
+    for (size_t i = 0; i < e->foreign_len; i++)
+        if (e->foreign[i].kind == STATE_TABLE_SCOREBOARD)
+            scoreboard_say_stopping(e->foreign[i].fd);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void close_one(int *fd)

@@ -41,5 +41,7 @@ void estate_drop(struct estate *e);
  * anew, and counters do not go backwards. */
 void estate_save(const struct estate *e, struct state *state);
 enum exit_code estate_adopt(struct estate *e, size_t slots_len, const struct state *state);
+/* A full stop is near: whoever is asked for its health says so, also workers of another program. */
+void estate_say_stopping(struct estate *e);
 /* There is no way back any more. */
 void estate_forget_foreign(struct estate *e);

@@ -166,7 +166,7 @@ void perform(struct master *m, const struct sup_action *a)
         do_notify(m, a);
         return;
     case SUP_STOPPING:
-        atomic_store(&m->estate.scoreboard->stopping, 1);
+        estate_say_stopping(&m->estate);
         return;
     case SUP_REFUSE:
         listeners_refuse(&m->current->listeners);

@@ -350,12 +350,15 @@ bool reload_would_change(struct master *m, struct buf *lines)
         good = next;
         if (next)
             config_compare(m->current->config, next, false, lines);
+        good = good && adopt_would_change(m, lines, &errors);
         config_free(next);
     }
     config_text_free(&m->next);
     m->next = kept;
-    if (!good)
+    if (!good) {
+        lines->len = 0;
         buf_append_slice(lines, buf_slice(&errors));
+    }
     buf_free(&errors);
     return good;
 }

@@ -104,6 +104,15 @@ struct scoreboard *scoreboard_map(int fd, size_t slots_len)
     return NULL;
 }
 
+_Static_assert(offsetof(struct scoreboard, stopping) == 0, "the first field in every layout");
+
+void scoreboard_say_stopping(int fd)
+{
+    uint32_t one = 1;
+    ssize_t n = pwrite(fd, &one, sizeof one, 0); /* file and mapping are one: mmap(2) */
+    (void)n; /* then its workers hear it when they are told to leave */
+}
+
 void scoreboard_free(struct scoreboard *s)
 {
     if (s)

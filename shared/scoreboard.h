@@ -84,7 +84,8 @@ struct scoreboard_slot {
 } __attribute__((aligned(64)));
 
 struct scoreboard {
-    _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503) */
+    _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503); the
+                                           first field in every layout */
     _Atomic(int32_t) master_pid;
     _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
     uint32_t slots_len;                 /* fixed at creation */
@@ -101,6 +102,8 @@ struct scoreboard *scoreboard_new(size_t slots_len);
 struct scoreboard *scoreboard_make(size_t slots_len, int *fd_r);
 struct scoreboard *scoreboard_map(int fd, size_t slots_len);
 uint64_t scoreboard_layout(void);
+/* Sets *stopping* in a scoreboard of any layout, by its descriptor. */
+void scoreboard_say_stopping(int fd);
 /* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
 

@@ -92,6 +92,9 @@ static void test_there_and_back_with_another_layout(void **state)
     assert_int_not_equal(inode(a.scoreboard_fd), inode(b.scoreboard_fd));
     assert_int_equal(b.foreign_len, 2);
     assert_int_equal(scoreboard_total(b.scoreboard, COUNTER_requests), 7);
+    estate_say_stopping(&b);
+    assert_int_equal(atomic_load(&a.scoreboard->stopping), 1);
+    assert_int_equal(atomic_load(&b.scoreboard->stopping), 1);
     scoreboard_use(b.scoreboard, 0);
     counter_add(&b.scoreboard->slots[0], COUNTER_requests, 5);
     state_free(&s);
