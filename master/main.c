@@ -14,6 +14,7 @@
 #include "version.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 extern const struct verb verbs[];
@@ -269,7 +270,11 @@ static int help_for(const struct cli *cli, bool named)
 int main(int argc, char **argv)
 {
     upgrade_net_up(argc, argv);
+    static char *name;
+    name = argc > 0 ? strdup(argv[0]) : NULL; /* the title will stand where it stood */
     title_init(argc, argv, environ);
+    if (name)
+        argv[0] = name;
     command_line.argc = argc;
     command_line.argv = argv;
     struct cli cli;

@@ -3,7 +3,7 @@
 
 #include "master/signals.h"
 #include "master/state.h"
-#include "shared/check.h"
+#include "shared/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,7 +37,7 @@ static int write_all(int fd, struct slice bytes)
 
 static int sealed_file(struct slice bytes)
 {
-    int fd = memfd_create("colmeia-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memory_file("colmeia-state");
     if (fd < 0)
         return -1;
     if (write_all(fd, bytes) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0)

@@ -9,6 +9,17 @@
 
 static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
+/* Linux before 6.3 does not know the flag; later ones can be told (vm.memfd_noexec) to demand it. */
+int memory_file(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
 static void *map(int fd, size_t len)
 {
     void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -17,7 +28,7 @@ static void *map(int fd, size_t len)
 
 void *memory_new(const char *name, size_t len, int *fd_r)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memory_file(name);
     if (fd < 0)
         return NULL;
     void *memory = NULL;

@@ -48,17 +48,23 @@ def exe(pid):
     return os.readlink(f"/proc/{pid}/exe")
 
 
+def title(pid):
+    """What ps(1) shows."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].rstrip()
+
+
 class Same:
     """The master and its clients before; afterwards it must still be that."""
 
     def __init__(self, server):
         self.server, self.pid = server, server.process.pid
-        self.born, self.wire = born(self.pid), Wire(server.tcp())
+        self.born, self.wire, self.title = born(self.pid), Wire(server.tcp()), title(self.pid)
         self.workers = server.workers()
         assert self.wire.get().status == 200
 
     def judge(self):
         assert born(self.pid) == self.born
+        assert title(self.pid) == self.title
         assert self.wire.get().status == 200
         with Wire(self.server.tcp()) as wire:
             assert wire.get().status == 200
