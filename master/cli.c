@@ -41,7 +41,7 @@ static const struct verb *nearest(const struct verb *verbs, size_t verbs_len, co
     int best_distance = NEAR + 1;
     for (size_t i = 0; i < verbs_len; i++) {
         int d = distance(name, verbs[i].name);
-        if (d >= best_distance)
+        if (d >= best_distance || verbs[i].summary[0] == '\0')
             continue;
         best = &verbs[i];
         best_distance = d;
@@ -240,8 +240,9 @@ void cli_help(const struct verb *verbs, size_t verbs_len, struct buf *out)
     buf_printf(out, "Usage: colmeia [VERB] [OPTIONS]\n\n"
                     "A users API over HTTP: a master and its workers, on SQLite.\n\nVerbs:\n");
     for (size_t i = 0; i < verbs_len; i++)
-        buf_printf(out, "  %-10s %s%s\n", verbs[i].name, verbs[i].summary,
-                   i == 0 ? " (without a verb)" : "");
+        if (verbs[i].summary[0])
+            buf_printf(out, "  %-10s %s%s\n", verbs[i].name, verbs[i].summary,
+                       i == 0 ? " (without a verb)" : "");
     buf_printf(out, "\n\"colmeia VERB --help\" says more.\n");
     option_help(out);
     buf_printf(out,
@@ -260,8 +261,10 @@ void cli_help(const struct verb *verbs, size_t verbs_len, struct buf *out)
 
 void cli_verb_help(const struct verb *verb, struct buf *out)
 {
-    buf_printf(out, "Usage: colmeia %s%s%s%s\n\n%s.\n", verb->name, verb->synopsis[0] ? " " : "",
-               verb->synopsis, verb->options ? " [OPTIONS]" : "", verb->summary);
+    buf_printf(out, "Usage: colmeia %s%s%s%s\n", verb->name, verb->synopsis[0] ? " " : "",
+               verb->synopsis, verb->options ? " [OPTIONS]" : "");
+    if (verb->summary[0])
+        buf_printf(out, "\n%s.\n", verb->summary);
     if (verb->help[0])
         buf_printf(out, "\n%s\n", verb->help);
     if (verb->options)

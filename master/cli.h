@@ -17,7 +17,7 @@ enum { CLI_WORDS_RAW = -1, CLI_WORDS_OWN = -2 };
 struct verb {
     const char *name;     /* "run" is what happens without a verb */
     const char *synopsis; /* what stands behind the name, "" for options only */
-    const char *summary;  /* one line */
+    const char *summary;  /* one line; "": not for people, --help is silent about it */
     const char *help;     /* more, or "" */
     int words_max;        /* or CLI_WORDS_RAW, CLI_WORDS_OWN */
     bool options;                      /* takes the options of the configuration */

@@ -15,6 +15,7 @@ enum { ARGUMENTS_MAX = 2 };
     X(SLOT_OR_ALL) /* N, all */                                                                    \
     X(LEVEL)       /* level, and one of log_level */                                               \
     X(ON_OFF)      /* on, off */                                                                   \
+    X(BINARY)      /* perhaps --binary=PATH, as command_write_path writes it */                    \
     X(READY)       /* ready */
 
 enum argument {
@@ -176,9 +177,69 @@ static bool take_level(struct slice word, struct control_call *call, struct buf 
     return refuse_word(error, "unknown level", &s);
 }
 
+/* ---- a path ---------------------------------------------------------------------------------- */
+
+static const char binary_option[] = "--binary=";
+
+void command_write_path(struct buf *line, const char *path)
+{
+    for (; *path; path++) {
+        if (*path > ' ' && *path <= '~' && *path != '%')
+            buf_append_char(line, *path);
+        else
+            buf_printf(line, "%%%02x", (unsigned char)*path);
+    }
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The next byte of *rest; -1: there is none that could be. */
+static int next_byte(struct slice *rest)
+{
+    int byte = (unsigned char)rest->ptr[0];
+    size_t len = 1;
+    if (byte == '%') {
+        int high = rest->len > 2 ? hex_digit(rest->ptr[1]) : -1;
+        int low = rest->len > 2 ? hex_digit(rest->ptr[2]) : -1;
+        byte = high < 0 || low < 0 ? -1 : high * 16 + low;
+        len = 3;
+    }
+    if (byte <= 0)
+        return -1;
+    *rest = (struct slice){rest->ptr + len, rest->len - len};
+    return byte;
+}
+
+/* False: not this option. */
+static bool take_binary(const struct row *row, struct slice word, struct control_call *call,
+                        struct buf *error)
+{
+    struct slice rest = word;
+    size_t len = 0;
+    if (row->argument != ARGUMENT_BINARY || !slice_starts_with(word, slice_of(binary_option)))
+        return false;
+    rest.ptr += strlen(binary_option);
+    rest.len -= strlen(binary_option);
+    while (rest.len > 0 && len < sizeof call->path - 1) {
+        int byte = next_byte(&rest);
+        if (byte < 0)
+            break;
+        call->path[len++] = (char)byte;
+    }
+    call->path[len] = '\0';
+    if (rest.len > 0 || call->path[0] != '/') {
+        text_quote(error, word);
+        buf_printf(error, " names no file; write: --binary=/an/absolute/path");
+    }
+    return true;
+}
+
 static size_t arguments_of(enum argument argument)
 {
-    return argument == ARGUMENT_NONE ? 0 : argument == ARGUMENT_LEVEL ? 2 : 1;
+    return argument == ARGUMENT_NONE || argument == ARGUMENT_BINARY ? 0 : argument == ARGUMENT_LEVEL ? 2 : 1;
 }
 
 static bool take_arguments(const struct row *row, const struct words *words,
@@ -189,6 +250,7 @@ static bool take_arguments(const struct row *row, const struct words *words,
     struct slice word = words->items[0];
     switch (row->argument) {
     case ARGUMENT_NONE:
+    case ARGUMENT_BINARY:
         return true;
     case ARGUMENT_SCALE:
         return take_scale(row, word, call, error);
@@ -228,7 +290,10 @@ bool command_parse(struct slice line, struct control_call *call_r, struct buf *e
         return false;
     call_r->command = (enum control_command)(row - rows);
     while ((word = next_word(&line)).ptr) {
-        if (slice_starts_with(word, SLICE("--"))) {
+        if (take_binary(row, word, call_r, error)) {
+            if (error->len > 0)
+                return false;
+        } else if (slice_starts_with(word, SLICE("--"))) {
             if (!take_switch(row, word, call_r, error))
                 return false;
         } else if (words.len == arguments_of(row->argument)) {

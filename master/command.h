@@ -27,6 +27,8 @@ enum control_command {
     CONTROL_COMMANDS
 };
 
+enum { CONTROL_PATH_MAX = 4096 };
+
 struct control_call {
     unsigned id; /* for control_answer */
     enum control_command command;
@@ -34,6 +36,8 @@ struct control_call {
     /* scale N | +N | -N | reset; recycle N | all */
     enum { CONTROL_NONE, CONTROL_SET, CONTROL_MORE, CONTROL_LESS, CONTROL_RESET, CONTROL_ALL } how;
     int number; /* scale's, recycle's, dump's, why's N; log's enum log_level; debug's 1 or 0 */
+    /* upgrade's PATH, absolute; "": none was given */
+    char path[CONTROL_PATH_MAX];
 };
 
 struct command {
@@ -42,6 +46,9 @@ struct command {
     const char *help;
 };
 const struct command *command_of(enum control_command command);
+
+/* How a path stands in a line: what is no plain word as %XX. */
+void command_write_path(struct buf *line, const char *path);
 
 /* Takes a line (without its end) apart; id is left 0. False with one line of plain text in *error*,
  * which suggests the nearest word where there is one. Any bytes are fine as input. */

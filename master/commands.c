@@ -2,6 +2,7 @@
  * requests as signals do, and are answered from what it knows. */
 #include "master/driver.h"
 
+#include "master/state.h"
 #include "shared/check.h"
 #include "shared/debug.h"
 #include "shared/jsonw.h"
@@ -118,6 +119,18 @@ static void do_dry_run(struct master *m, const struct control_call *call)
     buf_free(&lines);
 }
 
+static bool ask_for_binary(struct master *m, const struct control_call *call)
+{
+    char *path = strdup(call->path);
+    if (!path) {
+        answer_text(m, call->id, false, SLICE("out of memory"));
+        return false;
+    }
+    free(m->binary_asked);
+    m->binary_asked = path;
+    return true;
+}
+
 /* The reload that this request leads to: the one that begins now, or the next one. It is awaited
  * before it can be over. */
 static void do_reload(struct master *m, const struct control_call *call)
@@ -127,10 +140,13 @@ static void do_reload(struct master *m, const struct control_call *call)
         do_dry_run(m, call);
         return;
     }
+    bool upgrade = call->command == CONTROL_UPGRADE;
+    if (upgrade && call->path[0] && !ask_for_binary(m, call))
+        return;
     unsigned number = t->reloads + 1;
     if (call->wait)
         wait_for(m, call->id, true, number);
-    feed_request(m, SUP_REQUEST_RELOAD, -1, 0);
+    feed_request(m, SUP_REQUEST_RELOAD, -1, upgrade);
     if (call->wait)
         return;
     answer_text(m, call->id, true,
@@ -252,6 +268,7 @@ static void on_call(void *ctx, const struct control_call *call)
         do_status(m, call);
         return;
     case CONTROL_RELOAD:
+    case CONTROL_UPGRADE:
         do_reload(m, call);
         return;
     case CONTROL_SCALE:
@@ -365,6 +382,21 @@ static void on_report(void *ctx, enum log_level level, struct slice line)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void save_client(const struct master *m, const struct control_guest *guest,
+                        struct state_client *to)
+{
+    to->fd = guest->fd;
+    to->in = guest->in;
+    to->out = guest->out;
+    to->follows = guest->follows;
+    to->eof = guest->eof;
+    for (const struct waiting *w = m->waiting; w; w = w->next)
+        if (w->id == guest->call && guest->call) {
+            to->waits = w->reload ? STATE_WAITS_RELOAD : STATE_WAITS_READY;
+            to->reload = w->number;
+        }
+}
+
 static const char *first_name(const struct listeners *l)
 {
     for (size_t i = 0; i < l->len; i++)
@@ -373,10 +405,61 @@ static const char *first_name(const struct listeners *l)
     return l->len > 0 ? l->items[0].name : NULL;
 }
 
+void commands_save(const struct master *m, struct state *state)
+{
+    struct control_guest guest;
+    if (!m->control)
+        return;
+    const struct listener *door = control_door(m->control);
+    state->master[0].door = door->fd;
+    state->master[0].door_dev = (int64_t)door->path_dev;
+    state->master[0].door_ino = (int64_t)door->path_ino;
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (control_guest_at(m->control, i, &guest))
+            save_client(m, &guest, state_add_client(state));
+}
+
+static void adopt_client(struct master *m, const struct state_client *from)
+{
+    unsigned id = control_admit(m->control,
+                                &(struct control_guest){.fd = from->fd,
+                                                        .in = from->in,
+                                                        .out = from->out,
+                                                        .follows = from->follows != 0,
+                                                        .eof = from->eof != 0,
+                                                        .call = from->waits != STATE_WAITS_NOT});
+    if (id)
+        wait_for(m, id, from->waits == STATE_WAITS_RELOAD, (unsigned)from->reload);
+}
+
+/* Who waits for the end of this very reload asked another program for it. */
+static void adopt_control(struct master *m, const struct state *state)
+{
+    struct listener door;
+    struct buf error = {0};
+    if (listener_adopt(state->master[0].door, &door, &error) == 0) {
+        door.activated = false;
+        door.path_dev = (dev_t)state->master[0].door_dev;
+        door.path_ino = (ino_t)state->master[0].door_ino;
+        m->control = control_adopt(
+            &(struct control_options){.loop = m->loop, .ctx = m, .call = on_call, .gone = on_gone},
+            &door, &error);
+    }
+    for (size_t i = 0; m->control && i < state->client_len; i++)
+        if (state->client[i].fd >= 0)
+            adopt_client(m, &state->client[i]);
+    buf_free(&error);
+    report_set_sink(on_report, m);
+}
+
 /* A server that cannot be talked to serves all the same. */
 void commands_open(struct master *m)
 {
     struct buf path = {0}, error = {0};
+    if (m->options->state && m->options->state->master[0].door >= 0) {
+        adopt_control(m, m->options->state);
+        return;
+    }
     if (control_default_path(m->current->config, first_name(&m->current->listeners), &path)) {
         buf_append_char(&path, '\0');
         if (!path.failed)

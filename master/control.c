@@ -99,12 +99,17 @@ static void turn_away(int fd, struct slice why)
     close(fd);
 }
 
+static struct control_client *free_place(struct control *c)
+{
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (c->clients[i].fd < 0)
+            return &c->clients[i];
+    return NULL;
+}
+
 static void admit(struct control *c, int fd)
 {
-    struct control_client *cl = NULL;
-    for (size_t i = 0; i < CONTROL_CLIENTS_MAX && !cl; i++)
-        if (c->clients[i].fd < 0)
-            cl = &c->clients[i];
+    struct control_client *cl = free_place(c);
     if (!control_door_admits(fd)) {
         turn_away(fd, SLICE("only root and the server's own user may ask"));
         return;
@@ -147,17 +152,16 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- public ---------------------------------------------------------------------------------- */
 
-struct control *control_open(const struct control_options *o, struct buf *error)
+static struct control *allocate(struct buf *error)
 {
     struct control *c = calloc(1, sizeof *c);
-    if (!c) {
+    if (!c)
         buf_printf(error, "cannot open the control socket: out of memory");
-        return NULL;
-    }
-    if (control_door_open(o->path, &c->door, error) != 0) {
-        free(c);
-        return NULL;
-    }
+    return c;
+}
+
+static struct control *begin(struct control *c, const struct control_options *o)
+{
     c->options = *o;
     c->options.path = NULL;
     c->host = (struct control_host){.loop = o->loop,
@@ -173,6 +177,57 @@ struct control *control_open(const struct control_options *o, struct buf *error)
     ev_timer_init(&c->pause, on_pause_over, 0, 0);
     c->pause.data = c;
     return c;
+}
+
+struct control *control_open(const struct control_options *o, struct buf *error)
+{
+    struct control *c = allocate(error);
+    if (c && control_door_open(o->path, &c->door, error) == 0)
+        return begin(c, o);
+    free(c);
+    return NULL;
+}
+
+/* ---- from program to program ----------------------------------------------------------------- */
+
+struct control *control_adopt(const struct control_options *o, const struct listener *door,
+                              struct buf *error)
+{
+    struct control *c = allocate(error);
+    if (!c)
+        return NULL;
+    c->door = *door;
+    return begin(c, o);
+}
+
+const struct listener *control_door(const struct control *c)
+{
+    return &c->door;
+}
+
+bool control_guest_at(const struct control *c, size_t i, struct control_guest *guest_r)
+{
+    const struct control_client *cl = &c->clients[i];
+    if (cl->fd < 0 || cl->dismissed)
+        return false;
+    *guest_r = (struct control_guest){.fd = cl->fd,
+                                      .in = buf_slice(&cl->in),
+                                      .out = buf_slice(&cl->out),
+                                      .follows = cl->follows,
+                                      .eof = cl->eof,
+                                      .call = cl->call};
+    return true;
+}
+
+unsigned control_admit(struct control *c, const struct control_guest *guest)
+{
+    struct control_client *cl = free_place(c);
+    if (!cl) {
+        close(guest->fd);
+        return 0;
+    }
+    unsigned id = guest->call ? next_id(c) : 0;
+    return control_client_resume(cl, guest, id) ? id : 0;
 }
 
 void control_answer(struct control *c, unsigned id, struct slice json)

@@ -6,6 +6,7 @@
 
 #include "master/command.h"
 #include "shared/config.h"
+#include "shared/sock.h"
 #include "shared/str.h"
 
 #include <stdbool.h>
@@ -37,6 +38,25 @@ struct control_options {
 /* Listens. What a dead server left at the path is replaced; a live server, or anything that is no
  * socket, is not. NULL with one line in *error*. */
 struct control *control_open(const struct control_options *o, struct buf *error);
+
+/* A connection as another program left it, or will find it. */
+struct control_guest {
+    int fd;
+    struct slice in, out; /* borrowed: not yet looked at, not yet sent */
+    bool follows, eof;
+    unsigned call; /* id of the open one; 0: none */
+};
+
+/* The same for a door that is open already; its path stays as it is. */
+struct control *control_adopt(const struct control_options *o, const struct listener *door,
+                              struct buf *error);
+const struct listener *control_door(const struct control *c);
+/* The guest in the i-th place (of CONTROL_CLIENTS_MAX); false: nobody is there who still wants
+ * something. */
+bool control_guest_at(const struct control *c, size_t i, struct control_guest *guest_r);
+/* Owns the descriptor from now on. Returns the id that its open call has now; 0: it has none, or
+ * there was no place. Runs no callback. */
+unsigned control_admit(struct control *c, const struct control_guest *guest);
 
 /* One JSON object, without line end. An id that is not open (its client left) is ignored. Bytes
  * that are no UTF-8 go out as '?'. Runs no callback of the driver's. */

@@ -1,6 +1,7 @@
 /* control_client.c: see control_client.h. unix(7). */
 #include "master/control_client.h"
 
+#include "master/control.h"
 #include "master/control_text.h"
 #include "shared/check.h"
 #include "shared/log.h"
@@ -297,6 +298,24 @@ void control_client_open(struct control_client *cl, int fd)
     ev_timer_init(&cl->timer, on_timer, 0, 0);
     cl->timer.data = cl;
     settle(cl, true);
+}
+
+bool control_client_resume(struct control_client *cl, const struct control_guest *guest,
+                           unsigned call)
+{
+    control_client_open(cl, guest->fd);
+    buf_append_slice(&cl->in, guest->in);
+    buf_append_slice(&cl->out, guest->out);
+    cl->follows = guest->follows;
+    cl->eof = guest->eof;
+    cl->call = call;
+    if (cl->in.failed || cl->out.failed) {
+        cl->call = 0; /* it is not open for anybody yet */
+        control_client_close(cl);
+        return false;
+    }
+    settle(cl, true);
+    return true;
 }
 
 void control_client_flush(struct control_client *cl)

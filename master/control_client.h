@@ -54,6 +54,11 @@ struct control_client {
 void control_client_init(struct control_client *cl, const struct control_host *host);
 /* In a free place. The descriptor is owned from now on. */
 void control_client_open(struct control_client *cl, int fd);
+struct control_guest;
+/* The same for one whom another program has served so far; *call*: the id of its open call, or 0.
+ * False: it is closed again. */
+bool control_client_resume(struct control_client *cl, const struct control_guest *guest,
+                           unsigned call);
 /* The place is free afterwards. Twice is harmless. */
 void control_client_close(struct control_client *cl);
 /* Queues a line. One who leaves too much unread is closed. */

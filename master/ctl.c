@@ -29,7 +29,7 @@ struct words {
     struct buf *error;
 };
 
-static const char *const own_words[] = {"--help", "--json", "--timeout", "--control"};
+static const char *const own_words[] = {"--help", "--json", "--timeout", "--control", "--binary"};
 static const char *const switches[] = {
 #define X(name, bit, word, field) word,
     COMMAND_SWITCHES(X)
@@ -135,6 +135,23 @@ static void take_command_word(struct words *w)
     buf_printf(line, "%s%s", line->len ? " " : "", w->argv[0]);
 }
 
+/* The server may stand in another directory. */
+static bool takes_binary(struct words *w)
+{
+    char directory[CONTROL_PATH_MAX];
+    struct buf path = {0};
+    const char *value;
+    if (!takes(w, "--binary", &value))
+        return false;
+    if (value[0] != '/' && getcwd(directory, sizeof directory))
+        buf_printf(&path, "%s/", directory);
+    buf_append(&path, value, strlen(value) + 1);
+    buf_printf(&w->ctl->line, "%s--binary=", w->ctl->line.len ? " " : "");
+    command_write_path(&w->ctl->line, path.failed ? "" : path.data);
+    buf_free(&path);
+    return true;
+}
+
 static void take_one(struct words *w)
 {
     struct ctl *ctl = w->ctl;
@@ -143,7 +160,7 @@ static void take_one(struct words *w)
         ctl->help = true;
     else if (strcmp(word, "--json") == 0)
         ctl->json = true;
-    else if (takes_timeout(w) || takes(w, "--control", &ctl->control) ||
+    else if (takes_timeout(w) || takes_binary(w) || takes(w, "--control", &ctl->control) ||
              takes(w, "--config", &ctl->flags.config_path) ||
              takes(w, "--env-file", &ctl->flags.env_path))
         ; /* taken */
@@ -157,7 +174,7 @@ static void take_one(struct words *w)
 
 static bool waits(const struct control_call *call)
 {
-    return call->command == CONTROL_WAIT || (call->command == CONTROL_RELOAD && call->wait);
+    return call->command == CONTROL_WAIT || call->wait;
 }
 
 bool ctl_parse(int argc, char **argv, char **environment, struct ctl *ctl_r, struct buf *error)
@@ -206,7 +223,7 @@ void ctl_help(struct buf *out)
                "                    --config, --env-file, --bind and the others help, too)\n"
                "  --json            the answer as it came: one line of JSON\n"
                "  --timeout S       seconds to wait for it (default: 10; 90 for wait ready and\n"
-               "                    reload --wait)\n"
+               "                    with --wait)\n"
                "\nExit codes:\n"
                "  0  done                 3  cannot connect\n"
                "  1  refused or failed    4  no answer in time\n"

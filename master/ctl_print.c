@@ -341,6 +341,7 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
         print_why(answer, out);
         return;
     case CONTROL_RELOAD:
+    case CONTROL_UPGRADE:
         if (ctl->call.dry_run) {
             print_changes(json_object_get(answer, "changes"), out);
             return;

@@ -1,9 +1,11 @@
 /* driver.h: the running master's state, shared by the files that turn the supervisor's decisions
  * into deeds and what happens into its events: master.c (loop, signals, children), perform.c
- * (actions), reload.c (configurations), watch.c (hearts, worn workers), commands.c and tell.c
- * (control socket), announce.c (the service manager). Inner header of these; nobody else includes it. */
+ * (actions), reload.c (configurations), adopt.c (programs), watch.c (hearts, worn workers),
+ * commands.c and tell.c (control socket), announce.c (the service manager). Inner header of these;
+ * nobody else includes it. */
 #pragma once
 
+#include "master/binary.h"
 #include "master/control.h"
 #include "master/estate.h"
 #include "master/master.h"
@@ -28,7 +30,10 @@ struct tenancy {
     struct regime *regime; /* it was forked under; NULL: none */
     mono_ms born;
     int64_t jitter_permille; /* of its recycling limits: 900 to 1100 */
-    uint64_t taken; /* connections it had taken over when it was told to leave */
+    uint64_t taken;  /* connections it had taken over when it was told to leave */
+    uint64_t layout; /* of the scoreboard that it writes into: ours, or nothing is known of it */
+    bool adopted;    /* another program forked it */
+    bool stray;      /* and that one is gone for good: it is to be replaced */
     unsigned fat;            /* samples in a row above max_memory */
 };
 
@@ -42,6 +47,7 @@ struct receipt {
 };
 
 struct files_watch;
+struct state;
 
 /* announce.c */
 struct announcer {
@@ -91,6 +97,15 @@ struct master {
     struct files_watch *files; /* --reload; NULL: not asked */
 
     struct announcer announcer;
+    /* adopt.c */
+    struct binary binary; /* that runs; fd -1: no other can take over */
+    struct binary other;  /* in an upgrade: the one to come; or the one before, for the way back */
+    char *binary_asked;   /* path for the next reload; owned; NULL: where ours was started */
+    bool exec_due;        /* the supervisor wants it, once all else is answered */
+    int rehearsal_fd;     /* for the CHECK child; -1: none */
+    char *came_from;      /* version of the program before, in an upgrade; owned */
+    struct buf why_back;  /* why the new program goes, or went; */
+    struct buf why_details; /* its lines */
 
     /* watch.c */
     mono_ms looked_at;   /* the last look; later than due: the master itself was late */
@@ -123,6 +138,9 @@ void reload_rollback(struct master *m);
 void reload_told(struct master *m, const struct sup_action *a);
 /* In the CHECK child: judges m->next. Returns an enum exit_code. */
 int reload_check(struct master *m);
+/* Why, in a line, and the lines of whoever failed (borrowed). */
+void reload_say_failure(struct master *m, const struct sup_action *a, struct buf *out,
+                        struct slice *details_r);
 /* A process of *slot*'s regime was forked, or is gone. */
 void reload_tenant(struct master *m, int slot, struct regime *regime);
 void reload_tenant_gone(struct master *m, int slot);
@@ -139,6 +157,30 @@ bool reload_would_change(struct master *m, struct buf *lines);
 void announce(struct master *m);
 void announce_start(struct master *m);
 void announce_stop(struct master *m);
+/* adopt.c: other programs. At the start: which one runs. */
+void adopt_open(struct master *m);
+void adopt_close(struct master *m);
+/* Taking over, in the order of the start; what fails is on the log. */
+enum exit_code adopt_regimes(struct master *m);
+enum exit_code adopt_rest(struct master *m);
+/* All is taken over: the way back is the supervisor's from now on. */
+void adopt_done(struct master *m);
+/* PREPARE: 1 if another program is to take over (*forced*: in any case), then judged and opened; 0; or
+ * -1 with a line in *error*, or if the configuration is not *good*. */
+int adopt_prepare(struct master *m, bool forced, bool good, struct buf *error);
+/* A line if a reload would let another program take over. False: that one would be refused. */
+bool adopt_would_change(const struct master *m, struct buf *lines, struct buf *error);
+/* The CHECK child's part, before and after the fork, and in it. */
+void adopt_before_check(struct master *m);
+void adopt_after_check(struct master *m);
+int adopt_check(struct master *m);
+/* RETURN: why, from *a*. EXEC, RETURN: when their time has come. */
+void adopt_note_return(struct master *m, const struct sup_action *a);
+void adopt_exec(struct master *m);
+/* The upgrade is over, however it ended. */
+void adopt_over(struct master *m);
+/* In a child. */
+void adopt_drop(struct master *m, bool check);
 
 /* watch.c */
 void watch_start(struct master *m);
@@ -146,6 +188,7 @@ void watch_stop(struct master *m);
 
 /* commands.c: the control socket's calls. */
 void commands_open(struct master *m);
+void commands_save(const struct master *m, struct state *state);
 void commands_close(struct master *m);
 void commands_drop(struct master *m);
 /* Waiting calls that an event may have satisfied. */

@@ -1,6 +1,7 @@
 /* estate.c: see estate.h. */
 #include "master/estate.h"
 
+#include "master/state.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 
@@ -9,16 +10,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum exit_code estate_open(struct estate *e, size_t slots_len)
+void estate_init(struct estate *e)
 {
-    *e = (struct estate){.handover = {-1, -1}};
-    e->scoreboard = scoreboard_new(slots_len);
-    e->tickets = tickets_new(tickets_wanted());
+    *e = (struct estate){.scoreboard_fd = -1, .tickets_fd = -1, .handover = {-1, -1}};
+}
+
+static enum exit_code make_tables(struct estate *e, size_t slots_len)
+{
+    if (!e->scoreboard)
+        e->scoreboard = scoreboard_make(slots_len, &e->scoreboard_fd);
+    if (e->scoreboard && !e->tickets)
+        e->tickets = tickets_make(tickets_wanted(), &e->tickets_fd);
     if (!e->scoreboard || !e->tickets) {
         log_error("cannot start: no shared memory: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;
     }
     atomic_store(&e->scoreboard->master_pid, getpid());
+    return EXIT_CODE_OK;
+}
+
+enum exit_code estate_open(struct estate *e, size_t slots_len)
+{
+    if (make_tables(e, slots_len) != EXIT_CODE_OK)
+        return EXIT_CODE_INTERNAL;
     /* without it, workers that leave say goodbye to their clients instead */
     if (FAULT_CALL(queue_socketpair, -1,
                    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
@@ -27,19 +41,125 @@ enum exit_code estate_open(struct estate *e, size_t slots_len)
     return EXIT_CODE_OK;
 }
 
+/* ---- from program to program ----------------------------------------------------------------- */
+
+static void save_table(struct state *state, int kind, uint64_t layout, int fd)
+{
+    struct state_table *t = state_add_table(state);
+    t->kind = kind;
+    t->layout = (int64_t)layout;
+    t->fd = fd;
+}
+
+void estate_save(const struct estate *e, struct state *state)
+{
+    save_table(state, STATE_TABLE_SCOREBOARD, scoreboard_layout(), e->scoreboard_fd);
+    save_table(state, STATE_TABLE_TICKETS, tickets_layout(), e->tickets_fd);
+    for (size_t i = 0; i < e->foreign_len; i++)
+        save_table(state, e->foreign[i].kind, e->foreign[i].layout, e->foreign[i].fd);
+    for (size_t c = 0; c < COUNTERS; c++) {
+        struct state_total *t = state_add_total(state);
+        t->name = slice_of(counter_name((enum counter)c));
+        t->value = (int64_t)scoreboard_total(e->scoreboard, (enum counter)c);
+    }
+}
+
+static void keep_foreign(struct estate *e, const struct state_table *t)
+{
+    if (e->foreign_len == ESTATE_FOREIGN_MAX)
+        close(t->fd);
+    else
+        e->foreign[e->foreign_len++] =
+            (struct estate_foreign){(int)t->kind, (uint64_t)t->layout, t->fd};
+}
+
+/* Ours is the first of our layout. False: it is damaged. */
+static bool adopt_table(struct estate *e, size_t slots_len, const struct state_table *t)
+{
+    bool board = t->kind == STATE_TABLE_SCOREBOARD && (uint64_t)t->layout == scoreboard_layout();
+    bool tickets = t->kind == STATE_TABLE_TICKETS && (uint64_t)t->layout == tickets_layout();
+    if (t->fd < 0)
+        return true;
+    if (board && !e->scoreboard) {
+        e->scoreboard_fd = t->fd;
+        e->scoreboard = scoreboard_map(t->fd, slots_len);
+        return e->scoreboard;
+    }
+    if (tickets && !e->tickets) {
+        e->tickets_fd = t->fd;
+        e->tickets = tickets_map(t->fd);
+        return e->tickets;
+    }
+    keep_foreign(e, t);
+    return true;
+}
+
+static void raise_totals(struct estate *e, const struct state *state)
+{
+    for (size_t i = 0; i < state->total_len; i++)
+        for (size_t c = 0; c < COUNTERS; c++)
+            if (slice_equals(state->total[i].name, slice_of(counter_name((enum counter)c))))
+                scoreboard_raise_total(e->scoreboard, (enum counter)c,
+                                       (uint64_t)state->total[i].value);
+}
+
+enum exit_code estate_adopt(struct estate *e, size_t slots_len, const struct state *state)
+{
+    for (size_t i = 0; i < state->table_len; i++)
+        if (!adopt_table(e, slots_len, &state->table[i])) {
+            log_error("cannot take over: no shared memory: %s", strerror(errno));
+            return EXIT_CODE_INTERNAL;
+        }
+    if (make_tables(e, slots_len) != EXIT_CODE_OK)
+        return EXIT_CODE_INTERNAL;
+    raise_totals(e, state);
+    e->handover[0] = state->master[0].handover_take;
+    e->handover[1] = state->master[0].handover_give;
+    return EXIT_CODE_OK;
+}
+
+void estate_say_stopping(struct estate *e)
+{
+    atomic_store(&e->scoreboard->stopping, 1);
+    for (size_t i = 0; i < e->foreign_len; i++)
+        if (e->foreign[i].kind == STATE_TABLE_SCOREBOARD)
+            scoreboard_say_stopping(e->foreign[i].fd);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void estate_forget_foreign(struct estate *e)
+{
+    for (size_t i = 0; i < e->foreign_len; i++)
+        close(e->foreign[i].fd);
+    e->foreign_len = 0;
+}
+
+void estate_drop(struct estate *e)
+{
+    close_one(&e->scoreboard_fd);
+    close_one(&e->tickets_fd);
+    estate_forget_foreign(e);
+}
+
 void estate_disown(struct estate *e)
 {
-    for (int i = 0; i < 2; i++) {
-        if (e->handover[i] >= 0)
-            close(e->handover[i]);
-        e->handover[i] = -1;
-    }
+    close_one(&e->handover[0]);
+    close_one(&e->handover[1]);
 }
 
 void estate_close(struct estate *e)
 {
     estate_disown(e);
+    estate_drop(e);
     tickets_free(e->tickets);
     scoreboard_free(e->scoreboard);
-    *e = (struct estate){.handover = {-1, -1}};
+    estate_init(e);
 }

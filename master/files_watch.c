@@ -1,5 +1,5 @@
-/* files_watch.c: for development (--reload): when the configuration's files change, reload. Their
- * directories are watched, because editors replace files (inotify(7)). */
+/* files_watch.c: for development (--reload): when the configuration's files or the program change,
+ * reload. Their directories are watched, because editors and linkers replace files (inotify(7)). */
 #include "master/driver.h"
 
 #include "shared/log.h"
@@ -27,7 +27,8 @@ static const char *base_of(const char *path)
 static bool is_ours(const struct master *m, const char *name)
 {
     return strcmp(name, base_of(m->text.ini_path)) == 0 ||
-           strcmp(name, base_of(m->text.env_path)) == 0;
+           strcmp(name, base_of(m->text.env_path)) == 0 ||
+           (m->binary.path && strcmp(name, base_of(m->binary.path)) == 0);
 }
 
 static void on_change(struct ev_loop *loop, ev_io *io, int revents)
@@ -54,7 +55,7 @@ static void on_quiet(struct ev_loop *loop, ev_timer *timer, int revents)
     (void)loop;
     (void)revents;
     struct master *m = timer->data;
-    log_info("the configuration's files have changed");
+    log_info("files have changed");
     feed_request(m, SUP_REQUEST_RELOAD, -1, 0);
 }
 
@@ -89,6 +90,8 @@ void reload_watch_start(struct master *m)
     m->files->fd = fd;
     watch_directory_of(fd, m->text.ini_path);
     watch_directory_of(fd, m->text.env_path);
+    if (m->binary.path)
+        watch_directory_of(fd, m->binary.path);
     ev_io_init(&m->files->io, on_change, fd, EV_READ);
     m->files->io.data = m;
     ev_io_start(m->loop, &m->files->io);

@@ -5,6 +5,8 @@
 #include "master/master.h"
 #include "master/secret.h"
 #include "master/spawn.h"
+#include "master/takeover.h"
+#include "master/upgrade.h"
 #include "shared/config.h"
 #include "shared/debug.h"
 #include "shared/entry.h"
@@ -14,10 +16,17 @@
 #include "version.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 extern const struct verb verbs[];
 extern const size_t verbs_len;
+
+/* As main() got it. */
+static struct {
+    int argc;
+    char **argv;
+} command_line;
 
 static void print(FILE *to, const struct buf *text)
 {
@@ -86,7 +95,9 @@ static int verb_run(const struct cli *cli)
                                      .text = text,
                                      .settings = master_settings(config),
                                      .settings_of = master_settings,
-                                     .watch_files = cli->reload};
+                                     .watch_files = cli->reload,
+                                     .argc = command_line.argc,
+                                     .argv = command_line.argv};
     code = master_run(&options);
     config_free(config);
     return code;
@@ -212,6 +223,16 @@ static int verb_doctor(const struct cli *cli)
     return good ? doctor_main(&cli->flags, cli->argc, cli->argv) : EXIT_CODE_USAGE;
 }
 
+static int verb_rehearse(const struct cli *cli)
+{
+    return takeover_rehearse(cli, verbs, verbs_len);
+}
+
+static int verb_adopt(const struct cli *cli)
+{
+    return takeover_adopt(cli, verbs, verbs_len);
+}
+
 static int verb_ctl(const struct cli *cli)
 {
     return ctl_main(cli->argc, cli->argv, cli->flags.environ);
@@ -259,8 +280,9 @@ static int verb_help(const struct cli *cli)
 const struct verb verbs[] = {
     {"run", "[--reload]", "Serves in the foreground",
      "Stops on TERM or Ctrl-C after the requests in flight; quickly on QUIT or a second Ctrl-C. HUP\n"
-     "reloads the configuration, TTIN and TTOU start and stop a worker; see also \"colmeia ctl\".\n\n"
-     "  --reload          reloads by itself when a file of its configuration changes",
+     "reloads: the configuration and, if another stands in its place, the program itself, USR2 that in any\n"
+     "case; TTIN and TTOU start and stop a worker; see also \"colmeia ctl\".\n\n"
+     "  --reload          reloads by itself when the program or a file of its configuration changes",
      0, true, verb_run},
     {"check", "", "Judges the configuration and starts nothing", "", 0, true, verb_check},
     {"config", "[--origin]", "Prints the configuration as ini, secrets masked",
@@ -296,6 +318,8 @@ const struct verb verbs[] = {
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},
+    {"adopt", "FD PREVIOUS [WHY]", "", "For the server's own use: see upgrade.h", 3, false, verb_adopt},
+    {"rehearse", "FD", "", "For the server's own use: see upgrade.h", 1, false, verb_rehearse},
     {"help", "[VERB]", "Explains a verb", "", 1, false, verb_help},
 };
 /* clang-format on */
@@ -314,7 +338,14 @@ static int help_for(const struct cli *cli, bool named)
 
 int main(int argc, char **argv)
 {
+    upgrade_net_up(argc, argv);
+    static char *name;
+    name = argc > 0 ? strdup(argv[0]) : NULL; /* the title will stand where it stood */
     title_init(argc, argv, environ);
+    if (name)
+        argv[0] = name;
+    command_line.argc = argc;
+    command_line.argv = argv;
     struct cli cli;
     struct buf error = {0};
     int code;

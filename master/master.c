@@ -4,6 +4,7 @@
 #include "master/driver.h"
 
 #include "master/activation.h"
+#include "master/upgrade.h"
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
@@ -138,6 +139,8 @@ void feed(struct master *m, const struct sup_event *event)
     publish(m);
     arm_wake(m);
     commands_look(m);
+    if (m->exec_due)
+        adopt_exec(m);
 }
 
 void feed_request(struct master *m, enum sup_request request, int slot, int64_t value)
@@ -160,6 +163,8 @@ static void bury(struct master *m, int slot, pid_t pid, int status)
     channel_read(&m->channels[slot]);
     channel_close(&m->channels[slot]);
     obituary_take(&m->buried, &m->estate.scoreboard->slots[slot], status, clock_now());
+    if (m->tenancies[slot].adopted)
+        m->buried.stack_len = 0; /* addresses in another program's memory */
     if (status != 0 || m->supervisor->slots[slot].state != SLOT_DRAINING) {
         m->last[slot] = m->buried;
         if (m->supervisor->slots[slot].role == ROLE_SERVE)
@@ -219,9 +224,8 @@ static bool on_signal(struct master *m, const struct signal_report *r)
     case SIGNAL_REOPEN:
         log_info("SIGUSR1: nothing to reopen, logs are lines on standard error");
         return true;
-    case SIGNAL_NOT_BUILT:
-        log_warning("SIG%s from pid %d ignored: %s is not built yet", sigabbrev_np(r->number),
-                    (int)r->sender, r->what);
+    case SIGNAL_UPGRADE:
+        feed_request(m, SUP_REQUEST_RELOAD, -1, 1);
         return true;
     }
     UNREACHABLE();
@@ -272,7 +276,8 @@ static enum exit_code open_supervisor(struct master *m, const struct sup_setting
     struct sup_settings seeded = *settings;
     if (seeded.random == 0 && getrandom(&seeded.random, sizeof seeded.random, 0) < 0)
         seeded.random = (uint64_t)getpid(); /* jitter needs no secret */
-    m->supervisor = supervisor_new(&seeded);
+    const struct state *state = m->options->state;
+    m->supervisor = state ? supervisor_restore(&seeded, state) : supervisor_new(&seeded);
     size_t slots_len = m->supervisor ? m->supervisor->slots_len : 0;
     m->channels = calloc(slots_len, sizeof m->channels[0]);
     m->tenancies = calloc(slots_len, sizeof m->tenancies[0]);
@@ -288,8 +293,15 @@ static enum exit_code open_supervisor(struct master *m, const struct sup_setting
     return EXIT_CODE_OK;
 }
 
+static enum exit_code open_estate(struct master *m)
+{
+    const struct state *state = m->options->state;
+    return state ? estate_adopt(&m->estate, m->supervisor->slots_len, state)
+                 : estate_open(&m->estate, m->supervisor->slots_len);
+}
+
 /* What a service manager gave us are the first doors; the configuration's come beside them. */
-static enum exit_code open_regime(struct master *m, struct buf *errors)
+static enum exit_code open_doors(struct master *m, struct buf *errors)
 {
     struct listeners given;
     enum exit_code code = activation_take(&given, errors);
@@ -302,21 +314,32 @@ static enum exit_code open_regime(struct master *m, struct buf *errors)
     return code;
 }
 
+static enum exit_code open_regime(struct master *m)
+{
+    struct buf errors = {0};
+    if (m->options->state)
+        return adopt_regimes(m);
+    enum exit_code code = open_doors(m, &errors);
+    log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
+    buf_free(&errors);
+    m->regimes = m->current;
+    return code;
+}
+
 /* Doors and key come before anyone touches the database: a second server on a busy port leaves that
  * alone. */
 static enum exit_code open_all(struct master *m)
 {
-    struct buf errors = {0};
+    adopt_open(m);
     enum exit_code code = open_supervisor(m, &m->options->settings);
     if (code == EXIT_CODE_OK)
-        code = estate_open(&m->estate, m->supervisor->slots_len);
+        code = open_estate(m);
     if (code == EXIT_CODE_OK)
-        code = open_regime(m, &errors);
-    log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
-    buf_free(&errors);
-    m->regimes = m->current;
+        code = open_regime(m);
     if (code == EXIT_CODE_OK)
         code = open_loop(m);
+    if (code == EXIT_CODE_OK && m->options->state)
+        code = adopt_rest(m);
     if (code != EXIT_CODE_OK)
         return code;
     reload_set_title(m);
@@ -345,6 +368,7 @@ static void close_all(struct master *m)
     if (m->loop)
         close_loop(m);
     reload_close(m);
+    adopt_close(m);
     free(m->answers);
     free(m->last);
     free(m->tenancies);
@@ -374,6 +398,19 @@ struct sup_settings master_settings(const struct config *config)
     return settings;
 }
 
+/* The first thing that the supervisor hears. */
+static void begin(struct master *m)
+{
+    enum sup_event_type type = SUP_START;
+    if (m->options->state) {
+        adopt_done(m);
+        type = m->options->way_back ? SUP_RETURNED : SUP_ADOPTED;
+    }
+    feed(m, &(struct sup_event){.type = type, .slot = -1});
+    if (m->options->state)
+        reap(m); /* whose SIGCHLD the program before has read */
+}
+
 int master_run(const struct master_options *options)
 {
     struct master *m = calloc(1, sizeof *m); /* with room for a step's actions: not for the stack */
@@ -385,7 +422,7 @@ int master_run(const struct master_options *options)
     m->text = options->text;
     m->started = clock_now();
     m->started_wall_s = clock_wall_s();
-    m->estate.handover[0] = m->estate.handover[1] = -1;
+    estate_init(&m->estate);
     log_set_role("master");
     notify_open(&m->announcer.socket, &m->announcer.said);
     if (signals_open(&m->signals) < 0) {
@@ -395,8 +432,10 @@ int master_run(const struct master_options *options)
         return EXIT_CODE_INTERNAL;
     }
     enum exit_code code = open_all(m);
+    if (code != EXIT_CODE_OK && options->state)
+        upgrade_fall_back("it could not take over what runs; its log says why");
     if (code == EXIT_CODE_OK) {
-        feed(m, &(struct sup_event){.type = SUP_START, .slot = -1});
+        begin(m);
         if (!m->done) /* ev_run would forget an ev_break from before */
             ev_run(m->loop, 0);
         code = m->code;

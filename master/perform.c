@@ -19,8 +19,9 @@
 /* In the child, which belongs to *keep* (NULL: to none). Only its own end of its own channel may
  * stay open, or the others would never see the end-of-file of a dead master. The loop's descriptors
  * are the child's copies: destroying it leaves the master's alone. */
-static void drop_but(struct master *m, const struct regime *keep)
+static void drop_but(struct master *m, const struct regime *keep, bool check)
 {
+    adopt_drop(m, check);
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
         channel_close(&m->channels[i]);
     for (struct regime *r = m->regimes; r; r = r->next)
@@ -44,14 +45,21 @@ static struct regime *regime_of(struct master *m, const struct sup_action *a)
 static void drop_for_worker(void *ctx)
 {
     struct master *m = ctx;
-    drop_but(m, m->forking);
+    drop_but(m, m->forking, false);
 }
 
 /* A one-shot child serves nobody and signs nothing. */
 static void drop_for_job(void *ctx)
 {
     struct master *m = ctx;
-    drop_but(m, NULL);
+    drop_but(m, NULL, false);
+    estate_disown(&m->estate);
+}
+
+static void drop_for_check(void *ctx)
+{
+    struct master *m = ctx;
+    drop_but(m, NULL, true);
     estate_disown(&m->estate);
 }
 
@@ -92,7 +100,8 @@ static struct spawn_order job_order(struct master *m, const struct sup_action *a
                                           .argc = migrate ? 1 : 0,
                                           .argv = migrate ? words : words + 1},
                                 .run = a->role == ROLE_CHECK ? run_check : NULL,
-                                .drop_inherited = drop_for_job};
+                                .drop_inherited =
+                                    a->role == ROLE_CHECK ? drop_for_check : drop_for_job};
 }
 
 /* What the worker must find when it starts, written before the fork: publish() comes after. */
@@ -119,7 +128,12 @@ static void do_spawn(struct master *m, const struct sup_action *a)
         FAULT_POINT(reload_start);
     struct child child;
     struct sup_event answer = {.slot = a->slot, .generation = a->generation};
-    if (spawn_child(&order, &child) == 0) {
+    if (a->role == ROLE_CHECK)
+        adopt_before_check(m);
+    int result = spawn_child(&order, &child);
+    int error = errno;
+    adopt_after_check(m);
+    if (result == 0) {
         answer.type = SUP_SPAWNED;
         answer.pid = child.pid;
         reload_tenant(m, a->slot, a->role == ROLE_SERVE ? m->forking : NULL);
@@ -129,7 +143,7 @@ static void do_spawn(struct master *m, const struct sup_action *a)
             FAULT_POINT(reload_started);
     } else {
         answer.type = SUP_SPAWN_FAILED;
-        answer.status = errno;
+        answer.status = error;
     }
     feed_later(m, &answer);
 }
@@ -164,7 +178,7 @@ void perform(struct master *m, const struct sup_action *a)
         do_notify(m, a);
         return;
     case SUP_STOPPING:
-        atomic_store(&m->estate.scoreboard->stopping, 1);
+        estate_say_stopping(&m->estate);
         return;
     case SUP_REFUSE:
         listeners_refuse(&m->current->listeners);
@@ -175,6 +189,13 @@ void perform(struct master *m, const struct sup_action *a)
         return;
     case SUP_PREPARE:
         reload_prepare(m, a);
+        return;
+    case SUP_EXEC:
+        m->exec_due = true;
+        return;
+    case SUP_RETURN:
+        adopt_note_return(m, a);
+        m->exec_due = true;
         return;
     case SUP_BIND:
         reload_bind(m, a);

@@ -8,6 +8,7 @@
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
+#include "version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,18 +20,16 @@ static bool database_in_memory(const struct config *config)
     return config_database(config, &path) == CONFIG_DATABASE_MEMORY;
 }
 
-static void answer(struct master *m, enum sup_event_type type, int status,
-                   const struct sup_settings *settings)
+static void answer_bound(struct master *m, int status, const struct sup_settings *settings)
 {
-    feed_later(
-        m, &(struct sup_event){.type = type, .slot = -1, .status = status, .settings = settings});
+    feed_later(m, &(struct sup_event){
+                      .type = SUP_BOUND, .slot = -1, .status = status, .settings = settings});
 }
 
 /* ---- reading, judging ------------------------------------------------------------------------ */
 
 void reload_prepare(struct master *m, const struct sup_action *a)
 {
-    (void)a;
     m->reload_error.len = 0;
     m->reload_begun = clock_now();
     FAULT_POINT(reload_prepare);
@@ -43,7 +42,11 @@ void reload_prepare(struct master *m, const struct sup_action *a)
     else
         read = config_read(m->options->flags, true, &m->next, &m->reload_error);
     m->receipt.changed = read && !config_text_equals(&m->text, &m->next);
-    answer(m, SUP_PREPARED, read ? 0 : -1, NULL);
+    int other = adopt_prepare(m, a->value != 0, read, &m->reload_error);
+    feed_later(m, &(struct sup_event){.type = SUP_PREPARED,
+                                      .slot = -1,
+                                      .status = other < 0 ? -1 : 0,
+                                      .value = other > 0});
 }
 
 /* What is wrong with the bytes in m->next, if anything; the configuration otherwise. */
@@ -69,6 +72,8 @@ int reload_check(struct master *m)
     struct scoreboard_slot *slot = &m->estate.scoreboard->slots[supervisor_job_slot(m->supervisor)];
     log_keep_errors(slot->last_words, sizeof slot->last_words);
     FAULT_POINT(reload_judge);
+    if (m->other.fd >= 0)
+        return adopt_check(m); /* it is the other program that must like it */
     struct config *c = judge(m, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
@@ -106,7 +111,7 @@ void reload_bind(struct master *m, const struct sup_action *a)
             config_free(next);
     }
     if (!m->trial) {
-        answer(m, SUP_BOUND, -1, NULL);
+        answer_bound(m, -1, NULL);
         return;
     }
     m->trial->owns_config = true;
@@ -114,7 +119,7 @@ void reload_bind(struct master *m, const struct sup_action *a)
     m->regimes = m->trial;
     m->trial_settings = m->options->settings_of(next);
     FAULT_POINT(reload_bound);
-    answer(m, SUP_BOUND, 0, &m->trial_settings);
+    answer_bound(m, 0, &m->trial_settings);
 }
 
 /* ---- regimes and their workers --------------------------------------------------------------- */
@@ -148,6 +153,7 @@ void reload_tenant(struct master *m, int slot, struct regime *regime)
     uint64_t random = clock_now_us() * 6364136223846793005u;
     *t = (struct tenancy){.regime = regime,
                           .born = clock_now(),
+                          .layout = scoreboard_layout(),
                           .jitter_permille = 900 + (int64_t)((random >> 33) % 201)};
     if (regime)
         regime->users++;
@@ -245,11 +251,12 @@ static void say_success(struct master *m, const struct sup_action *a, struct buf
     const struct receipt *r = &m->receipt;
     uint64_t gone = r->moved + r->cut;
     int64_t ms = mono_diff_ms(clock_now(), m->reload_begun);
-    buf_printf(out,
-               "reload %u: %u worker%s replaced, configuration %s, %llu connections moved, "
-               "%llu finished, %llu cut, %lld.%lld s",
-               a->count, r->workers, r->workers == 1 ? "" : "s",
-               r->changed ? "changed" : "unchanged", (unsigned long long)r->moved,
+    buf_printf(out, "reload %u: %u worker%s replaced, configuration %s, ", a->count, r->workers,
+               r->workers == 1 ? "" : "s", r->changed ? "changed" : "unchanged");
+    if (m->came_from)
+        buf_printf(out, "program %s (was %s), ", COLMEIA_VERSION, m->came_from);
+    buf_printf(out, "%llu connections moved, %llu finished, %llu cut, %lld.%lld s",
+               (unsigned long long)r->moved,
                (unsigned long long)(r->open > gone ? r->open - gone : 0),
                (unsigned long long)r->cut, (long long)(ms / 1000), (long long)(ms % 1000 / 100));
 }
@@ -267,7 +274,7 @@ static void say_candidate(struct master *m, const struct sup_action *a, struct b
 }
 
 /* Why, in a line; the lines of whoever failed are the details. */
-static void say_failure(struct master *m, const struct sup_action *a, struct buf *out,
+void reload_say_failure(struct master *m, const struct sup_action *a, struct buf *out,
                         struct slice *details_r)
 {
     char how[REPORT_PHRASE_MAX];
@@ -298,6 +305,14 @@ static void say_failure(struct master *m, const struct sup_action *a, struct buf
             buf_printf(out, "the check of the configuration %s", how);
         break;
     }
+    case SUP_FAILURE_EXEC:
+        buf_printf(out, "%s cannot be executed: %s", m->other.path, strerror(a->status));
+        break;
+    case SUP_FAILURE_PROGRAM:
+        *details_r = buf_slice(&m->why_details);
+        buf_printf(out, "rolled back from %s: %.*s", m->other.path ? m->other.path : m->came_from,
+                   SLICE_ARGS(buf_slice(&m->why_back)));
+        break;
     case SUP_FAILURE_WORKER:
         *details_r = slice_of(m->last[a->lost].words);
         say_candidate(m, a, out);
@@ -318,7 +333,7 @@ static void told_reload(struct master *m, const struct sup_action *a)
         log_info("%.*s", SLICE_ARGS(buf_slice(&m->last_reload)));
     } else {
         buf_printf(&m->last_reload, "reload %u failed: ", a->count);
-        say_failure(m, a, &m->last_reload, &details);
+        reload_say_failure(m, a, &m->last_reload, &details);
         log_error("%.*s; the old workers go on with the old configuration",
                   SLICE_ARGS(buf_slice(&m->last_reload)));
     }
@@ -326,6 +341,7 @@ static void told_reload(struct master *m, const struct sup_action *a)
     m->last_reload_at = clock_now();
     report_event(ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, buf_slice(&m->last_reload));
     commands_told(m, a->count, ok, buf_slice(&m->last_reload), details);
+    adopt_over(m);
 }
 
 void reload_told(struct master *m, const struct sup_action *a)
@@ -355,12 +371,15 @@ bool reload_would_change(struct master *m, struct buf *lines)
         good = next;
         if (next)
             config_compare(m->current->config, next, false, lines);
+        good = good && adopt_would_change(m, lines, &errors);
         config_free(next);
     }
     config_text_free(&m->next);
     m->next = kept;
-    if (!good)
+    if (!good) {
+        lines->len = 0;
         buf_append_slice(lines, buf_slice(&errors));
+    }
     buf_free(&errors);
     return good;
 }

@@ -58,7 +58,7 @@ void requests_take(struct supervisor *s, mono_ms now, const struct sup_event *ev
         stopping_ask_quick(s, now, out);
         return;
     case SUP_REQUEST_RELOAD:
-        transition_ask_reload(s, now, out);
+        transition_ask_reload(s, now, event->value != 0, out);
         return;
     case SUP_REQUEST_SCALE:
         scale_to(s, event->value, out);

@@ -40,6 +40,16 @@ static struct secret *secret_new(void)
     return pages;
 }
 
+struct secret *secret_of(struct slice key)
+{
+    struct secret *s = key.len <= SECRET_MAX_BYTES ? secret_new() : NULL;
+    if (!s)
+        return NULL;
+    memcpy(s->bytes, key.ptr, key.len);
+    s->len = key.len;
+    return s;
+}
+
 void secret_free(struct secret *s)
 {
     if (!s)

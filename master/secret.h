@@ -20,6 +20,8 @@ struct secret;
  * one per line, are appended to *warnings* and *notes*. */
 enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,
                            struct buf *error, struct buf *warnings, struct buf *notes);
+/* This key, as another program had loaded it. NULL without memory, or when it is too long. */
+struct secret *secret_of(struct slice key);
 /* Wipes and frees. Accepts NULL. */
 void secret_free(struct secret *s);
 /* Borrowed from *s*. */

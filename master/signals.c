@@ -12,29 +12,42 @@
 static const struct row {
     int number;
     enum signal_meaning meaning;
-    const char *what;
 } rows[] = {
-    {SIGCHLD, SIGNAL_CHILD, ""},
-    {SIGTERM, SIGNAL_STOP, ""},
-    {SIGINT, SIGNAL_INTERRUPT, ""},
-    {SIGQUIT, SIGNAL_QUICK, ""},
-    {SIGHUP, SIGNAL_RELOAD, ""},
-    {SIGUSR1, SIGNAL_REOPEN, ""},
-    {SIGUSR2, SIGNAL_NOT_BUILT, "upgrade of the binary"},
-    {SIGTTIN, SIGNAL_MORE, ""},
-    {SIGTTOU, SIGNAL_LESS, ""},
+    {SIGCHLD, SIGNAL_CHILD},   {SIGTERM, SIGNAL_STOP},   {SIGINT, SIGNAL_INTERRUPT},
+    {SIGQUIT, SIGNAL_QUICK},   {SIGHUP, SIGNAL_RELOAD},  {SIGUSR1, SIGNAL_REOPEN},
+    {SIGUSR2, SIGNAL_UPGRADE}, {SIGTTIN, SIGNAL_MORE},   {SIGTTOU, SIGNAL_LESS},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
 static const int ignored_in_background[] = {SIGINT,  SIGHUP,  SIGTTIN, SIGTTOU,
                                             SIGUSR1, SIGUSR2, SIGPIPE};
 
-int signals_open(struct signals *s)
+static sigset_t ours(void)
 {
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < ROWS; i++)
         sigaddset(&set, rows[i].number);
+    return set;
+}
+
+static void reset_dispositions(void)
+{
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); /* KILL, STOP and libc's own refuse: as they should */
+}
+
+void signals_prepare(void)
+{
+    sigset_t set = ours();
+    reset_dispositions();
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+int signals_open(struct signals *s)
+{
+    sigset_t set = ours();
     s->fd = FAULT_CALL(signalfd, -1, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     if (s->fd < 0)
         return -1;
@@ -56,13 +69,10 @@ void signals_close(struct signals *s)
 static struct signal_report interpret(const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
-    struct signal_report r = {.number = number, .sender = (pid_t)info->ssi_pid, .what = ""};
-    for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].number != number)
-            continue;
-        r.meaning = rows[i].meaning;
-        r.what = rows[i].what;
-    }
+    struct signal_report r = {.number = number, .sender = (pid_t)info->ssi_pid};
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].number == number)
+            r.meaning = rows[i].meaning;
     if (number == SIGHUP && info->ssi_code == SI_KERNEL)
         r.meaning = SIGNAL_STOP;
     return r;
@@ -76,14 +86,13 @@ struct signal_report signals_next(struct signals *s)
         n = read(s->fd, &info, sizeof info);
     } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof info)
-        return (struct signal_report){.meaning = SIGNAL_NONE, .what = ""};
+        return (struct signal_report){.meaning = SIGNAL_NONE};
     return interpret(&info);
 }
 
 void signals_reset_in_child(bool background)
 {
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL); /* KILL, STOP and libc's own refuse: as they should */
+    reset_dispositions();
     if (background)
         for (size_t i = 0; i < sizeof ignored_in_background / sizeof ignored_in_background[0]; i++)
             signal(ignored_in_background[i], SIG_IGN);

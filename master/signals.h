@@ -16,7 +16,7 @@ enum signal_meaning {
     SIGNAL_REOPEN,    /* USR1 */
     SIGNAL_MORE,      /* TTIN */
     SIGNAL_LESS,      /* TTOU */
-    SIGNAL_NOT_BUILT  /* USR2: named in the manual, not built yet */
+    SIGNAL_UPGRADE    /* USR2 */
 };
 
 struct signals {
@@ -26,10 +26,12 @@ struct signals {
 struct signal_report {
     enum signal_meaning meaning;
     int number;
-    pid_t sender;     /* 0: the kernel */
-    const char *what; /* what it will do once it is built (SIGNAL_NOT_BUILT), else "" */
+    pid_t sender; /* 0: the kernel */
 };
 
+/* In a program that takes the place of another master: mask and dispositions as that one had them,
+ * whatever it was. What has come for the master waits for signals_open. */
+void signals_prepare(void);
 /* Blocks the signals, ignores PIPE. 0, or -1 with errno. */
 int signals_open(struct signals *s);
 /* Closes. The signals stay blocked: one that comes when all is done must not change the exit code.

@@ -288,6 +288,15 @@ static void on_event(struct supervisor *s, mono_ms now, const struct sup_event *
     case SUP_BOUND:
         transition_bound(s, event, out);
         return;
+    case SUP_ADOPTED:
+        transition_adopted(s, out);
+        return;
+    case SUP_RETURNED:
+        transition_returned(s, out);
+        return;
+    case SUP_EXEC_FAILED:
+        transition_exec_failed(s, event->status, out);
+        return;
     case SUP_HUNG:
     case SUP_WORN:
         on_flag(s, event);

@@ -3,10 +3,12 @@
  * master.c turns what happens into events and actions into what happens. One thread.
  *
  * The contract with the driver:
- *  - the first event is START;
+ *  - the first event is START; or, in a program that takes the place of another (EXEC, RETURN) and
+ *    has restored what that one knew, ADOPTED or RETURNED;
  *  - each SPAWN is answered by SPAWNED or SPAWN_FAILED for its slot, PREPARE by PREPARED and BIND
- * by
- *    BOUND, before any other kind of event;
+ *    by BOUND, before any other kind of event;
+ *  - EXEC and RETURN are carried out when nothing else is to be answered any more; EXEC_FAILED
+ *    answers them, if anything does;
  *  - actions are carried out in their order;
  *  - what a child said on its channel is reported before its EXITED;
  *  - at out->wake, or soon after, comes a TICK;
@@ -46,6 +48,9 @@ enum sup_phase {
     X(EXITED, "exited")                                                                            \
     X(PREPARED, "prepared")                                                                        \
     X(BOUND, "bound")                                                                              \
+    X(ADOPTED, "adopted")                                                                          \
+    X(RETURNED, "returned")                                                                        \
+    X(EXEC_FAILED, "exec failed")                                                                  \
     X(HUNG, "hung")                                                                                \
     X(WORN, "worn")                                                                                \
     X(REQUEST, "request")                                                                          \
@@ -61,7 +66,7 @@ enum sup_request {
     SUP_REQUEST_STOP,      /* graceful */
     SUP_REQUEST_INTERRUPT, /* the same; a second one within interrupt_again_ms: quick */
     SUP_REQUEST_QUIT,      /* quick */
-    SUP_REQUEST_RELOAD,
+    SUP_REQUEST_RELOAD,    /* value 1: with the program on disk, even if it is the same */
     SUP_REQUEST_SCALE,     /* value: workers wanted from now on */
     SUP_REQUEST_SCALE_BY,  /* value: that many more, or less */
     SUP_REQUEST_SCALE_RESET, /* as configured */
@@ -71,12 +76,13 @@ enum sup_request {
 
 struct sup_event {
     enum sup_event_type type;
-    int slot;                 /* index; -1 for START, PREPARED, BOUND, REQUEST, TICK */
+    int slot;                 /* index; -1 where it is about the whole */
     unsigned generation;      /* READY, CUT, EXITED: reports from another one are ignored */
     pid_t pid;                /* SPAWNED to EXITED; reports from another process are ignored */
-    int status;               /* EXITED: as wait(2) gives it; SPAWN_FAILED: errno; PREPARED, BOUND: 0
-                                 or not */
-    int64_t value;            /* CUT: connections; REQUEST: see there */
+    int status;               /* EXITED: as wait(2) gives it; SPAWN_FAILED, EXEC_FAILED: errno;
+                                 PREPARED, BOUND: 0 or not */
+    int64_t value;            /* CUT: connections; PREPARED: 1 if another program is to take over;
+                                 REQUEST: see there */
     enum sup_request request; /* REQUEST */
     const struct sup_settings *settings; /* BOUND with status 0: of the new configuration */
 };
@@ -120,7 +126,10 @@ enum sup_action_type {
     SUP_STOPPING, /* a full stop is near: health checks are to say so */
     SUP_REFUSE, /* it begins: let the kernel refuse newcomers, keep what is queued */
     SUP_SHUT,   /* shut down and close the listeners: nobody serves them any more */
-    SUP_PREPARE,  /* read the files of the configuration, for *generation*; answer PREPARED */
+    SUP_PREPARE,  /* read the files of the configuration, for *generation*, and look at the program
+                     on disk (*value* 1: it is wanted even if unchanged); answer PREPARED */
+    SUP_EXEC,     /* all is good: let the other program take this one's place */
+    SUP_RETURN,   /* it failed (as TOLD would say): let the one before take its place again */
     SUP_BIND,     /* they are good: open what is new; answer BOUND */
     SUP_COMMIT,   /* the new configuration is the current one; what it has no more ends */
     SUP_ROLLBACK, /* forget the new configuration; what only it has ends */
@@ -216,12 +225,20 @@ struct supervisor {
     struct sup_slot slots[];
 };
 
+struct state;
+
 /* The only allocation. NULL without memory. */
 struct supervisor *supervisor_new(const struct sup_settings *settings);
 void supervisor_free(struct supervisor *s);
 size_t supervisor_slots_len(unsigned workers);
 /* The slot for one-shot children. */
 int supervisor_job_slot(const struct supervisor *s);
+
+/* Everything that it knows, for EXEC or RETURN, as records of the state (state.h); and a new one that
+ * knows the same, for these settings (but for the number of workers) and a sound state. */
+void supervisor_save(const struct supervisor *s, struct state *state);
+struct supervisor *supervisor_restore(const struct sup_settings *settings,
+                                      const struct state *state);
 
 /* Applies one event: empties *out*, appends at most SUP_ACTIONS_MAX actions and sets out->wake.
  * Never fails: an impossible event is an ASSERT, a late or foreign one is counted and ignored. */

@@ -40,12 +40,37 @@ static void forget_flags(struct supervisor *s)
         s->slots[i].candidate = s->slots[i].leaving = false;
 }
 
+/* Whoever was here before gets the word; it tells what became of this. */
+static void begin_return(struct supervisor *s, struct sup_actions *out)
+{
+    struct sup_transition *t = &s->transition;
+    t->step = SUP_STEP_RETURN;
+    struct sup_action *a = sup_act(s, out, SUP_RETURN, -1);
+    a->count = t->reloads;
+    a->failure = t->failure;
+    a->lost = t->lost_slot;
+    a->status = t->failure_status;
+    a->unborn = t->lost_unborn;
+}
+
+static void note_failure(struct supervisor *s, enum sup_failure failure, int status)
+{
+    s->transition.failed = true;
+    s->transition.failure = failure;
+    s->transition.failure_status = status;
+}
+
 /* Goes back before any candidate was made. */
 static void give_up(struct supervisor *s, enum sup_failure failure, int status,
                     struct sup_actions *out)
 {
-    s->transition.step = SUP_STEP_NONE;
     sup_act(s, out, SUP_ROLLBACK, -1);
+    if (s->transition.adopted) {
+        note_failure(s, failure, status);
+        begin_return(s, out);
+        return;
+    }
+    s->transition.step = SUP_STEP_NONE;
     tell(s, failure, -1, status, out);
 }
 
@@ -58,24 +83,28 @@ static void begin(struct supervisor *s, mono_ms now, enum sup_kind kind)
     t->begun = now;
     t->lost_slot = -1;
     t->lost_unborn = false;
-    t->failed = false;
+    t->failed = t->upgrade = t->adopted = false;
     t->settled_at = (mono_ms){0};
 }
 
 static void begin_reload(struct supervisor *s, mono_ms now, struct sup_actions *out)
 {
     struct sup_transition *t = &s->transition;
+    bool upgrade = t->upgrade_asked;
     begin(s, now, SUP_KIND_RELOAD);
-    t->reload_asked = false;
+    t->reload_asked = t->upgrade_asked = false;
     t->reloads++;
     t->generation = ++s->last_generation;
     t->step = SUP_STEP_CHECK;
     sup_say(s, out, SUP_LOG_CHECKING)->count = t->reloads;
-    sup_act(s, out, SUP_PREPARE, -1)->generation = t->generation;
+    struct sup_action *a = sup_act(s, out, SUP_PREPARE, -1);
+    a->generation = t->generation;
+    a->value = upgrade;
 }
 
-void transition_ask_reload(struct supervisor *s, mono_ms now, struct sup_actions *out)
+void transition_ask_reload(struct supervisor *s, mono_ms now, bool upgrade, struct sup_actions *out)
 {
+    s->transition.upgrade_asked |= upgrade;
     if (s->phase == SUP_PHASE_SERVING && s->transition.step == SUP_STEP_NONE)
         begin_reload(s, now, out);
     else
@@ -90,10 +119,23 @@ void transition_prepared(struct supervisor *s, const struct sup_event *event,
         return;
     }
     ASSERT(!slot_is_live(&s->slots[supervisor_job_slot(s)])); /* it would judge already */
+    s->transition.upgrade = event->value != 0;
     if (event->status != 0)
         give_up(s, SUP_FAILURE_UNREADABLE, event->status, out);
     else
         sup_start_job(s, ROLE_CHECK, out);
+}
+
+static void ask_bind(struct supervisor *s, struct sup_actions *out)
+{
+    sup_act(s, out, SUP_BIND, -1)->generation = s->transition.generation;
+}
+
+static void ask_exec(struct supervisor *s, struct sup_actions *out)
+{
+    s->transition.step = SUP_STEP_EXEC;
+    s->transition.exec_born = s->born;
+    sup_act(s, out, SUP_EXEC, -1);
 }
 
 void transition_checked(struct supervisor *s, int status, struct sup_actions *out)
@@ -103,15 +145,46 @@ void transition_checked(struct supervisor *s, int status, struct sup_actions *ou
     if (status != 0)
         give_up(s, SUP_FAILURE_CHECK,
                 s->transition.lost_unborn ? s->transition.lost_status : status, out);
+    else if (s->transition.upgrade)
+        ask_exec(s, out);
     else
-        sup_act(s, out, SUP_BIND, -1)->generation = s->transition.generation;
+        ask_bind(s, out);
+}
+
+void transition_adopted(struct supervisor *s, struct sup_actions *out)
+{
+    ASSERT(s->transition.step == SUP_STEP_EXEC);
+    s->transition.adopted = true;
+    ask_bind(s, out);
+}
+
+void transition_returned(struct supervisor *s, struct sup_actions *out)
+{
+    ASSERT(s->transition.step == SUP_STEP_EXEC);
+    s->transition.step = SUP_STEP_NONE;
+    tell(s, SUP_FAILURE_PROGRAM, -1, 0, out);
+}
+
+/* Without a way there, all is as before. Without a way back, this program stays, with the workers
+ * that are left. */
+void transition_exec_failed(struct supervisor *s, int status, struct sup_actions *out)
+{
+    struct sup_transition *t = &s->transition;
+    if (t->step == SUP_STEP_EXEC) {
+        give_up(s, SUP_FAILURE_EXEC, status, out);
+    } else if (t->step == SUP_STEP_RETURN) {
+        t->step = SUP_STEP_NONE;
+        tell(s, t->failure, t->lost_slot, t->failure_status, out);
+    } else {
+        s->late++;
+    }
 }
 
 /* All that serve now are to be replaced by as many as are wanted then. */
 void transition_bound(struct supervisor *s, const struct sup_event *event, struct sup_actions *out)
 {
     struct sup_transition *t = &s->transition;
-    if (t->step != SUP_STEP_CHECK) {
+    if (t->step != SUP_STEP_CHECK && t->step != SUP_STEP_EXEC) {
         s->late++;
         return;
     }
@@ -230,7 +303,10 @@ static void roll_back(struct supervisor *s, mono_ms now, struct sup_actions *out
     else
         count_failure(s, now);
     dismiss_candidates(s, now, out);
-    tell(s, SUP_FAILURE_WORKER, t->lost_slot, t->lost_status, out);
+    if (t->adopted)
+        note_failure(s, SUP_FAILURE_WORKER, t->lost_status);
+    else
+        tell(s, SUP_FAILURE_WORKER, t->lost_slot, t->lost_status, out);
     forget_flags(s);
 }
 
@@ -290,6 +366,10 @@ static void wait_for_the_leaving(struct supervisor *s, struct sup_actions *out)
     for (size_t i = 0; i < s->slots_len; i++)
         if (s->slots[i].retiring)
             return;
+    if (s->transition.failed && s->transition.adopted) {
+        begin_return(s, out);
+        return;
+    }
     s->transition.step = SUP_STEP_NONE;
     if (!s->transition.failed)
         tell(s, SUP_FAILURE_NONE, -1, 0, out);
@@ -311,17 +391,17 @@ void transition_abandon(struct supervisor *s, mono_ms now, bool others_go_on,
                         struct sup_actions *out)
 {
     struct sup_transition *t = &s->transition;
-    bool reload_open =
-        t->kind == SUP_KIND_RELOAD && (t->step == SUP_STEP_CHECK || transition_is_open(s));
-    if (reload_open)
+    bool reload = t->kind == SUP_KIND_RELOAD;
+    bool early = t->step == SUP_STEP_CHECK || t->step == SUP_STEP_EXEC || transition_is_open(s);
+    bool untold = t->step != SUP_STEP_NONE && (!t->failed || t->adopted);
+    if (reload && early)
         sup_act(s, out, SUP_ROLLBACK, -1);
-    if (t->step != SUP_STEP_NONE && !t->failed)
-        tell(s, reload_open || t->kind != SUP_KIND_RELOAD ? SUP_FAILURE_STOP : SUP_FAILURE_NONE, -1,
-             0, out);
+    if (untold)
+        tell(s, early || t->failed || !reload ? SUP_FAILURE_STOP : SUP_FAILURE_NONE, -1, 0, out);
     if (others_go_on)
         dismiss_candidates(s, now, out);
     t->step = SUP_STEP_NONE;
-    t->reload_asked = false;
+    t->reload_asked = t->upgrade_asked = false;
     forget_flags(s);
 }
 

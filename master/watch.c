@@ -53,7 +53,8 @@ static bool stands_still(const struct master *m, int i, mono_ms now)
     if (timeout_ms == 0 || mono_before(now, m->grace_until) ||
         mono_diff_ms(now, since) < timeout_ms)
         return false;
-    return !is_held_by_someone(m, m->supervisor->slots[i].pid, slot);
+    return m->tenancies[i].layout == scoreboard_layout() &&
+           !is_held_by_someone(m, m->supervisor->slots[i].pid, slot);
 }
 
 /* ---- wear ------------------------------------------------------------------------------------ */
@@ -83,6 +84,8 @@ static const char *wear(struct master *m, int i, mono_ms now)
         return "max_requests";
     if (is_over(mono_diff_ms(now, t->born), c->supervisor_max_age, t))
         return "max_age";
+    if (t->stray)
+        return "its end: it belongs to a program that was rolled back";
     return is_fat(m, i) ? "max_memory" : NULL;
 }
 

@@ -249,6 +249,27 @@ bool config_read(const struct config_flags *flags, bool regular, struct config_t
     return read_one(&l, text_r->env_path, env != NULL, regular, &text_r->env) && read;
 }
 
+static bool copy_file(struct slice from, struct slice *to_r)
+{
+    char *copy = from.ptr ? malloc(from.len + 1) : NULL;
+    if (copy && from.len > 0)
+        memcpy(copy, from.ptr, from.len);
+    *to_r = (struct slice){copy, copy ? from.len : 0};
+    return !from.ptr == !copy;
+}
+
+bool config_text_make(const struct config_flags *flags, struct slice ini, struct slice env,
+                      struct config_text *text_r)
+{
+    const char *ini_path = flags->config_path, *env_path = flags->env_path;
+    *text_r = (struct config_text){.ini_path = ini_path ? ini_path : CONFIG_DEFAULT_INI,
+                                   .env_path = env_path ? env_path : CONFIG_DEFAULT_ENV};
+    if (copy_file(ini, &text_r->ini) && copy_file(env, &text_r->env))
+        return true;
+    config_text_free(text_r);
+    return false;
+}
+
 void config_text_free(struct config_text *text)
 {
     file_free(text->ini);

@@ -118,6 +118,10 @@ struct config *config_parse(const struct config_flags *flags, const struct confi
 struct config *config_load_text(const struct config_flags *flags, struct config_text *text_r,
                                 struct buf *errors, struct buf *warnings);
 void config_text_free(struct config_text *text);
+/* A text of these bytes, which are copied ({NULL, 0}: no such file), as config_read would have made
+ * it. False without memory. */
+bool config_text_make(const struct config_flags *flags, struct slice ini, struct slice env,
+                      struct config_text *text_r);
 bool config_text_equals(const struct config_text *a, const struct config_text *b);
 
 /* What differs, a line for each option: "server.workers: 2 -> 4 (colmeia.ini:3)", secrets masked.

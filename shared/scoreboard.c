@@ -2,11 +2,14 @@
 #include "shared/scoreboard.h"
 
 #include "shared/check.h"
+#include "shared/memory.h"
 #include "shared/fault.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const state_names[] = {
 #define X(name, text) [SLOT_##name] = text,
@@ -46,17 +49,70 @@ static size_t map_len(size_t slots_len)
     return sizeof(struct scoreboard) + slots_len * sizeof(struct scoreboard_slot);
 }
 
-struct scoreboard *scoreboard_new(size_t slots_len)
+/* FNV-1a (draft-eastlake-fnv) over what a reader relies on: whoever changes that cannot forget it. */
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t scoreboard_layout(void)
+{
+    static const size_t places[] = {
+        SCOREBOARD_LAYOUT,
+        sizeof(struct scoreboard),
+        sizeof(struct scoreboard_slot),
+        sizeof(struct scoreboard_recent),
+        offsetof(struct scoreboard, totals),
+        offsetof(struct scoreboard_slot, counters),
+        offsetof(struct scoreboard_slot, route),
+        offsetof(struct scoreboard_slot, last_words),
+        offsetof(struct scoreboard_slot, recent),
+    };
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), places, sizeof places);
+    for (size_t c = 0; c < COUNTERS; c++)
+        hash = mix(hash, counters[c].name, strlen(counters[c].name) + 1);
+    return hash;
+}
+
+struct scoreboard *scoreboard_make(size_t slots_len, int *fd_r)
 {
     ASSERT(slots_len >= 1 && slots_len <= SCOREBOARD_SLOTS_MAX);
-    struct scoreboard *s =
-        FAULT_CALL(scoreboard_mmap, MAP_FAILED,
-                   mmap(NULL, map_len(slots_len), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    if (s == MAP_FAILED)
-        return NULL;
-    s->slots_len = (uint32_t)slots_len;
+    struct scoreboard *s = FAULT_CALL(scoreboard_mmap, NULL,
+                                      memory_new("colmeia-scoreboard", map_len(slots_len), fd_r));
+    if (s)
+        s->slots_len = (uint32_t)slots_len;
     return s;
+}
+
+struct scoreboard *scoreboard_new(size_t slots_len)
+{
+    int fd;
+    struct scoreboard *s = scoreboard_make(slots_len, &fd);
+    if (s)
+        close(fd);
+    return s;
+}
+
+struct scoreboard *scoreboard_map(int fd, size_t slots_len)
+{
+    size_t len = 0;
+    struct scoreboard *s = memory_map(fd, &len);
+    if (!s || (len == map_len(slots_len) && s->slots_len == slots_len))
+        return s;
+    munmap(s, len);
+    errno = EINVAL;
+    return NULL;
+}
+
+_Static_assert(offsetof(struct scoreboard, stopping) == 0, "the first field in every layout");
+
+void scoreboard_say_stopping(int fd)
+{
+    uint32_t one = 1;
+    ssize_t n = pwrite(fd, &one, sizeof one, 0); /* file and mapping are one: mmap(2) */
+    (void)n; /* then its workers hear it when they are told to leave */
 }
 
 void scoreboard_free(struct scoreboard *s)
@@ -100,6 +156,13 @@ uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
             sched_yield();
     }
     return total;
+}
+
+void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value)
+{
+    uint64_t total = scoreboard_total(s, c);
+    if (total < value)
+        atomic_fetch_add(&s->totals[c], value - total);
 }
 
 static void clear(struct scoreboard_slot *slot)

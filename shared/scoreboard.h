@@ -9,6 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Grows when a field means something else than before; what else matters is looked at by
+ * scoreboard_layout(). */
+#ifndef SCOREBOARD_LAYOUT
+#define SCOREBOARD_LAYOUT 1
+#endif
+
 enum {
     SCOREBOARD_WORKERS_MAX = 256,
     SCOREBOARD_SLOTS_MAX = 2 * SCOREBOARD_WORKERS_MAX + 2,
@@ -80,7 +86,8 @@ struct scoreboard_slot {
 } __attribute__((aligned(64)));
 
 struct scoreboard {
-    _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503) */
+    _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503); the
+                                           first field in every layout */
     _Atomic(int32_t) master_pid;
     _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
     uint32_t slots_len;                 /* fixed at creation */
@@ -90,8 +97,15 @@ struct scoreboard {
     struct scoreboard_slot slots[];
 };
 
-/* Maps an anonymous shared scoreboard of 1 to SCOREBOARD_SLOTS_MAX slots, zeroed. NULL with errno. */
+/* Maps a shared scoreboard of 1 to SCOREBOARD_SLOTS_MAX slots, zeroed. NULL with errno. */
 struct scoreboard *scoreboard_new(size_t slots_len);
+/* The same, and the descriptor it lives behind (memory.h): with it another program that has the same
+ * layout, which a number stands for, maps it too. NULL with errno. */
+struct scoreboard *scoreboard_make(size_t slots_len, int *fd_r);
+struct scoreboard *scoreboard_map(int fd, size_t slots_len);
+uint64_t scoreboard_layout(void);
+/* Sets *stopping* in a scoreboard of any layout, by its descriptor. */
+void scoreboard_say_stopping(int fd);
 /* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
 
@@ -120,6 +134,8 @@ void scoreboard_use(struct scoreboard *s, size_t slot);
 
 /* The sum over the dead and the living: never smaller than an earlier one. Any process. */
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c);
+/* Lets the sum be at least *value*: what another scoreboard had counted before. Master. */
+void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value);
 /* Folds the counters of a worker that has been reaped into the totals and zeroes the slot (state
  * EMPTY). Master. */
 void scoreboard_retire(struct scoreboard *s, size_t slot);

@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/clock.h"
+#include "shared/memory.h"
 #include "shared/fault.h"
 
 #include <errno.h>
@@ -37,17 +38,40 @@ unsigned tickets_wanted(void)
     return n < 1 ? 1 : n > TICKETS_MAX ? TICKETS_MAX : (unsigned)n;
 }
 
-struct tickets *tickets_new(unsigned count)
+struct tickets *tickets_make(unsigned count, int *fd_r)
 {
     ASSERT(count >= 1 && count <= TICKETS_MAX);
     struct tickets *t =
-        FAULT_CALL(tickets_mmap, MAP_FAILED,
-                   mmap(NULL, map_len(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                        -1, 0));
-    if (t == MAP_FAILED)
-        return NULL;
-    t->count = count;
+        FAULT_CALL(tickets_mmap, NULL, memory_new("colmeia-tickets", map_len(count), fd_r));
+    if (t)
+        t->count = count;
     return t;
+}
+
+struct tickets *tickets_new(unsigned count)
+{
+    int fd;
+    struct tickets *t = tickets_make(count, &fd);
+    if (t)
+        close(fd);
+    return t;
+}
+
+struct tickets *tickets_map(int fd)
+{
+    size_t len = 0;
+    struct tickets *t = memory_map(fd, &len);
+    if (!t || (len >= sizeof *t && t->count >= 1 && t->count <= TICKETS_MAX &&
+               len == map_len(t->count)))
+        return t;
+    munmap(t, len);
+    errno = EINVAL;
+    return NULL;
+}
+
+uint64_t tickets_layout(void)
+{
+    return 1 << 16 | offsetof(struct tickets, cells) << 8 | sizeof(_Atomic(uint64_t));
 }
 
 void tickets_free(struct tickets *t)

@@ -13,6 +13,11 @@ struct tickets;
 unsigned tickets_wanted(void);
 /* Maps a shared table of *count* tickets (1 to 256). Master, before it forks. NULL without memory. */
 struct tickets *tickets_new(unsigned count);
+/* The same, and the descriptor it lives behind (memory.h): with it another program that has the same
+ * layout, which a number stands for, maps it too: the limit is one for all. NULL with errno. */
+struct tickets *tickets_make(unsigned count, int *fd_r);
+struct tickets *tickets_map(int fd);
+uint64_t tickets_layout(void);
 /* Unmaps it from this process. Accepts NULL. */
 void tickets_free(struct tickets *t);
 

@@ -251,6 +251,11 @@ def pytest_environment(binary):
     return dict(sanitizer_environment(), PYTHONPATH=str(TESTS), COLMEIA_BINARY=str(binary))
 
 
+def target_of(name):
+    """What must be built for a process or contract test: some need programs that take over, too."""
+    return "colmeia_variants" if name.startswith("process/test_upgrade") else "colmeia"
+
+
 def find_pytest(preset, long):
     folders = [f for f in PYTEST_FOLDERS if list((TESTS / f).glob("test_*.py"))]
     if not folders:
@@ -262,7 +267,7 @@ def find_pytest(preset, long):
         yield Test("process/collect", lambda: outcome)
     for name in names:
         # the folder says who needs no server
-        yield Test(name, None, () if name.startswith("bench/") else (preset, "colmeia"))
+        yield Test(name, None, () if name.startswith("bench/") else (preset, target_of(name)))
 
 
 def find_mutants():

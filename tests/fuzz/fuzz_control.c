@@ -15,7 +15,10 @@ static void check_call(const struct control_call *call)
     ASSERT(call->command < CONTROL_COMMANDS);
     ASSERT(!call->follow || call->command == CONTROL_EVENTS);
     ASSERT(!call->quick || call->command == CONTROL_STOP);
-    ASSERT(!(call->wait || call->dry_run) || call->command == CONTROL_RELOAD);
+    ASSERT(!call->dry_run || call->command == CONTROL_RELOAD);
+    ASSERT(!call->wait || call->command == CONTROL_RELOAD || call->command == CONTROL_UPGRADE);
+    ASSERT(memchr(call->path, '\0', sizeof call->path));
+    ASSERT(!call->path[0] || (call->path[0] == '/' && call->command == CONTROL_UPGRADE));
     ASSERT(call->number >= 0);
     if (call->command == CONTROL_SCALE && call->how != CONTROL_RESET)
         ASSERT(call->number >= 1 && call->number <= SCOREBOARD_WORKERS_MAX);

@@ -132,10 +132,12 @@ def children(pid):
 
 
 class Server:
-    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0", activation=None):
-        """activation: a harness.activation.Holder whose sockets it gets."""
+    def __init__(self, directory, config=None, args=(), env=None, workers=2, bind="127.0.0.1:0", activation=None,
+                 binary=BINARY):
+        """activation: a harness.activation.Holder whose sockets it gets; binary: as it is typed."""
         self.directory = Path(directory)
         self.activation = activation
+        self.binary = binary
         self.config = {**DEFAULTS, **(config or {})}
         if bind:
             self.config.setdefault("server.bind", bind)
@@ -159,7 +161,8 @@ class Server:
         """Starts the master and returns at once."""
         ini = write_ini(self.directory, self.config)
         held = self.activation
-        argv = [*prefix, *(held.prefix() if held else []), str(BINARY), *self.verb, "--config", str(ini), *self.args]
+        argv = [*prefix, *(held.prefix() if held else []), str(self.binary), *self.verb, "--config", str(ini),
+                *self.args]
         self.eof = False
         # nothing survives a test run that is itself killed
         self.process = subprocess.Popen(

@@ -71,7 +71,7 @@ class Nursery:
 
     def run(self, test):
         """(red, output); raises when it cannot be built."""
-        target = test.split("/")[1] if test.startswith("unit/") else "colmeia"
+        target = test.split("/")[1] if test.startswith("unit/") else self.runner.target_of(test)
         built = subprocess.run(["ninja", "-C", str(self.build), target], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
         if built.returncode:

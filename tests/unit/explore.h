@@ -22,6 +22,7 @@ struct world {
     bool jobs;               /* migration and checkpoint; 70 is a possible exit */
     bool delays;             /* there is a stop_delay */
     bool resizes;            /* a reload may find another number of workers */
+    bool upgrades;           /* and another program */
     bool late;               /* events may come before the TICK of their time, which may be long */
     bool few_forks;          /* the bucket of forks can become empty */
     bool counts_cut;         /* CUT matters; elsewhere 0 and 5 are one exit code */

@@ -121,10 +121,13 @@ static void offer_request(struct exploration *x, const struct node *node, enum s
         for (event.value = -1; event.value <= 1; event.value += 2)
             offer(x, node, &event, later_ms);
         return;
+    case SUP_REQUEST_RELOAD:
+        for (event.value = 0; event.value <= x->world->upgrades; event.value++)
+            offer(x, node, &event, later_ms);
+        return;
     case SUP_REQUEST_STOP:
     case SUP_REQUEST_INTERRUPT:
     case SUP_REQUEST_QUIT:
-    case SUP_REQUEST_RELOAD:
     case SUP_REQUEST_SCALE_RESET:
     case SUP_REQUEST_RETRY:
         offer(x, node, &event, later_ms);

@@ -110,13 +110,18 @@ static void refuse_impossible(struct exploration *x, const struct node *node)
 {
     static const struct sup_settings settings;
     must_assert(x, node, &(struct sup_event){.type = SUP_START, .slot = -1});
+    must_assert(x, node, &(struct sup_event){.type = SUP_ADOPTED, .slot = -1});
+    must_assert(x, node, &(struct sup_event){.type = SUP_RETURNED, .slot = -1});
+    must_ignore(x, node, &(struct sup_event){.type = SUP_EXEC_FAILED, .slot = -1}, true);
     for (int status = -1; status <= 0; status++) {
         struct sup_event event = {.slot = -1, .status = status, .settings = &settings};
-        for (event.type = SUP_PREPARED; event.type <= SUP_BOUND; event.type++)
+        for (int i = 0; i < 2; i++) {
+            event.type = i == 0 ? SUP_PREPARED : SUP_BOUND;
             if (x->sim.s->transition.step == SUP_STEP_CHECK)
                 must_assert(x, node, &event);
             else
                 must_ignore(x, node, &event, true);
+        }
     }
 }
 

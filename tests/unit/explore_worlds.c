@@ -25,14 +25,14 @@ static const struct world worlds_one[] = {
     WORLD("1 worker, delayed stops", 1, 1, STOPS, .delays = true, .late = true, .counts_cut = true,
           .twins_of = 1),
     WORLD("1 worker, reloads", 1, 1, STOP | QUIT | RELOAD, .jobs = true, .late = true,
-          .twins_of = 1),
+          .upgrades = true, .twins_of = 1),
     WORLD("1 worker, replaced", 1, 1, STOP | AGAIN | RETRY, .flags = true, .twins_of = 5),
     WORLD("1 worker, reloaded and replaced at any time", 1, 1, STOP | RELOAD | RETRY, .flags = true,
-          .jobs = true, .delays = true, .late = true),
+          .jobs = true, .delays = true, .late = true, .upgrades = true),
     WORLD("1 worker, replaced, few forks, cuts", 1, 1, QUIT | RETRY, .flags = true,
           .few_forks = true, .counts_cut = true),
     WORLD("2 workers, stops", 2, 2, STOPS, .jobs = true, .counts_cut = true, .twins_of = 1),
-    WORLD("2 workers, reloads", 2, 2, STOP | RELOAD, .twins_of = 20),
+    WORLD("2 workers, reloads", 2, 2, STOP | RELOAD, .upgrades = true, .twins_of = 20),
 };
 static const struct world worlds_two[] = {
     WORLD("2 workers, stops of all kinds", 2, 2, STOPS, .jobs = true, .delays = true, .late = true,
@@ -40,7 +40,7 @@ static const struct world worlds_two[] = {
     WORLD("2 workers, reloads at any time", 2, 2, STOPS | RELOAD | RETRY, .jobs = true,
           .delays = true, .resizes = true, .late = true, .twins_of = 20),
     WORLD("2 workers, reloads, few forks, cuts", 2, 2, STOP | RELOAD, .resizes = true,
-          .few_forks = true, .counts_cut = true),
+          .upgrades = true, .few_forks = true, .counts_cut = true),
     WORLD("2 workers, replaced, few forks", 2, 2, STOP, .flags = true, .few_forks = true,
           .twins_of = 20),
     WORLD("2 workers, replaced at any time", 2, 2, STOP, .flags = true, .jobs = true,
@@ -49,7 +49,7 @@ static const struct world worlds_two[] = {
           .late = true, .twins_of = 20),
 };
 static const struct world worlds_pairs[] = {
-    WORLD("1 to 2 workers, reloads", 2, 2, STOP | RELOAD | BY),
+    WORLD("1 to 2 workers, reloads", 2, 2, STOP | RELOAD | BY, .upgrades = true),
     WORLD("2 workers, reloaded and replaced", 2, 2, STOPS | RELOAD | AGAIN | RETRY, .flags = true),
 };
 static const struct world worlds_three[] = {
@@ -89,7 +89,8 @@ static void check_told(const struct world *w, const struct explored *found)
     const unsigned long(*told)[SUP_FAILURE_STOP + 1] = found->told;
     if (w->requests & ASK(RELOAD))
         for (int f = SUP_FAILURE_NONE; f <= SUP_FAILURE_STOP; f++)
-            assert_true(told[SUP_KIND_RELOAD][f] > 0);
+            assert_true(told[SUP_KIND_RELOAD][f] > 0 ||
+                        (!w->upgrades && f == SUP_FAILURE_EXEC) || f == SUP_FAILURE_PROGRAM);
     static const enum sup_failure ends[] = {SUP_FAILURE_NONE, SUP_FAILURE_WORKER, SUP_FAILURE_STOP};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         assert_true(!w->flags || told[SUP_KIND_HUNG][ends[i]] > 0);
@@ -122,7 +123,7 @@ void explore_worlds(enum tier tier)
 
 static const char *const feature_names[] = {"stop",  "quick",  "delay", "jobs",      "reload",
                                             "hung",  "recycle", "retry", "scale",     "resize",
-                                            "late",  "few forks", "cut"};
+                                            "late",  "few forks", "cut", "upgrade"};
 enum { FEATURES = sizeof feature_names / sizeof feature_names[0] };
 
 static bool has(const struct world *w, size_t feature)
@@ -141,6 +142,7 @@ static bool has(const struct world *w, size_t feature)
         w->late,
         w->few_forks,
         w->counts_cut,
+        w->upgrades && w->requests & ASK(RELOAD),
     };
     return in[feature];
 }

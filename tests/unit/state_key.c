@@ -253,6 +253,10 @@ static uint64_t transition(const struct state_lens *lens, const struct sim *sim)
     put(&code, 2, t->step != SUP_STEP_NONE ? t->kind : 0);
     put(&code, 1, t->reload_asked);
     put(&code, 1, t->step == SUP_STEP_RETIRE && t->failed);
+    put(&code, 1, t->upgrade_asked);
+    put(&code, 1, t->step != SUP_STEP_NONE && t->upgrade);
+    put(&code, 1, t->step != SUP_STEP_NONE && t->adopted);
+    put(&code, 3, t->step != SUP_STEP_NONE && t->adopted && t->failed ? t->failure : 0);
     put(&code, 3, open ? t->needed : 0);
     put(&code, 3, reload ? sim->s->next.workers : 0);
     put(&code, TIME_BITS, t->step == SUP_STEP_SETTLE ? ahead(t->settled_at, sim->now) : 0);

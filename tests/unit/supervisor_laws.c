@@ -81,6 +81,11 @@ void laws_before(struct sim *sim, const struct sup_event *event)
         m->reload_asked = true;
     if (event->type == SUP_PREPARED && m->stage == SIM_ASKED_PREPARE && event->status == 0)
         m->stage = SIM_PREPARED;
+    if (event->type == SUP_ADOPTED && m->stage == SIM_ASKED_EXEC)
+        m->stage = SIM_ADOPTED;
+    if ((event->type == SUP_RETURNED || event->type == SUP_EXEC_FAILED) &&
+        m->stage == SIM_ASKED_RETURN)
+        m->stage = SIM_BACK;
     if (event->type == SUP_BOUND && m->stage == SIM_ASKED_BIND && event->status == 0)
         m->stage = SIM_BOUND;
     if (event->type == SUP_EXITED && event->slot == supervisor_job_slot(s) &&
@@ -249,11 +254,36 @@ static void check_told(struct sim *sim, const struct sup_action *a)
              "TOLD of a failure twice");
         return;
     }
-    must(sim, m->stage == SIM_COMMITTED || m->stage == SIM_ROLLED_BACK, "TOLD before the end");
+    bool stays = !before.transition.adopted || a->failure == SUP_FAILURE_STOP;
+    must(sim,
+         m->stage == SIM_COMMITTED || m->stage == SIM_BACK ||
+             (m->stage == SIM_ROLLED_BACK && stays),
+         "TOLD before the end");
+    must(sim, (a->failure == SUP_FAILURE_PROGRAM) == (before.event->type == SUP_RETURNED),
+         "TOLD of another program");
     must(sim, (a->failure == SUP_FAILURE_NONE) == (m->stage == SIM_COMMITTED),
          "TOLD the wrong thing");
     must(sim, (a->failure == SUP_FAILURE_WORKER) == (a->lost >= 0), "who was lost?");
     m->stage = SIM_NO_RELOAD;
+}
+
+static void check_exec(struct sim *sim)
+{
+    must(sim, sim->memory.stage == SIM_CHECKED, "EXEC of what was not checked");
+    must(sim, sim->s->transition.step == SUP_STEP_EXEC, "EXEC in another step");
+    sim->memory.stage = SIM_ASKED_EXEC;
+}
+
+/* Nobody of the new program's workers is left. */
+static void check_return(struct sim *sim, const struct sup_action *a)
+{
+    must(sim, sim->memory.stage == SIM_ROLLED_BACK, "RETURN before ROLLBACK");
+    must(sim, before.transition.adopted, "RETURN from nowhere");
+    must(sim, (a->failure == SUP_FAILURE_WORKER) == (a->lost >= 0), "who was lost?");
+    for (size_t i = 0; i < sim->s->slots_len; i++)
+        must(sim, !sim->s->slots[i].retiring && !sim->s->slots[i].candidate,
+             "RETURN while the new program's workers live");
+    sim->memory.stage = SIM_ASKED_RETURN;
 }
 
 static void check_rollback(struct sim *sim)
@@ -280,8 +310,15 @@ void laws_on_action(struct sim *sim, const struct sup_action *a)
         check_prepare(sim, a);
         return;
     case SUP_BIND:
-        must(sim, sim->memory.stage == SIM_CHECKED, "BIND of what was not checked");
+        must(sim, sim->memory.stage == SIM_CHECKED || sim->memory.stage == SIM_ADOPTED,
+             "BIND of what was not checked");
         sim->memory.stage = SIM_ASKED_BIND;
+        return;
+    case SUP_EXEC:
+        check_exec(sim);
+        return;
+    case SUP_RETURN:
+        check_return(sim, a);
         return;
     case SUP_COMMIT:
         check_commit(sim);

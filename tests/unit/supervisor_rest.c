@@ -53,7 +53,10 @@ static void check_transition(struct sim *sim)
     must(sim, t->step != SUP_STEP_RETIRE || retiring > 0, "nobody is left to be waited for");
     must(sim, t->step != SUP_STEP_CHECK || sim->memory.stage == SIM_CHECKING,
          "a check that nobody makes");
-    bool reload = t->step != SUP_STEP_NONE && t->kind == SUP_KIND_RELOAD && !t->failed;
+    bool reload = t->step != SUP_STEP_NONE && t->kind == SUP_KIND_RELOAD &&
+                  (!t->failed || t->adopted);
+    must(sim, t->step != SUP_STEP_EXEC && t->step != SUP_STEP_RETURN,
+         "the program is to change, and does not");
     must(sim, reload == (sim->memory.stage != SIM_NO_RELOAD), "a reload is told once");
     if (s->phase != SUP_PHASE_SERVING)
         return;

@@ -4,6 +4,9 @@
 #include "shared/check.h"
 #include "supervisor_laws.h"
 
+#include "master/state.h"
+#include "shared/check.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,7 +30,8 @@ static const char *const kind_names[] = {
 static const char *const failure_names[] = {
     [SUP_FAILURE_NONE] = "ok",     [SUP_FAILURE_UNREADABLE] = "unreadable",
     [SUP_FAILURE_CHECK] = "check", [SUP_FAILURE_BIND] = "bind",
-    [SUP_FAILURE_WORKER] = "lost", [SUP_FAILURE_STOP] = "stop"};
+    [SUP_FAILURE_WORKER] = "lost", [SUP_FAILURE_STOP] = "stop",
+    [SUP_FAILURE_EXEC] = "exec",   [SUP_FAILURE_PROGRAM] = "program"};
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
@@ -94,7 +98,15 @@ static void show(struct sim *sim, const struct sup_action *a)
         add_text(sim, "shut");
         return;
     case SUP_PREPARE:
-        add_text(sim, "prepare");
+        add_text(sim, a->value ? "prepare-upgrade" : "prepare");
+        return;
+    case SUP_EXEC:
+        add_text(sim, "exec");
+        return;
+    case SUP_RETURN:
+        add_text(sim, "return:%s", failure_names[a->failure]);
+        if (a->lost >= 0)
+            add_text(sim, "(%d)", a->lost);
         return;
     case SUP_BIND:
         add_text(sim, "bind");
@@ -176,6 +188,7 @@ static void answer(struct sim *sim, const struct sup_action *a, struct answers *
             sim->prepare_fails = choose(sim->fate, 2) != 0;
         event.type = SUP_PREPARED;
         event.status = sim->prepare_fails ? -1 : 0;
+        event.value = sim->upgrade || a->value;
     } else if (a->type == SUP_BIND) {
         if (sim->fate)
             choose_what_a_reload_finds(sim);
@@ -217,13 +230,10 @@ static void step_once(struct sim *sim, const struct sup_event *event, struct ans
     laws_after(sim);
 }
 
-void sim_step(struct sim *sim, const struct sup_event *event)
+static void step_with_answers(struct sim *sim, const struct sup_event *event)
 {
     static struct answers answers;
     answers.len = 0;
-    sim->forks = 0;
-    sim->deeds = 0;
-    sim->text[0] = '\0';
     step_once(sim, event, &answers);
     for (size_t i = 0; i < answers.len && !sim->broken; i++) {
         if (answers.items[i].slot >= 0)
@@ -231,6 +241,49 @@ void sim_step(struct sim *sim, const struct sup_event *event)
         step_once(sim, &answers.items[i], &answers);
         if (answers.len > SCOREBOARD_SLOTS_MAX && !sim->broken)
             sim->broken = "one step leads to endless forks";
+    }
+}
+
+/* Another program takes over: all that it knows is what the bytes say. */
+static void reincarnate(struct sim *sim)
+{
+    struct state then = {0}, now = {0};
+    struct buf bytes = {0}, error = {0};
+    state_add_master(&then)->slots_len = (int64_t)sim->s->slots_len;
+    supervisor_save(sim->s, &then);
+    state_encode(&then, &bytes);
+    ASSERT(state_decode(buf_slice(&bytes), &now, &error));
+    enum sup_step step = sim->s->transition.step;
+    struct sup_settings settings = sim->s->settings;
+    settings.workers = 1; /* it has a mind of its own about "auto" */
+    struct supervisor *s = supervisor_restore(&settings, &now);
+    ASSERT(s && s->slots_len == sim->s->slots_len);
+    memcpy(sim->s, s, sizeof *s + s->slots_len * sizeof s->slots[0]);
+    ASSERT(step == SUP_STEP_EXEC || step == SUP_STEP_RETURN);
+    supervisor_free(s);
+    state_free(&then);
+    state_free(&now);
+    buf_free(&bytes);
+}
+
+void sim_step(struct sim *sim, const struct sup_event *event)
+{
+    sim->forks = sim->execs = 0;
+    sim->deeds = 0;
+    sim->text[0] = '\0';
+    step_with_answers(sim, event);
+    enum sup_step step = sim->s->transition.step;
+    while (!sim->broken && (step == SUP_STEP_EXEC || step == SUP_STEP_RETURN) && sim->execs < 3) {
+        struct sup_event end = {.type = SUP_EXEC_FAILED, .slot = -1, .status = ENOEXEC};
+        sim->execs++;
+        if (sim->fate)
+            sim->exec_fails = choose(sim->fate, 2) != 0;
+        if (!sim->exec_fails)
+            end.type = step == SUP_STEP_EXEC ? SUP_ADOPTED : SUP_RETURNED;
+        if (!sim->exec_fails)
+            reincarnate(sim);
+        step_with_answers(sim, &end);
+        step = sim->s->transition.step;
     }
     laws_at_rest(sim);
 }

@@ -16,10 +16,14 @@ enum sim_stage {
     SIM_PREPARED,
     SIM_CHECKING,
     SIM_CHECKED,
+    SIM_ASKED_EXEC,
+    SIM_ADOPTED,
     SIM_ASKED_BIND,
     SIM_BOUND,
     SIM_COMMITTED,
-    SIM_ROLLED_BACK
+    SIM_ROLLED_BACK,
+    SIM_ASKED_RETURN,
+    SIM_BACK
 };
 
 /* What the laws must remember from one step to the next. */
@@ -50,14 +54,16 @@ struct sim {
     unsigned forks_fail; /* bit n: the n-th SPAWN of a step is answered by SPAWN_FAILED */
     int64_t fork_ms;     /* each takes that long */
     bool prepare_fails, bind_fails;
-    struct fate *fate;      /* borrowed; decides instead of the three above when there is one */
+    bool upgrade;           /* another program stands on the disk */
+    bool exec_fails;        /* neither there nor back */
+    struct fate *fate;      /* borrowed; decides instead of those above when there is one */
     unsigned workers;       /* configured at first */
     unsigned other_workers; /* with a fate: a reload may also find that many; 0: it does not */
     struct sup_settings next; /* of the configuration that a reload finds */
     bool exited;
     enum exit_code code;
     mono_ms wake;
-    unsigned forks;                                              /* that the last step asked for */
+    unsigned forks, execs; /* that the last step asked for */
     unsigned long told[SUP_KIND_HUNG + 1][SUP_FAILURE_STOP + 1]; /* so far */
     const char *broken; /* the law that did not hold, or NULL */
     struct sim_memory memory;

@@ -21,8 +21,10 @@ static bool arrange(struct sim *sim, const struct line *l)
         sim->fork_ms = l->arg;
     else if (l->what == NEXT_WORKERS)
         sim->next.workers = (unsigned)l->arg;
-    else
-        sim->prepare_fails = sim->bind_fails = false;
+    else if (l->what == ALL_WELL)
+        sim->prepare_fails = sim->bind_fails = sim->exec_fails = false;
+    sim->upgrade |= l->what == NEW_PROGRAM;
+    sim->exec_fails |= l->what == EXEC_FAILS;
     sim->prepare_fails |= l->what == PREPARE_FAILS;
     sim->bind_fails |= l->what == BIND_FAILS;
     return true;

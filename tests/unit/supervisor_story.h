@@ -14,7 +14,7 @@ enum what {
     STOP,
     INT,
     QUIT,
-    RELOAD,
+    RELOAD, /* arg 1: an upgrade in any case */
     SCALE,    /* arg: workers */
     SCALE_BY, /* arg: more */
     SCALE_RESET,
@@ -26,6 +26,8 @@ enum what {
     FORKS_TAKE, /* arg: ms */
     PREPARE_FAILS,
     BIND_FAILS,
+    NEW_PROGRAM, /* on the disk */
+    EXEC_FAILS,
     ALL_WELL,
     NEXT_WORKERS /* arg: configured in what a reload finds */
 };

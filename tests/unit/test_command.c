@@ -20,6 +20,11 @@ static const struct good {
     {"events --follow", {.command = CONTROL_EVENTS, .follow = true}},
     {"reload", {.command = CONTROL_RELOAD}},
     {"reload --dry-run --wait", {.command = CONTROL_RELOAD, .wait = true, .dry_run = true}},
+    {"upgrade", {.command = CONTROL_UPGRADE}},
+    {"upgrade --wait", {.command = CONTROL_UPGRADE, .wait = true}},
+    {"upgrade --binary=/usr/bin/x --wait",
+     {.command = CONTROL_UPGRADE, .wait = true, .path = "/usr/bin/x"}},
+    {"upgrade --binary=/a%20b/%c3%a9%25", {.command = CONTROL_UPGRADE, .path = "/a b/\303\251%"}},
     {"scale 4", {.command = CONTROL_SCALE, .how = CONTROL_SET, .number = 4}},
     {"scale 256", {.command = CONTROL_SCALE, .how = CONTROL_SET, .number = 256}},
     {"scale +2", {.command = CONTROL_SCALE, .how = CONTROL_MORE, .number = 2}},
@@ -58,6 +63,7 @@ static void test_good(void **state)
         assert_int_equal(call.dry_run, want->dry_run);
         assert_int_equal(call.quick, want->quick);
         assert_int_equal(call.follow, want->follow);
+        assert_string_equal(call.path, want->path);
     }
 }
 
@@ -76,6 +82,19 @@ static const struct bad {
     {SLICE("status --wait"), "status: unknown option \"--wait\""},
     {SLICE("reload --wiat"), "reload: unknown option \"--wiat\"; did you mean \"--wait\"?"},
     {SLICE("reload --"), "reload: unknown option \"--\""},
+    {SLICE("upgrade --binary"), "upgrade: unknown option \"--binary\""},
+    {SLICE("upgrade --binary="),
+     "\"--binary=\" names no file; write: --binary=/an/absolute/path"},
+    {SLICE("upgrade --binary=x"),
+     "\"--binary=x\" names no file; write: --binary=/an/absolute/path"},
+    {SLICE("upgrade --binary=/x%2"),
+     "\"--binary=/x%2\" names no file; write: --binary=/an/absolute/path"},
+    {SLICE("upgrade --binary=/x%00y"),
+     "\"--binary=/x%00y\" names no file; write: --binary=/an/absolute/path"},
+    {SLICE("upgrade --binary=/x%zzy"),
+     "\"--binary=/x%zzy\" names no file; write: --binary=/an/absolute/path"},
+    {SLICE("upgrade /x"), "\"/x\" is too much for \"upgrade\""},
+    {SLICE("reload --binary=/x"), "reload: unknown option \"--binary=/x\""},
     {SLICE("scale"), "write: scale N|+N|-N|reset"},
     {SLICE("scale 0"), "scale: \"0\" is no number from 1 to 256; write: scale N|+N|-N|reset"},
     {SLICE("scale 257"), "scale: \"257\" is no number from 1 to 256; write: scale N|+N|-N|reset"},
@@ -116,6 +135,30 @@ static void test_bad(void **state)
     }
 }
 
+/* What is written is read, whatever bytes the path has; one that is too long is refused. */
+static void test_paths(void **state)
+{
+    (void)state;
+    char path[CONTROL_PATH_MAX + 1] = "/";
+    for (int i = 1; i < 256; i++)
+        path[i] = (char)i;
+    for (int i = 256; i < CONTROL_PATH_MAX; i++)
+        path[i] = 'x';
+    for (size_t len = CONTROL_PATH_MAX - 1; len <= CONTROL_PATH_MAX; len++) {
+        struct control_call call;
+        struct buf line = {0}, error = {0};
+        path[len] = '\0';
+        buf_printf(&line, "upgrade --binary=");
+        command_write_path(&line, path);
+        assert_int_equal(command_parse(buf_slice(&line), &call, &error), len < CONTROL_PATH_MAX);
+        if (len < CONTROL_PATH_MAX)
+            assert_string_equal(call.path, path);
+        path[len] = 'x';
+        buf_free(&line);
+        buf_free(&error);
+    }
+}
+
 /* Every row is understood as its usage says, at least in its shortest form, and has a help. */
 static void test_table(void **state)
 {
@@ -138,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

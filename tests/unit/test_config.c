@@ -476,6 +476,29 @@ static void test_secrets_never_shown(void **state)
     }
 }
 
+static void test_text_from_bytes(void **state)
+{
+    (void)state;
+    char *nothing[] = {NULL};
+    struct config_flags flags = {.config_path = "my.ini", .environ = nothing};
+    struct config_text text;
+    struct buf errors = {0}, warnings = {0};
+    assert_true(config_text_make(&flags, SLICE("[server]\nworkers = 3\n"), (struct slice){0}, &text));
+    assert_null(text.env.ptr);
+    struct config *c = config_parse(&flags, &text, &errors, &warnings);
+    assert_non_null(c);
+    assert_int_equal(c->server_workers, 3);
+    config_free(c);
+    config_text_free(&text);
+    assert_true(config_text_make(&flags, SLICE("\nworker"), SLICE(""), &text));
+    assert_non_null(text.env.ptr);
+    assert_null(config_parse(&flags, &text, &errors, &warnings));
+    assert_true(memmem(errors.data, errors.len, "my.ini:2: ", 10));
+    config_text_free(&text);
+    buf_free(&errors);
+    buf_free(&warnings);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +517,7 @@ int main(void)
         CONFIG_TEST(test_usual_env_unreadable),
         CONFIG_TEST(test_many_errors),
         CONFIG_TEST(test_secrets_never_shown),
+        cmocka_unit_test(test_text_from_bytes),
     };
     return cmocka_run_group_tests(tests, config_group_setup, config_group_teardown);
 }

@@ -46,6 +46,8 @@ static const struct words_case {
     {"status -h", "status|0|help|-|-|-|"},
     {"reload", "reload|10||-|-|-|"},
     {"reload --wait", "reload --wait|90||-|-|-|"},
+    {"upgrade --wait --binary /x%y", "upgrade --wait --binary=/x%25y|90||-|-|-|"},
+    {"upgrade", "upgrade|10||-|-|-|"},
     {"reload --wait --timeout 80", "reload --wait|80||-|-|-|"},
     {"wait ready", "wait ready|90||-|-|-|"},
     {"--timeout=3 wait ready", "wait ready|3||-|-|-|"},

@@ -342,6 +342,21 @@ static int set_up(void **state)
     return mkdtemp(directory) && chdir(directory) == 0 ? 0 : -1;
 }
 
+/* As another program had loaded it. */
+static void test_handed_over(void **state)
+{
+    (void)state;
+    static char long_one[SECRET_MAX_BYTES + 1];
+    struct secret *s = secret_of(SLICE("\0key\xff"));
+    assert_non_null(s);
+    assert_true(slice_equals(secret_key(s), SLICE("\0key\xff")));
+    secret_free(s);
+    assert_null(secret_of((struct slice){long_one, sizeof long_one}));
+    s = secret_of((struct slice){long_one, sizeof long_one - 1});
+    assert_int_equal(secret_key(s).len, SECRET_MAX_BYTES);
+    secret_free(s);
+}
+
 /* rmdir fails when a test, or a race, left a file behind. */
 static int tear_down(void **state)
 {
@@ -368,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_no_directory),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_race),
+        cmocka_unit_test(test_handed_over),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -512,6 +512,37 @@ static void test_no_descriptors(void **state)
                  "(ulimit -n, LimitNOFILE=)");
 }
 
+/* As another program in this process has opened them. */
+static void test_adopt(void **state)
+{
+    (void)state;
+    static const char *const binds[] = {"127.0.0.1:0", "[::1]:0", "unix:adopted.sock",
+                                        "unix:@colmeia-adopted"};
+    for (size_t i = 0; i < sizeof binds / sizeof binds[0]; i++) {
+        struct sock_address address;
+        struct listener opened, adopted;
+        struct buf error = {0};
+        assert_true(sock_parse(slice_of(binds[i]), &address, &error));
+        assert_int_equal(listener_open(&address, 9, &opened, &error), 0);
+        assert_int_equal(listener_adopt(opened.fd, &adopted, &error), 0);
+        assert_true(adopted.activated);
+        assert_string_equal(adopted.name, opened.name);
+        assert_int_equal(adopted.backlog_effective, opened.backlog_effective);
+        assert_int_equal(adopted.path_ino, 0); /* whoever knows that it is ours says so */
+        listener_close(&opened, true);
+    }
+    int pair[2];
+    struct listener none;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    struct buf error = {0};
+    assert_int_equal(listener_adopt(pair[0], &none, &error), -1);
+    assert_int_equal(listener_adopt(-1, &none, &error), -1);
+    assert_true(error.len > 0);
+    buf_free(&error);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -539,6 +570,7 @@ int main(void)
         TEST(test_path_of_another),
         TEST(test_abstract),
         TEST(test_no_descriptors),
+        TEST(test_adopt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

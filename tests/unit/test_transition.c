@@ -39,6 +39,66 @@
         2100, DIES, 3, 0, "bind spawn:1", 60000                                                    \
     }
 
+/* To the two candidates, which are another program's. */
+#define UPGRADE_2                                                                                  \
+    {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:5", 10000},                              \
+    {                                                                                              \
+        2100, DIES, 5, 0, "exec bind spawn:2 spawn:3", 60000                                       \
+    }
+
+static const struct story upgrades[] = {
+    STORY("upgrade", 2, false, SERVING_2, UPGRADE_2, {2200, READY, 2, 0, "", 0},
+          {2300, READY, 3, 0, "", 0}, {2800, TICK, -1, 0, "", 1500},
+          {4300, TICK, -1, 0, "commit move:0 move:1", 30000}, {4400, DIES, 0, 0, "LEFT", 0},
+          {4500, DIES, 1, 0, "LEFT told:reload1:ok", -1}),
+    STORY("a reload finds another program", 2, false, SERVING_2, {1500, NEW_PROGRAM, -1, 0, "", 0},
+          {2000, RELOAD, -1, 0, CHECK_BEGINS, 0},
+          {2100, DIES, 5, 0, "exec bind spawn:2 spawn:3", 0}),
+    STORY("the other program refuses", 2, false, SERVING_2,
+          {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:5", 0},
+          {2100, DIES, 5, EXIT(78), "rollback told:reload1:check", -1}),
+    STORY("it cannot be executed", 2, false, SERVING_2, {1500, EXEC_FAILS, -1, 0, "", 0},
+          {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:5", 0},
+          {2100, DIES, 5, 0, "exec rollback told:reload1:exec", -1}),
+    STORY("it cannot bind: back at once", 2, false, SERVING_2, {1500, BIND_FAILS, -1, 0, "", 0},
+          {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:5", 0},
+          {2100, DIES, 5, 0, "exec bind rollback return:bind told:reload1:program", -1}),
+    STORY("its worker dies at boot: back when the other has left", 2, false, SERVING_2, UPGRADE_2,
+          {2200, READY, 2, 0, "", 0},
+          {2300, DIES, 3, EXIT(1), "DIED(3,-2,x1) rollback move:2", 30000},
+          {2400, DIES, 2, 0, "LEFT return:lost(3) told:reload1:program", -1}),
+    STORY("its worker dies while settling", 1, false, SERVING_1,
+          {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:3", 0},
+          {2100, DIES, 3, 0, "exec bind spawn:1", 0}, {2200, READY, 1, 0, "", 0},
+          {3200, DIES, 1, SIGSEGV, "DIED(1,-2,x1) rollback return:lost(1) told:reload1:program",
+           -1}),
+    STORY("no way back: it stays", 2, false, SERVING_2, UPGRADE_2, {2200, READY, 2, 0, "", 0},
+          {2300, DIES, 3, EXIT(1), "DIED(3,-2,x1) rollback move:2", 30000},
+          {2350, EXEC_FAILS, -1, 0, "", 0},
+          {2400, DIES, 2, 0, "LEFT return:lost(3) told:reload1:lost(3)", -1}),
+    STORY("a stop while the new ones boot", 2, false, SERVING_2, UPGRADE_2,
+          {2200, STOP, -1, 0,
+           "STOP rollback told:reload1:stop stopping refuse drain:0 drain:1 drain:2 drain:3", 0}),
+    STORY("a stop while they leave again", 2, false, SERVING_2, UPGRADE_2,
+          {2200, READY, 2, 0, "", 0},
+          {2300, DIES, 3, EXIT(1), "DIED(3,-2,x1) rollback move:2", 30000},
+          {2400, STOP, -1, 0, "STOP told:reload1:stop stopping refuse drain:0 drain:1 drain:2", 0}),
+    STORY("what was asked meanwhile is done by whoever is there then", 1, false, SERVING_1,
+          {2000, RELOAD, -1, 0, CHECK_BEGINS_1, 0}, {2001, RELOAD, -1, 1, "", 0},
+          {2002, RELOAD, -1, 0, "", 0},
+          {2100, DIES, 3, EXIT(78),
+           "rollback told:reload1:check CHECKING prepare-upgrade check:3", 0},
+          {2200, DIES, 3, 0, "exec bind spawn:1", 0}, {2201, RELOAD, -1, 0, "", 0},
+          {2300, DIES, 1, EXIT(1),
+           "DIED(1,-2,x1) rollback return:lost(1) told:reload2:program " CHECK_BEGINS_1, 0}),
+    STORY("an old one dies meanwhile: it is replaced", 1, false, SERVING_1,
+          {2000, RELOAD, -1, 1, "CHECKING prepare-upgrade check:3", 0},
+          {2100, DIES, 3, 0, "exec bind spawn:1", 0},
+          {2200, DIES, 0, SIGSEGV, "DIED(0,0,x1) spawn:0", 0}, {2300, READY, 0, 0, "", 0},
+          {2310, DIES, 1, EXIT(1), "DIED(1,-2,x1) rollback return:lost(1) told:reload1:program",
+           0}),
+};
+
 static const struct story reloads[] = {
     STORY("reload", 2, false, SERVING_2, RELOAD_2, {2200, READY, 2, 0, "", 500},
           {2300, READY, 3, 0, "", 400}, {2700, TICK, -1, 0, "", 100}, {2800, TICK, -1, 0, "", 1500},
@@ -322,6 +382,12 @@ static void test_reloads(void **state)
     RUN(reloads);
 }
 
+static void test_upgrades(void **state)
+{
+    (void)state;
+    RUN(upgrades);
+}
+
 static void test_stops(void **state)
 {
     (void)state;
@@ -362,6 +428,7 @@ static void test_keeps_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_upgrades),
         cmocka_unit_test(test_reloads),    cmocka_unit_test(test_stops),
         cmocka_unit_test(test_scaling),    cmocka_unit_test(test_singles),
         cmocka_unit_test(test_keeps_data),

@@ -65,7 +65,8 @@ static void random_request(struct sim *sim, uint64_t *seed)
     enum sup_request request = requests[draw(seed) % 7];
     int slot = chance(seed, 500) ? -1 : (int)(draw(seed) % sim->s->slots_len);
     int64_t value =
-        request == SUP_REQUEST_SCALE ? (int64_t)(draw(seed) % 12) : (int64_t)(draw(seed) % 7) - 3;
+        request == SUP_REQUEST_RELOAD  ? chance(seed, 200)
+        : request == SUP_REQUEST_SCALE ? (int64_t)(draw(seed) % 12) : (int64_t)(draw(seed) % 7) - 3;
     if (chance(seed, 100))
         sim->next.workers = 1 + (unsigned)(draw(seed) % sim->s->settings.workers_max);
     sim_request_for(sim, request, slot, value);
@@ -80,6 +81,8 @@ static void random_step(struct sim *sim, uint64_t *seed, bool may_stop)
     sim->fork_ms = chance(seed, 900) ? 0 : (int64_t)(draw(seed) % 40);
     sim->prepare_fails = chance(seed, 50);
     sim->bind_fails = chance(seed, 100);
+    sim->upgrade = chance(seed, 300);
+    sim->exec_fails = chance(seed, 50);
     if (may_stop && chance(seed, 3)) {
         sim_request(sim, (enum sup_request)(draw(seed) % 3));
     } else if (chance(seed, 30)) {
@@ -147,6 +150,8 @@ static void test_random_walks(void **state)
         print_message("kind %d: ok %lu, lost %lu, stop %lu\n", kind, told[kind][SUP_FAILURE_NONE],
                       told[kind][SUP_FAILURE_WORKER], told[kind][SUP_FAILURE_STOP]);
     print_message("%llu walks, %u steps\n", (unsigned long long)n, steps);
+    assert_true(told[SUP_KIND_RELOAD][SUP_FAILURE_PROGRAM] > 100 &&
+                told[SUP_KIND_RELOAD][SUP_FAILURE_EXEC] > 10);
     for (int kind = 0; kind <= SUP_KIND_HUNG; kind++)
         assert_true(told[kind][SUP_FAILURE_NONE] > 100 && told[kind][SUP_FAILURE_WORKER] > 100);
 }

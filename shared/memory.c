@@ -1,0 +1,59 @@
+/* memory.c: see memory.h. */
+#include "shared/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
+/* Linux before 6.3 does not know the flag; later ones can be told (vm.memfd_noexec) to demand it. */
+int memory_file(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
+}
+
+static void *map(int fd, size_t len)
+{
+    void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *memory_new(const char *name, size_t len, int *fd_r)
+{
+    int fd = memory_file(name);
+    if (fd < 0)
+        return NULL;
+    void *memory = NULL;
+    if (ftruncate(fd, (off_t)len) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0)
+        memory = map(fd, len);
+    if (memory) {
+        *fd_r = fd;
+        return memory;
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return NULL;
+}
+
+void *memory_map(int fd, size_t *len_r)
+{
+    struct stat st;
+    int sealed = fcntl(fd, F_GET_SEALS);
+    if (sealed < 0 || fstat(fd, &st) != 0)
+        return NULL;
+    if (!(sealed & F_SEAL_SHRINK) || st.st_size <= 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    *len_r = (size_t)st.st_size;
+    return map(fd, *len_r);
+}
