@@ -131,7 +131,7 @@ static char *text_of(struct slice text)
 static bool adopt_listener(struct listeners *l, const struct state_listener *from)
 {
     struct listener *item = &l->items[l->len];
-    if (listener_adopt(from->fd, (int)from->backlog, item) != 0)
+    if (listener_inherit(from->fd, (int)from->backlog, item) != 0)
         return false;
     item->path_dev = (dev_t)from->path_dev;
     item->path_ino = (ino_t)from->path_ino;

@@ -365,7 +365,7 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
     return 0;
 }
 
-int listener_adopt(int fd, int backlog, struct listener *listener_r)
+int listener_inherit(int fd, int backlog, struct listener *listener_r)
 {
     struct listener l = {.fd = fd, .backlog_asked = backlog, .address.len = sizeof l.address.u};
     int listens = 0;

@@ -55,7 +55,7 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
                   struct buf *error_r);
 /* One that this process, as another program, has opened: 0, or -1 with errno (EINVAL: it does not
  * listen). What is bound at a unix path (path_dev, path_ino) the caller must know. */
-int listener_adopt(int fd, int backlog, struct listener *listener_r);
+int listener_inherit(int fd, int backlog, struct listener *listener_r);
 /* Changes the length of the queue at once, for every process, and reads it back. 0, or -1 with
  * errno. */
 int listener_set_backlog(struct listener *l, int backlog);
