@@ -71,6 +71,12 @@ static void take_all(struct listeners *given, size_t len, struct buf *errors)
         take_one(given, FIRST_FD + (int)i, rest.ptr ? slice_split(&rest, ':') : rest, errors);
 }
 
+void activation_forget(void)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        unsetenv(variables[i]);
+}
+
 enum exit_code activation_take(struct listeners *given, struct buf *errors)
 {
     size_t before = errors->len;
@@ -78,8 +84,7 @@ enum exit_code activation_take(struct listeners *given, struct buf *errors)
     *given = (struct listeners){0};
     if (len > 0)
         take_all(given, (size_t)len, errors);
-    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
-        unsetenv(variables[i]);
+    activation_forget();
     if (errors->len == before && !errors->failed)
         return EXIT_CODE_OK;
     listeners_drop(given);

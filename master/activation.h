@@ -12,3 +12,5 @@
  * EXIT_CODE_OK, or EXIT_CODE_CONFIG with a line for each that is no listening stream socket (or one
  * for variables that make no sense), and *given* empty. */
 enum exit_code activation_take(struct listeners *given, struct buf *errors);
+/* Only takes the variables out: of a program that has its doors from the one before. */
+void activation_forget(void);

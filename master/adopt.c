@@ -43,12 +43,9 @@ static void save_master(const struct master *m, struct state_master *to)
                                 .last_reload_ok = m->last_reload_ok,
                                 .last_reload_at_ms = m->last_reload_at.ms,
                                 .binary_asked = slice_of(m->binary_asked),
-                                .watchdog_ms = m->announcer.said.watchdog_ms,
                                 .said_ready = m->announcer.said.ready,
                                 .said_reloading = m->announcer.said.reloading,
                                 .said_reloads = m->announcer.said.reloads};
-    if (m->announcer.socket.fd >= 0)
-        to->notify_socket = slice_of(m->announcer.socket.name);
 }
 
 /* There, a way back; on the way back, what was wrong there. */
@@ -139,14 +136,9 @@ static char *text_of(struct slice text)
 static bool adopt_listener(struct listeners *l, const struct state_listener *from)
 {
     struct listener *item = &l->items[l->len];
-    struct buf why = {0};
-    bool ok = listener_adopt(from->fd, item, &why) == 0;
-    log_lines(LOG_LEVEL_ERROR, buf_slice(&why));
-    buf_free(&why);
-    if (!ok)
+    if (listener_inherit(from->fd, (int)from->backlog, item) != 0)
         return false;
     item->activated = from->activated != 0;
-    item->backlog_asked = (int)from->backlog;
     item->path_dev = (dev_t)from->path_dev;
     item->path_ino = (ino_t)from->path_ino;
     l->notes[l->len] = (struct listener_note){.asked = slice_strdup(from->asked),
@@ -236,11 +228,9 @@ static void adopt_child(struct master *m, const struct state_slot *from, bool ba
 
 static void adopt_times(struct master *m, const struct state_master *from)
 {
-    notify_resume(&m->announcer.socket, from->notify_socket);
-    m->announcer.said = (struct notify_said){.watchdog_ms = from->watchdog_ms,
-                                             .ready = from->said_ready != 0,
-                                             .reloading = from->said_reloading != 0,
-                                             .reloads = (unsigned)from->said_reloads};
+    m->announcer.said.ready = from->said_ready != 0;
+    m->announcer.said.reloading = from->said_reloading != 0;
+    m->announcer.said.reloads = (unsigned)from->said_reloads;
     m->started.ms = from->started_ms;
     m->started_wall_s = from->started_wall_s;
     m->loaded_wall_s = from->loaded_wall_s;

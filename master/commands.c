@@ -437,8 +437,7 @@ static void adopt_control(struct master *m, const struct state *state)
 {
     struct listener door;
     struct buf error = {0};
-    if (listener_adopt(state->master[0].door, &door, &error) == 0) {
-        door.activated = false;
+    if (listener_inherit(state->master[0].door, 0, &door) == 0) {
         door.path_dev = (dev_t)state->master[0].door_dev;
         door.path_ino = (ino_t)state->master[0].door_ino;
         m->control = control_adopt(

@@ -339,6 +339,7 @@ static int help_for(const struct cli *cli, bool named)
 int main(int argc, char **argv)
 {
     upgrade_net_up(argc, argv);
+    upgrade_keep_environment(environ);
     static char *name;
     name = argc > 0 ? strdup(argv[0]) : NULL; /* the title will stand where it stood */
     title_init(argc, argv, environ);

@@ -317,8 +317,10 @@ static enum exit_code open_doors(struct master *m, struct buf *errors)
 static enum exit_code open_regime(struct master *m)
 {
     struct buf errors = {0};
-    if (m->options->state)
+    if (m->options->state) {
+        activation_forget();
         return adopt_regimes(m);
+    }
     enum exit_code code = open_doors(m, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
@@ -432,8 +434,10 @@ int master_run(const struct master_options *options)
         return EXIT_CODE_INTERNAL;
     }
     enum exit_code code = open_all(m);
-    if (code != EXIT_CODE_OK && options->state)
+    if (code != EXIT_CODE_OK && options->state) {
         upgrade_fall_back("it could not take over what runs; its log says why");
+        _exit((int)code); /* nothing is shut: the workers finish what they have, as orphans */
+    }
     if (code == EXIT_CODE_OK) {
         begin(m);
         if (!m->done) /* ev_run would forget an ev_break from before */

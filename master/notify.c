@@ -118,7 +118,6 @@ static bool read_address(const char *name, struct notify_socket *s)
     }
     s->to = (struct sockaddr_un){.sun_family = AF_UNIX};
     memcpy(s->to.sun_path, name, len);
-    memcpy(s->name, name, len + 1);
     s->to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     if (name[0] == '@')
         s->to.sun_path[0] = '\0'; /* abstract: unix(7); without a NUL at its end */
@@ -139,32 +138,19 @@ static int64_t watchdog_ms_of(const char *usec, const char *pid)
     return 0;
 }
 
-static void open_socket(struct notify_socket *s, const char *name)
-{
-    *s = (struct notify_socket){.fd = -1};
-    if (!name || !name[0])
-        return;
-    s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->fd < 0 || !read_address(name, s)) {
-        log_warning("NOTIFY_SOCKET=%s: %s; the service manager is told nothing", name,
-                    strerror(errno));
-        notify_close(s);
-    }
-}
-
-void notify_resume(struct notify_socket *s, struct slice name)
-{
-    char text[sizeof s->name] = "";
-    if (name.ptr && name.len < sizeof text)
-        memcpy(text, name.ptr, name.len);
-    notify_close(s);
-    open_socket(s, text);
-}
-
 void notify_open(struct notify_socket *s, struct notify_said *said)
 {
-    open_socket(s, getenv("NOTIFY_SOCKET"));
+    const char *name = getenv("NOTIFY_SOCKET");
+    *s = (struct notify_socket){.fd = -1};
     *said = (struct notify_said){0};
+    if (name && name[0]) {
+        s->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (s->fd < 0 || !read_address(name, s)) {
+            log_warning("NOTIFY_SOCKET=%s: %s; the service manager is told nothing", name,
+                        strerror(errno));
+            notify_close(s);
+        }
+    }
     if (s->fd >= 0)
         said->watchdog_ms = watchdog_ms_of(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     unsetenv("NOTIFY_SOCKET");

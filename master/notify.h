@@ -52,7 +52,6 @@ int64_t notify_every_ms(const struct notify_said *said);
 /* Where to. fd -1: nobody listens. */
 struct notify_socket {
     int fd;
-    char name[sizeof(struct sockaddr_un)]; /* as NOTIFY_SOCKET had it */
     struct sockaddr_un to;
     socklen_t to_len;
     bool failed; /* and that was logged */
@@ -61,8 +60,6 @@ struct notify_socket {
 /* Reads and removes NOTIFY_SOCKET (a path, or @name), WATCHDOG_USEC and WATCHDOG_PID; what is wrong
  * with them is logged, and then nobody is told. */
 void notify_open(struct notify_socket *s, struct notify_said *said);
-/* The same for a program that takes another one's place: that one's name; {NULL,0}: nobody listens. */
-void notify_resume(struct notify_socket *s, struct slice name);
 void notify_close(struct notify_socket *s);
 /* Never waits. False: it could not be sent; the first time that is logged. */
 bool notify_send(struct notify_socket *s, struct slice datagram);

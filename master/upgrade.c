@@ -100,6 +100,27 @@ void upgrade_word(struct slice state, char word_r[static UPGRADE_WORD_MAX])
     snprintf(word_r, UPGRADE_WORD_MAX, "colmeia takes over %016llx", (unsigned long long)sum);
 }
 
+/* ---- the environment ------------------------------------------------------------------------- */
+
+static char **original; /* NULL: as it is now. Kept to the end */
+
+void upgrade_keep_environment(char **environment)
+{
+    size_t len = 0;
+    while (environment[len])
+        len++;
+    char **copy = calloc(len + 1, sizeof copy[0]);
+    bool good = copy;
+    for (size_t i = 0; good && i < len; i++)
+        good = (copy[i] = strdup(environment[i]));
+    for (size_t i = 0; copy && !good && i < len; i++)
+        free(copy[i]);
+    if (good)
+        original = copy;
+    else
+        free(copy);
+}
+
 /* ---- execve ---------------------------------------------------------------------------------- */
 
 static void set_cloexec(int fd, bool on)
@@ -124,7 +145,7 @@ static void close_again(void *ctx, int fd)
 /* Only what signal-safety(7) allows. */
 static void execute(int exe_fd, char *const argv[])
 {
-    execveat(exe_fd, "", argv, environ, AT_EMPTY_PATH);
+    execveat(exe_fd, "", argv, original ? original : environ, AT_EMPTY_PATH);
 }
 
 int upgrade_exec(const char *argv0, int exe_fd, const struct state *s)

@@ -37,6 +37,10 @@ int upgrade_exec(const char *argv0, int exe_fd, const struct state *s);
 bool upgrade_rehearse(const char *argv0, const char *path, int exe_fd, int state_fd,
                       struct buf *said);
 
+/* In main(), before anyone changes it: the environment that every other program gets. What services
+ * take out of ours (sockets, the manager's address) the next program needs as well. */
+void upgrade_keep_environment(char **environment);
+
 /* First thing in main(): if this is "adopt", signals are as the master needs them (what comes waits),
  * and from now to upgrade_net_down() the previous program comes back if this one crashes or takes
  * longer than ten seconds. */

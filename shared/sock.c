@@ -369,6 +369,24 @@ int listener_open(const struct sock_address *a, int backlog, struct listener *li
     return 0;
 }
 
+int listener_inherit(int fd, int backlog, struct listener *listener_r)
+{
+    struct listener l = {.fd = fd, .backlog_asked = backlog, .address.len = sizeof l.address.u};
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 ||
+        getsockname(fd, &l.address.u.any, &l.address.len) != 0)
+        return -1;
+    if (!listens) {
+        errno = EINVAL;
+        return -1;
+    }
+    l.backlog_effective = backlog_of(fd, &l.address);
+    sock_name(&l.address, l.name);
+    *listener_r = l;
+    return 0;
+}
+
 static int option_of(int fd, int option)
 {
     int value = -1;

@@ -55,11 +55,13 @@ int sock_clear_path(const struct sock_address *a);
  * error_r. */
 int listener_open(const struct sock_address *a, int backlog, struct listener *listener_r,
                   struct buf *error_r);
-/* The same struct for a listening stream socket that somebody else has bound and gave us (activated),
- * or that this process has opened as another program: *fd* becomes close-on-exec, non-blocking; its
- * queue keeps its length. 0, or -1 with what is wrong with it in error_r; then it is still the
- * caller's. What is bound at a unix path (path_dev, path_ino) the caller must know. */
+/* The same struct for a listening stream socket that somebody else has bound and gave us (activated):
+ * *fd* becomes close-on-exec, non-blocking; its queue keeps its length. 0, or -1 with what is wrong
+ * with it in error_r; then it is still the caller's. */
 int listener_adopt(int fd, struct listener *listener_r, struct buf *error_r);
+/* One that this process, as another program, has opened: 0, or -1 with errno (EINVAL: it does not
+ * listen). What is bound at a unix path (path_dev, path_ino) the caller must know. */
+int listener_inherit(int fd, int backlog, struct listener *listener_r);
 /* Changes the length of the queue at once, for every process, and reads it back. 0, or -1 with
  * errno. */
 int listener_set_backlog(struct listener *l, int backlog);
