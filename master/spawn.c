@@ -107,10 +107,32 @@ int spawn_child(const struct spawn_order *order, struct child *child_r)
 
 /* While a child talks to the terminal, its keys are the child's affair, as in system(3): whoever
  * started us must find the terminal as it was, so we do not end before the child has tidied up. */
-static void leave_keys_to_child(bool wanted)
+static void leave_keys_to_child(void)
 {
-    if (wanted && (signal(SIGINT, SIG_IGN) == SIG_ERR || signal(SIGQUIT, SIG_IGN) == SIG_ERR))
-        log_warning("cannot ignore Ctrl-C: %s", strerror(errno));
+    const int keys[] = {SIGINT, SIGQUIT, SIGTSTP};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (signal(keys[i], SIG_IGN) == SIG_ERR)
+            log_warning("cannot leave signal %d to the child: %s", keys[i], strerror(errno));
+}
+
+/* The child has tidied up and stopped (Ctrl-Z): so do we, for the shell waits for us; then both go
+ * on. */
+static void stop_with_child(pid_t pid)
+{
+    raise(SIGSTOP);
+    kill(pid, SIGCONT);
+}
+
+/* Its end; -1 with errno. */
+static pid_t await_end(pid_t pid, bool terminal, int *status_r)
+{
+    for (;;) {
+        pid_t got = waitpid(pid, status_r, terminal ? WUNTRACED : 0);
+        if (got == pid && WIFSTOPPED(*status_r))
+            stop_with_child(pid);
+        else if (got >= 0 || errno != EINTR)
+            return got;
+    }
 }
 
 /* Whoever started us shall see what the child died of: a shell stops its script at a Ctrl-C. */
@@ -123,16 +145,14 @@ static void end_as_child(int signal_number)
 int spawn_and_wait(const struct spawn_order *order)
 {
     struct child child;
-    leave_keys_to_child(order->terminal);
+    if (order->terminal)
+        leave_keys_to_child();
     if (spawn_child(order, &child) < 0) {
         log_error("cannot start a process: %s", strerror(errno));
         return EXIT_CODE_FAILED;
     }
-    int status;
-    pid_t pid;
-    do {
-        pid = waitpid(child.pid, &status, 0);
-    } while (pid < 0 && errno == EINTR);
+    int status = 0;
+    pid_t pid = await_end(child.pid, order->terminal, &status);
     if (pid == child.pid && WIFEXITED(status))
         return WEXITSTATUS(status);
     if (order->terminal && pid == child.pid &&

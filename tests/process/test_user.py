@@ -7,12 +7,13 @@ import os
 import shlex
 import signal
 import sqlite3
+import subprocess
 import threading
 
 import pytest
 
 from harness import python_app
-from harness.server import BINARY, await_true, bearer, run_verb, without_aslr, write_ini
+from harness.server import BINARY, await_true, bearer, clean_environment, run_verb, without_aslr, write_ini
 from harness.terminal import Terminal
 
 CHEAP = {"COLMEIA_AUTH_HASH_MEMORY": "8k", "COLMEIA_AUTH_HASH_ITERATIONS": "1"}
@@ -191,7 +192,9 @@ def test_list_is_harmless(user, place):
     db.close()
     row = user("list").stdout.splitlines()[1]
     assert row.split() == ["1", r"a\x1b[2J\x0a\xc2\x9b\x7f\u{202e}é漢", r"b\x0d@test.com"]
-    assert json.loads(user("list", "--json").stdout)["users"][0]["username"] == "a\x1b[2J\n\x9b\x7f‮é漢"
+    text = user("list", "--json").stdout
+    assert json.loads(text)["users"][0]["username"] == "a\x1b[2J\n\x9b\x7f‮é漢"
+    assert not set("\x1b\x9b\x7f‮") & set(text) and "é漢" in text
 
 
 def test_nobody_reads(user, place):
@@ -200,6 +203,19 @@ def test_nobody_reads(user, place):
     assert done.returncode == 0
     code = os.system(f"cd {place} && {shlex.join(without_aslr([str(BINARY)]))} user list >/dev/full 2>err")
     assert os.waitstatus_to_exitcode(code) == 1 and "standard output" in (place / "err").read_text()
+
+
+def test_reader_that_leaves(user, place):
+    """As "| head" does: no complaint."""
+    fill = [(f"u{i}", f"u{i}@test.com") for i in range(3000)]
+    db = sqlite3.connect(place / "database.db")
+    db.executemany("INSERT INTO users (username, email, password) VALUES (?, ?, 'x')", fill)
+    db.commit()
+    db.close()
+    colmeia = shlex.join(without_aslr([str(BINARY), "user", "list"]))
+    done = subprocess.run(["sh", "-c", f"{colmeia} | head -n 2"], cwd=place, env=clean_environment(),
+                          capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 2 and done.stderr == ""
 
 
 # ---- passwd and delete ----

@@ -151,9 +151,14 @@ static void lists(void **state)
         {1, INT64_MAX, 999, 2, 1000},
         {INT64_MAX, INT64_MAX, 0, 0, 0},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    /* ids have no gaps here, so to skip so many and to begin behind that id are the same */
+    for (size_t n = 0; n < 2 * (sizeof cases / sizeof *cases); n++) {
+        size_t i = n / 2;
         struct answer a = {0};
-        store_user_list(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
+        if (n % 2)
+            store_user_list_after(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
+        else
+            store_user_list(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
         assert_int_equal(tester_await(t, &a), STORE_OK);
         assert_int_equal(a.users_len, cases[i].len);
         for (size_t k = 0; k < a.users_len; k++) {

@@ -94,8 +94,19 @@ static void shown(void **state)
     }
 }
 
+static void shown_as_json(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    tool_show_json(&out, (struct slice){"a\"\x1b\x7f\xc2\x9b\xe2\x80\xae\xc3\xa9\xff", 12});
+    buf_append_char(&out, '\0');
+    assert_string_equal(out.data, "\"a\\\"\\u001b\\u007f\\u009b\\u202e\xc3\xa9\xef\xbf\xbd\"");
+    buf_free(&out);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(words), cmocka_unit_test(shown)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(words), cmocka_unit_test(shown),
+                                       cmocka_unit_test(shown_as_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

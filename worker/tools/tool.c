@@ -2,6 +2,7 @@
 #include "worker/tools/tool.h"
 
 #include "shared/check.h"
+#include "shared/jsonw.h"
 #include "worker/store/migrate.h"
 #include "worker/validate/utf8.h"
 
@@ -166,6 +167,22 @@ size_t tool_show(struct buf *out, struct slice text)
     return columns;
 }
 
+void tool_show_json(struct buf *out, struct slice text)
+{
+    buf_append_char(out, '"');
+    for (size_t at = 0; at < text.len;) {
+        size_t from = at;
+        uint32_t c = utf8_next(text, &at);
+        if (c == UTF8_INVALID)
+            utf8_append(out, UTF8_REPLACEMENT);
+        else if (c >= 0x7f && is_dangerous(c))
+            buf_printf(out, "\\u%04x", (unsigned)c); /* none is beyond the first plane */
+        else
+            jsonw_escape(out, (struct slice){text.ptr + from, at - from});
+    }
+    buf_append_char(out, '"');
+}
+
 bool tool_print(const char *verb, struct buf *out)
 {
     bool ok = !out->failed;
@@ -173,7 +190,8 @@ bool tool_print(const char *verb, struct buf *out)
         tool_say(verb, "out of memory");
     else if (fwrite(out->data ? out->data : "", 1, out->len, stdout) != out->len ||
              fflush(stdout) != 0) {
-        tool_say(verb, "cannot write to standard output: %s", strerror(errno));
+        if (errno != EPIPE) /* "| head" has seen enough */
+            tool_say(verb, "cannot write to standard output: %s", strerror(errno));
         ok = false;
     }
     out->len = 0;

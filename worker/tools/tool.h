@@ -46,6 +46,10 @@ enum exit_code tool_database(const char *verb, const struct config *config, cons
  * counting one for each character. */
 size_t tool_show(struct buf *out, struct slice text);
 
+/* Appends the text as a JSON string that a terminal may show: the same characters become \uNNNN, and
+ * bytes that are no UTF-8 U+FFFD. */
+void tool_show_json(struct buf *out, struct slice text);
+
 /* Writes it to standard output and empties it. False, with a line on standard error, when nobody
  * can read it (a full disk, a closed pipe) or memory ran out before. */
 bool tool_print(const char *verb, struct buf *out);

@@ -1,6 +1,5 @@
 /* tool_user.c: `colmeia user add|list|passwd|delete`. See tools.h. What may be a name or an address
  * is judged by the code that judges them for the API (worker/validate). */
-#include "shared/jsonw.h"
 #include "worker/tools/ask.h"
 #include "worker/tools/desk.h"
 #include "worker/tools/tool.h"
@@ -48,15 +47,11 @@ static void append_user(struct buf *out, const struct store_user *user)
 
 static void append_json(struct buf *out, const struct store_user *user)
 {
-    struct jsonw w = jsonw_on(out);
-    jsonw_object_open(&w);
-    jsonw_name(&w, SLICE("id"));
-    jsonw_i64(&w, user->id);
-    jsonw_name(&w, SLICE("username"));
-    jsonw_string(&w, user->username);
-    jsonw_name(&w, SLICE("email"));
-    jsonw_string(&w, user->email);
-    jsonw_object_close(&w);
+    buf_printf(out, "{\"id\":%lld,\"username\":", (long long)user->id);
+    tool_show_json(out, user->username);
+    buf_append_slice(out, SLICE(",\"email\":"));
+    tool_show_json(out, user->email);
+    buf_append_char(out, '}');
 }
 
 static enum exit_code finish(struct job *j, const struct store_user *user, const char *what)
