@@ -35,12 +35,16 @@ static const struct world worlds_one[] = {
     WORLD("2 workers, reloads", 2, 2, STOP | RELOAD, .upgrades = true, .twins_of = 20),
 };
 static const struct world worlds_two[] = {
+    WORLD("1 worker, upgrades, few forks, cuts", 1, 1, STOP | RELOAD, .upgrades = true,
+          .few_forks = true, .counts_cut = true),
+    WORLD("1 or 2 workers, upgrades that resize", 1, 2, STOP | RELOAD, .upgrades = true,
+          .resizes = true),
     WORLD("2 workers, stops of all kinds", 2, 2, STOPS, .jobs = true, .delays = true, .late = true,
           .few_forks = true, .counts_cut = true, .twins_of = 10),
     WORLD("2 workers, reloads at any time", 2, 2, STOPS | RELOAD | RETRY, .jobs = true,
           .delays = true, .resizes = true, .late = true, .twins_of = 20),
     WORLD("2 workers, reloads, few forks, cuts", 2, 2, STOP | RELOAD, .resizes = true,
-          .upgrades = true, .few_forks = true, .counts_cut = true),
+          .few_forks = true, .counts_cut = true),
     WORLD("2 workers, replaced, few forks", 2, 2, STOP, .flags = true, .few_forks = true,
           .twins_of = 20),
     WORLD("2 workers, replaced at any time", 2, 2, STOP, .flags = true, .jobs = true,
@@ -49,7 +53,7 @@ static const struct world worlds_two[] = {
           .late = true, .twins_of = 20),
 };
 static const struct world worlds_pairs[] = {
-    WORLD("1 to 2 workers, reloads", 2, 2, STOP | RELOAD | BY, .upgrades = true),
+    WORLD("1 to 2 workers, reloads", 2, 2, STOP | RELOAD | BY),
     WORLD("2 workers, reloaded and replaced", 2, 2, STOPS | RELOAD | AGAIN | RETRY, .flags = true),
 };
 static const struct world worlds_three[] = {
@@ -64,6 +68,7 @@ static const struct world worlds_all[] = {
     WORLD("1 to 2 workers, few forks, cuts", 2, 2, STOP | BY | RETRY, .few_forks = true,
           .counts_cut = true),
     WORLD("1 to 2 workers, reloads that resize", 2, 2, STOP | RELOAD | BY, .resizes = true),
+    WORLD("1 to 2 workers, upgrades", 2, 2, STOP | RELOAD | BY, .upgrades = true),
     WORLD("1 to 2 workers, replaced", 2, 2, STOP | BY, .flags = true),
     WORLD("2 workers, replaced, reloads that resize", 2, 2, STOP | RELOAD, .flags = true,
           .resizes = true),

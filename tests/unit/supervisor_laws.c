@@ -257,7 +257,7 @@ static void check_told(struct sim *sim, const struct sup_action *a)
     bool stays = !before.transition.adopted || a->failure == SUP_FAILURE_STOP;
     must(sim,
          m->stage == SIM_COMMITTED || m->stage == SIM_BACK ||
-             (m->stage == SIM_ROLLED_BACK && stays),
+             ((m->stage == SIM_ROLLED_BACK || m->stage == SIM_ASKED_RETURN) && stays),
          "TOLD before the end");
     must(sim, (a->failure == SUP_FAILURE_PROGRAM) == (before.event->type == SUP_RETURNED),
          "TOLD of another program");
@@ -270,7 +270,7 @@ static void check_told(struct sim *sim, const struct sup_action *a)
 static void check_exec(struct sim *sim)
 {
     must(sim, sim->memory.stage == SIM_CHECKED, "EXEC of what was not checked");
-    must(sim, sim->s->transition.step == SUP_STEP_EXEC || sim->s->phase == SUP_PHASE_STOPPING,
+    must(sim, sim->s->transition.step == SUP_STEP_EXEC || sim->s->phase > SUP_PHASE_SERVING,
          "EXEC in another step"); /* a stop in the same step takes it back: nobody executes */
     sim->memory.stage = SIM_ASKED_EXEC;
 }
