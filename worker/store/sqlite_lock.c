@@ -112,6 +112,20 @@ static void nap(int64_t waited_us)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* waking early does no harm */
 }
 
+/* The master looks at it when a worker is stopped: one that seems to hold the lock a moment too long
+ * does no harm, one that holds it unseen would never be killed. */
+static void note_held(const struct sqlite_lock *l, unsigned held)
+{
+    if (l->slot)
+        atomic_store(&l->slot->holds_db_lock, held);
+}
+
+static void unlock(const struct sqlite_lock *l)
+{
+    flock(l->fd, LOCK_UN);
+    note_held(l, 0);
+}
+
 /* First the turnstile, then the lock. 0, or -1 with errno; the turnstile is free again either way.
  */
 static int wait_in_turn(const struct sqlite_lock *l, int64_t until_us)
@@ -122,6 +136,7 @@ static int wait_in_turn(const struct sqlite_lock *l, int64_t until_us)
         if (!our_turn)
             our_turn = turnstile(l, F_WRLCK) == 0;
         if (our_turn && flock(l->fd, LOCK_EX | LOCK_NB) == 0) {
+            note_held(l, 1);
             turnstile(l, F_UNLCK);
             return 0;
         }
@@ -154,7 +169,7 @@ int sqlite_lock_take(struct sqlite_lock *l, int64_t timeout_ms)
             return -1;
         if (!replaced(l))
             break;
-        flock(l->fd, LOCK_UN);
+        unlock(l);
         if (open_file(l))
             return -1;
     }
@@ -162,8 +177,6 @@ int sqlite_lock_take(struct sqlite_lock *l, int64_t timeout_ms)
     l->changes = pread(l->fd, &changes, sizeof changes, 0) == (ssize_t)sizeof changes ? changes : 0;
     if (l->scoreboard)
         atomic_store_explicit(&l->scoreboard->db_lock_pid, getpid(), memory_order_relaxed);
-    if (l->slot)
-        atomic_store_explicit(&l->slot->holds_db_lock, 1, memory_order_relaxed);
     return 0;
 }
 
@@ -173,11 +186,9 @@ void sqlite_lock_release(struct sqlite_lock *l, bool changed)
     /* on a full disk it cannot be counted; then the next look may warn without need */
     if (changed && pwrite(l->fd, &changes, sizeof changes, 0) == (ssize_t)sizeof changes)
         l->changes = changes;
-    if (l->slot)
-        atomic_store_explicit(&l->slot->holds_db_lock, 0, memory_order_relaxed);
     if (l->scoreboard)
         atomic_store_explicit(&l->scoreboard->db_lock_pid, 0, memory_order_relaxed);
-    flock(l->fd, LOCK_UN);
+    unlock(l);
 }
 
 pid_t sqlite_lock_holder(const struct sqlite_lock *l)
