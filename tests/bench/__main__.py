@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bench import counting, plot, profiling, report, seed
+from bench import counting, plot, profiling, report, scaling, seed
 from bench.figures import Summary, read_tsv, write_tsv
 from bench.items import ITEMS, LEFT_OUT, Run, Sample, estimate_s
 from bench.peers import COLMEIA, PEERS, ROOT, WORKERS, Place, build, build_colmeia
@@ -241,6 +241,8 @@ def arguments():
     parser.add_argument("--from-tsv", action="store_true", help="measure nothing: the report anew from result.tsv")
     parser.add_argument("--count", action="store_true",
                         help="instead: system calls a request, batches of reads and writes, of colmeia")
+    parser.add_argument("--scale", action="store_true",
+                        help="instead: size, start, reload, and the cost of a request by connections, workers, users")
     parser.add_argument("--profile", action="store_true", help="instead: where colmeia spends its time")
     return parser.parse_args()
 
@@ -269,8 +271,11 @@ def main():
         sys.exit(f"tests/bench/run: port {args.port} is taken; --port names another")
     reps, seconds = (1, QUICK_S) if args.quick else (args.r, args.d)
     special = counting if args.count else profiling if args.profile else None
-    peers = prepare(["colmeia"] if special else args.peers)
+    peers = prepare(["colmeia"] if special or args.scale else args.peers)
     try:
+        if args.scale:
+            scaling.run(lambda: fresh_place(PEERS["colmeia"], args.port, False), seconds, OUT)
+            return 0
         if special:
             special.run(lambda item: measuring_place(item, args.port), COLMEIA, args.items, seconds, OUT)
             return 0
