@@ -351,10 +351,10 @@ def test_caller_that_leaves_does_not_undo_its_order(serve):
 
 
 def test_sockets_are_closed(serve):
-    """A hundred clients later the master has as many files open as before."""
+    """A hundred clients later the master has no more files open than before."""
     server = serve(workers=1)
     server.status()
     before = len(os.listdir(f"/proc/{server.process.pid}/fd"))
     for _ in range(100):
         server.status()
-    await_true("as many as before", lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) == before)
+    await_true("no more than before", lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= before)
