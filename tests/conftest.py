@@ -1,6 +1,7 @@
 """conftest.py: fixtures for tests of the real binary."""
 
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from harness.faults import Faults, are_built_in
 from harness.server import Server
+
+# A test run behind nohup(1) must not let programs inherit that a hang-up is ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
