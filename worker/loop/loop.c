@@ -282,8 +282,8 @@ void loop_post_done(struct loop *l, struct task *first, struct task *last)
     else
         l->done_last->next = first;
     l->done_last = last;
-    /* under the lock: the loop may be freed as soon as it has seen these tasks */
+    pthread_mutex_unlock(&l->lock);
+    /* not under the lock, which the loop takes next; its executors join their threads before it ends */
     if (was_empty)
         ev_async_send(l->ev, &l->wake);
-    pthread_mutex_unlock(&l->lock);
 }
