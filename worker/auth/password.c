@@ -24,7 +24,8 @@ enum {
     SHARE_MIN = 4,         /* one account may always have this many queued */
     TICKET_SLICE_MS = 200, /* how soon a wait for a ticket sees that it is cancelled */
     FIRST_GUESS_US = 100000,
-    RETRY_MAX_S = 60
+    RETRY_MAX_S = 60,
+    SLAB_JOBS = 64
 };
 
 /* Highest memory times passes of a stored text, in KiB: some seconds of one core. */
@@ -41,6 +42,8 @@ struct passwords {
 
     /* loop thread only */
     unsigned jobs;           /* begun and not done; keeps this memory after passwords_free() */
+    struct job *free_jobs;   /* wiped, linked by task.next, a page each */
+    struct slab *slabs;      /* where they lie; owned */
     unsigned queued[SHARES]; /* of them by account */
     int64_t average_us;      /* a thread is busy with one, waiting for tickets included */
 };
@@ -50,7 +53,7 @@ struct job {
     struct passwords *owner; /* borrowed; counted in its *jobs* */
     password_done_fn *done;
     void *ctx;
-    size_t mapped_len;
+    size_t mapped_len; /* 0: one of a slab's */
     bool is_verify;
     bool is_known;                 /* *stored* is the account's own text, not the dummy */
     struct phc phc;                /* of *stored*, if known */
@@ -61,6 +64,14 @@ struct job {
     size_t made_len; /* 0: none */
     size_t password_len;
     char password[];
+};
+
+/* A hash begins with a mapping of all its memory, which MAP_POPULATE fills at once (libsodium), and
+ * whoever maps or unmaps meanwhile waits for it, for tens of ms: the loop must not. So jobs lie in
+ * slabs, mapped once. */
+struct slab {
+    struct slab *next;
+    char *pages; /* SLAB_JOBS of them */
 };
 
 /* ---- on a hashing thread --------------------------------------------------------------------- */
@@ -171,17 +182,73 @@ static void count(const struct passwords *p, const struct job *j)
         counter_add(p->options.slot, COUNTER_hashes_refused, 1);
 }
 
-static void job_free(struct job *j)
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Zeroed memory that core dumps have not. NULL without memory. */
+static void *map_secret(size_t len, int flags)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    madvise(p, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
+    return p;
+}
+
+static void push_free(struct passwords *p, struct job *j)
+{
+    j->task.next = (struct task *)p->free_jobs;
+    p->free_jobs = j;
+}
+
+/* More free jobs. False without memory. */
+static bool add_slab(struct passwords *p)
+{
+    struct slab *slab = malloc(sizeof *slab);
+    char *pages = slab ? map_secret(SLAB_JOBS * page_size(), MAP_POPULATE) : NULL;
+    if (!pages) {
+        free(slab);
+        return false;
+    }
+    *slab = (struct slab){.next = p->slabs, .pages = pages};
+    p->slabs = slab;
+    for (size_t i = 0; i < SLAB_JOBS; i++)
+        push_free(p, (struct job *)(void *)(pages + i * page_size()));
+    return true;
+}
+
+static void free_slabs(struct passwords *p)
+{
+    while (p->slabs) {
+        struct slab *slab = p->slabs;
+        p->slabs = slab->next;
+        munmap(slab->pages, SLAB_JOBS * page_size());
+        free(slab);
+    }
+}
+
+static void job_free(struct passwords *p, struct job *j)
 {
     size_t mapped_len = j->mapped_len;
     sodium_memzero(j, sizeof *j + j->password_len);
-    munmap(j, mapped_len);
+    if (mapped_len)
+        munmap(j, mapped_len);
+    else
+        push_free(p, j);
+}
+
+static void free_all(struct passwords *p)
+{
+    free_slabs(p);
+    free(p);
 }
 
 static void free_if_over(struct passwords *p)
 {
     if (p->jobs == 0 && !p->executor)
-        free(p);
+        free_all(p);
 }
 
 static void on_job_done(struct task *t)
@@ -198,29 +265,41 @@ static void on_job_done(struct task *t)
     if (j->result == PASSWORD_OK && j->made_len)
         reply.hash = (struct slice){j->made, j->made_len};
     j->done(j->ctx, &reply);
-    job_free(j);
+    job_free(p, j);
     /* only now: done() may call passwords_free() */
     p->jobs--;
     free_if_over(p);
+}
+
+/* Zeroed, with room for so long a password: a page of a slab, or, for a giant, a mapping of its
+ * own. NULL without memory. */
+static struct job *job_alloc(struct passwords *p, size_t password_len)
+{
+    size_t page = page_size(), len = (sizeof(struct job) + password_len + page - 1) / page * page;
+    struct job *j = len == page ? NULL : map_secret(len, 0);
+    if (j)
+        j->mapped_len = len;
+    if (len != page || (!p->free_jobs && !add_slab(p)))
+        return j;
+    j = p->free_jobs;
+    p->free_jobs = (struct job *)j->task.next;
+    j->task.next = NULL;
+    return j;
 }
 
 /* A job with a copy of the password. NULL without memory. */
 static struct job *job_new(struct passwords *p, struct slice password, uint64_t fair_key,
                            password_done_fn *done, void *ctx, const char *made_at)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t len = (sizeof(struct job) + password.len + page - 1) / page * page;
-    struct job *j = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (j == MAP_FAILED)
+    struct job *j = job_alloc(p, password.len);
+    if (!j)
         return NULL;
-    madvise(j, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
     task_init_at(&j->task, p->loop, on_job_done, made_at);
     j->task.fair_key = fair_key;
     j->task.deadline = mono_add(clock_now(), p->options.queue_timeout_ms);
     j->owner = p;
     j->done = done;
     j->ctx = ctx;
-    j->mapped_len = len;
     j->password_len = password.len;
     if (password.len)
         memcpy(j->password, password.ptr, password.len);
@@ -288,8 +367,9 @@ struct passwords *passwords_new(struct loop *l, const struct password_options *o
                                                              .thread_open = thread_open,
                                                              .run = run,
                                                              .ctx = p});
-    if (!p->executor) {
-        free(p);
+    if (!p->executor || !add_slab(p)) {
+        executor_free(p->executor, true);
+        free_all(p);
         return NULL;
     }
     return p;
