@@ -9,7 +9,9 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 from pathlib import Path
@@ -103,6 +105,11 @@ def await_true(what, predicate):
         time.sleep(0.01)
 
 
+def bytes_waiting(pipe):
+    """That nobody has read yet; see pipe(7)."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0"))[0]
+
+
 def open_files(pid):
     """{descriptor: what it is} of a process."""
     found = {}
@@ -163,7 +170,6 @@ class Server:
         held = self.activation
         argv = [*prefix, *(held.prefix() if held else []), str(self.binary), *self.verb, "--config", str(ini),
                 *self.args]
-        self.eof = False
         # nothing survives a test run that is itself killed
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *without_aslr(argv)], cwd=self.directory,
@@ -190,6 +196,8 @@ class Server:
 
     def read_log(self):
         """Begins to collect the lines of self.process."""
+        with self.changed:
+            self.eof = False
         try:
             fcntl.fcntl(self.process.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except PermissionError:
@@ -198,18 +206,28 @@ class Server:
         return self
 
     def _read(self, stream):
-        for raw in stream:
+        """Under the lock from the pipe to self.lines: what is in neither has not been written."""
+        rest, ended = b"", False
+        while not ended:
+            select.select([stream], [], [])
             with self.changed:
-                self.lines.append(raw.decode(errors="replace").rstrip("\n"))
+                data = os.read(stream.fileno(), PIPE_BYTES)
+                ended = not data
+                *rows, rest = (rest + data).split(b"\n")
+                if ended and rest:
+                    rows.append(rest)
+                self.lines += [row.decode(errors="replace") for row in rows]
+                if stream is self.process.stderr:      # not that of a process before
+                    self.eof = ended
                 self.changed.notify_all()
         stream.close()
-        with self.changed:
-            self.eof = True
-            self.changed.notify_all()
 
     @property
     def log(self):
+        """All that has been written by now."""
         with self.changed:
+            while not self.eof and bytes_waiting(self.process.stderr):
+                self.changed.wait(0.1)
             return "\n".join(self.lines)
 
     def mark(self):
