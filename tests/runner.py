@@ -40,6 +40,7 @@ PYTEST_TIMEOUT_S = 240      # one test function
 FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6
 FUZZ_LONG_S = 30 * 60
 COMPUTING_S = 4 * 60 * 60   # patience with a program that only computes, on a busy machine
+UNSTABLE_MOST = 3           # more that fail are not chance
 OUTPUT_LINES = 120          # of a failed program
 
 
@@ -64,6 +65,7 @@ class Report:
     passed: int = 0
     skipped: int = 0
     failures: list = field(default_factory=list)
+    unstable: list = field(default_factory=list)    # failed among others, passed alone
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name, outcome):
@@ -83,7 +85,16 @@ class Report:
                 lines = outcome.output.rstrip().splitlines()[-OUTPUT_LINES:]
                 print("\n".join("    | " + line for line in lines), flush=True)
 
+    def forgive(self, name):
+        self.failures.remove(name)
+        self.unstable.append(name)
+        self.passed += 1
+
     def finish(self):
+        if self.unstable:
+            print("\nunstable: failed among others and passed alone; to be mended:")
+            for name in self.unstable:
+                print(f"    {name}")
         if self.failures:
             print("\nfailed; run one again with:")
             for name in self.failures:
@@ -331,6 +342,17 @@ def run_all(tests, broken, long, binary, report, jobs):
             job.result()
 
 
+def try_again(tests, long, binary, report):
+    """A few tests of processes that failed, alone: a machine that did something else meanwhile fails
+    one in a thousand. What is wrong with colmeia fails again; and both are named in the end."""
+    failed = [t for t in tests if t.name in report.failures and t.name.startswith("process/")]
+    for test in failed if len(failed) <= UNSTABLE_MOST else []:
+        again = Report(1)
+        run_pytest_file(test.name.split("::")[0], [test], long, binary, again)
+        if again.passed:
+            report.forgive(test.name)
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         prog="tests/run", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -364,6 +386,8 @@ def main():
         broken |= {(preset, t) for t in build_targets(preset, targets)}
     report = Report(len(tests))
     run_all(tests, broken, args.long, program(args.preset, "colmeia"), report, 1 if args.mutants else args.jobs)
+    if not args.mutants:
+        try_again(tests, args.long, program(args.preset, "colmeia"), report)
     return report.finish()
 
 
