@@ -1,12 +1,13 @@
 /* secret.c: see secret.h. */
 #include "master/secret.h"
 
+#include "shared/private.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,19 +31,9 @@ struct load {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static struct secret *secret_new(void)
-{
-    void *pages = mmap(NULL, sizeof(struct secret), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED)
-        return NULL;
-    madvise(pages, sizeof(struct secret), MADV_DONTDUMP); /* advice: failure costs nothing */
-    return pages;
-}
-
 struct secret *secret_of(struct slice key)
 {
-    struct secret *s = key.len <= SECRET_MAX_BYTES ? secret_new() : NULL;
+    struct secret *s = key.len <= SECRET_MAX_BYTES ? private_new(sizeof *s) : NULL;
     if (!s)
         return NULL;
     memcpy(s->bytes, key.ptr, key.len);
@@ -52,10 +43,7 @@ struct secret *secret_of(struct slice key)
 
 void secret_free(struct secret *s)
 {
-    if (!s)
-        return;
-    explicit_bzero(s, sizeof *s);
-    munmap(s, sizeof *s);
+    private_free(s, sizeof *s);
 }
 
 struct slice secret_key(const struct secret *s)
@@ -411,7 +399,7 @@ enum exit_code secret_load(const struct config *config, bool create, struct secr
                            struct buf *error, struct buf *warnings, struct buf *notes)
 {
     struct load l = {.config = config,
-                     .secret = secret_new(),
+                     .secret = private_new(sizeof(struct secret)),
                      .create = create,
                      .error = error,
                      .warnings = warnings,

@@ -5,6 +5,7 @@ report, no secret in its log."""
 import fcntl
 import json
 import os
+import pty
 import re
 import select
 import signal
@@ -176,6 +177,19 @@ class Server:
             env=clean_environment(self.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True, pass_fds=held.fds() if held else ())
         return self.read_log()
+
+    def start_on_terminal(self):
+        """Starts in the foreground of a terminal of its own and waits until all workers are ready; the
+        terminal's other side, a descriptor: what is written there is typed, closing it hangs up."""
+        leader, follower = pty.openpty()
+        ini = write_ini(self.directory, self.config)
+        self.process = subprocess.Popen(
+            without_aslr([str(self.binary), "--config", str(ini), *self.args]), cwd=self.directory,
+            env=clean_environment(), stdin=follower, stdout=follower, stderr=subprocess.PIPE,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(follower)
+        self.read_log().await_ready()
+        return leader
 
     def start(self, prefix=()):
         """Starts and waits until all workers are ready."""

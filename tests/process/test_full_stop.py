@@ -1,18 +1,14 @@
 """A full stop loses nothing that the kernel had accepted; a dead master leaves nothing behind; and the
 server as PID 1."""
 
-import fcntl
 import os
-import pty
 import signal
 import subprocess
-import termios
 
 import pytest
 
 from harness.load import Load
-from harness.server import (BINARY, FAST, await_gone, await_true, children, clean_environment,
-                            without_aslr, write_ini)
+from harness.server import FAST, await_gone, await_true, children
 from harness.wire import Closed, Wire
 from process.test_stop import BODY, begin, refused
 
@@ -160,18 +156,7 @@ def test_worker_that_dies_in_the_delay_is_replaced(serve):
 def test_hang_up_of_the_terminal_stops(serve):
     """The kernel's own SIGHUP is no wish for a reload."""
     server = serve.make(workers=1)
-    leader, follower = pty.openpty()
-    ini = write_ini(server.directory, server.config)
-
-    def session():
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    server.process = subprocess.Popen(
-        without_aslr([str(BINARY), "--config", str(ini), *server.args]), cwd=server.directory,
-        env=clean_environment(), stdin=follower, stdout=follower, stderr=subprocess.PIPE, preexec_fn=session)
-    os.close(follower)
-    server.read_log()
-    server.await_ready()
+    leader = server.start_on_terminal()
     wire = begin(server)
     os.close(leader)
     server.await_line("stopping: ")

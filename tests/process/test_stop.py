@@ -1,17 +1,13 @@
 """Stopping: graceful, quick, interrupted; what is in flight, what is queued, who is cut."""
 
-import fcntl
 import os
-import pty
 import signal
 import socket
 import sqlite3
-import subprocess
-import termios
 
 import pytest
 
-from harness.server import BINARY, await_gone, await_true, clean_environment, without_aslr, write_ini
+from harness.server import await_gone, await_true
 from harness.wire import Wire
 
 BODY = b'{"username":"ana","email":"ana@test.com","password":"pw-in-flight"}'
@@ -190,18 +186,7 @@ def test_term_to_a_worker_drains_it_and_it_is_replaced(serve):
 def test_ctrl_c_on_a_terminal_cuts_nothing(serve):
     """The terminal sends SIGINT to its whole foreground process group: only the master obeys."""
     server = serve.make()
-    leader, follower = pty.openpty()
-    ini = write_ini(server.directory, server.config)
-
-    def session():
-        os.setsid()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    server.process = subprocess.Popen(
-        without_aslr([str(BINARY), "--config", str(ini), *server.args]), cwd=server.directory,
-        env=clean_environment(), stdin=follower, stdout=follower, stderr=subprocess.PIPE, preexec_fn=session)
-    server.read_log()
-    server.await_ready()
+    leader = server.start_on_terminal()
     wire = begin(server)
     os.write(leader, b"\x03")
     server.await_line("stopping: ")
@@ -209,5 +194,4 @@ def test_ctrl_c_on_a_terminal_cuts_nothing(serve):
     assert wire.answer().status == 201
     assert server.wait() == 0
     assert "cut" not in server.log
-    os.close(follower)
     os.close(leader)

@@ -1,4 +1,6 @@
 /* test_doctor.c: the list of findings as text and JSON, and the judges of the machine's numbers. */
+#include "findings_tester.h"
+
 #include "master/doctor.h"
 
 #include <setjmp.h>
@@ -11,21 +13,6 @@
 #include <string.h>
 
 #define MIB (INT64_C(1) << 20)
-
-/* What the judge just said: its level, and a word of its text and remedy. */
-static void assert_said(struct findings *f, enum finding_level level, const char *word)
-{
-    struct buf out = {0};
-    assert_int_equal(f->len, 1);
-    assert_int_equal(f->items[0].level, level);
-    assert_int_equal(f->items[0].remedy.len > 0, level != FINDING_OK);
-    findings_text(f, &out);
-    buf_append_char(&out, '\0');
-    if (!strstr(out.data, word))
-        fail_msg("no \"%s\" in: %s", word, out.data);
-    buf_free(&out);
-    findings_free(f);
-}
 
 static void rendering(void **state)
 {

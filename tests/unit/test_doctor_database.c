@@ -1,5 +1,7 @@
 /* test_doctor_database.c: doctor's judges of what is around a database: file system, space, files,
  * disk; and who holds it open or locked. */
+#include "findings_tester.h"
+
 #include "worker/store/holders.h"
 #include "worker/tools/doctor_judge.h"
 
@@ -20,20 +22,6 @@
 #include <unistd.h>
 
 #define MIB (INT64_C(1) << 20)
-
-static void assert_said(struct findings *f, enum finding_level level, const char *word)
-{
-    struct buf out = {0};
-    assert_int_equal(f->len, 1);
-    assert_int_equal(f->items[0].level, level);
-    assert_int_equal(f->items[0].remedy.len > 0, level != FINDING_OK);
-    findings_text(f, &out);
-    buf_append_char(&out, '\0');
-    if (!strstr(out.data, word))
-        fail_msg("no \"%s\" in: %s", word, out.data);
-    buf_free(&out);
-    findings_free(f);
-}
 
 static void filesystems(void **state)
 {

@@ -1,5 +1,5 @@
-/* password.c: see password.h. A job is one mapping of its own: it keeps the password out of core
- * dumps and leaves nothing in the heap; a few microseconds beside a hash of many milliseconds.
+/* password.c: see password.h. Jobs lie in private memory (shared/private.h), which keeps passwords
+ * out of core dumps and leaves nothing in the heap.
  *
  * Thread: hashing threads read of struct passwords only what never changes after passwords_new(), and
  * *closing*; of a job they have everything while it is theirs. */
@@ -7,6 +7,7 @@
 
 #include "shared/check.h"
 #include "shared/fault.h"
+#include "shared/private.h"
 #include "worker/auth/phc.h"
 #include "worker/loop/executor.h"
 
@@ -25,7 +26,8 @@ enum {
     TICKET_SLICE_MS = 200, /* how soon a wait for a ticket sees that it is cancelled */
     FIRST_GUESS_US = 100000,
     RETRY_MAX_S = 60,
-    SLAB_JOBS = 64
+    JOB_BYTES = 4096, /* of a slab; a job with a longer password has memory of its own */
+    SLAB_BYTES = 64 * JOB_BYTES
 };
 
 /* Highest memory times passes of a stored text, in KiB: some seconds of one core. */
@@ -42,7 +44,7 @@ struct passwords {
 
     /* loop thread only */
     unsigned jobs;           /* begun and not done; keeps this memory after passwords_free() */
-    struct job *free_jobs;   /* wiped, linked by task.next, a page each */
+    struct job *free_jobs;   /* wiped, linked by task.next */
     struct slab *slabs;      /* where they lie; owned */
     unsigned queued[SHARES]; /* of them by account */
     int64_t average_us;      /* a thread is busy with one, waiting for tickets included */
@@ -53,7 +55,6 @@ struct job {
     struct passwords *owner; /* borrowed; counted in its *jobs* */
     password_done_fn *done;
     void *ctx;
-    size_t mapped_len; /* 0: one of a slab's */
     bool is_verify;
     bool is_known;                 /* *stored* is the account's own text, not the dummy */
     struct phc phc;                /* of *stored*, if known */
@@ -67,11 +68,11 @@ struct job {
 };
 
 /* A hash begins with a mapping of all its memory, which MAP_POPULATE fills at once (libsodium), and
- * whoever maps or unmaps meanwhile waits for it, for tens of ms: the loop must not. So jobs lie in
- * slabs, mapped once. */
+ * whoever maps or unmaps meanwhile waits for it, for tens of ms: the loop must not. So jobs are
+ * taken from slabs, which are mapped once. */
 struct slab {
     struct slab *next;
-    char *pages; /* SLAB_JOBS of them */
+    char *jobs; /* SLAB_BYTES */
 };
 
 /* ---- on a hashing thread --------------------------------------------------------------------- */
@@ -182,40 +183,25 @@ static void count(const struct passwords *p, const struct job *j)
         counter_add(p->options.slot, COUNTER_hashes_refused, 1);
 }
 
-static size_t page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Zeroed memory that core dumps have not. NULL without memory. */
-static void *map_secret(size_t len, int flags)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    madvise(p, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
-    return p;
-}
-
 static void push_free(struct passwords *p, struct job *j)
 {
     j->task.next = (struct task *)p->free_jobs;
     p->free_jobs = j;
 }
 
-/* More free jobs. False without memory. */
+/* More free jobs, each touched here once and for all. False without memory. */
 static bool add_slab(struct passwords *p)
 {
     struct slab *slab = malloc(sizeof *slab);
-    char *pages = slab ? map_secret(SLAB_JOBS * page_size(), MAP_POPULATE) : NULL;
-    if (!pages) {
+    char *jobs = slab ? private_new(SLAB_BYTES) : NULL;
+    if (!jobs) {
         free(slab);
         return false;
     }
-    *slab = (struct slab){.next = p->slabs, .pages = pages};
+    *slab = (struct slab){.next = p->slabs, .jobs = jobs};
     p->slabs = slab;
-    for (size_t i = 0; i < SLAB_JOBS; i++)
-        push_free(p, (struct job *)(void *)(pages + i * page_size()));
+    for (size_t at = 0; at < SLAB_BYTES; at += JOB_BYTES)
+        push_free(p, (struct job *)(void *)(jobs + at));
     return true;
 }
 
@@ -224,19 +210,20 @@ static void free_slabs(struct passwords *p)
     while (p->slabs) {
         struct slab *slab = p->slabs;
         p->slabs = slab->next;
-        munmap(slab->pages, SLAB_JOBS * page_size());
+        private_free(slab->jobs, SLAB_BYTES);
         free(slab);
     }
 }
 
 static void job_free(struct passwords *p, struct job *j)
 {
-    size_t mapped_len = j->mapped_len;
-    sodium_memzero(j, sizeof *j + j->password_len);
-    if (mapped_len)
-        munmap(j, mapped_len);
-    else
-        push_free(p, j);
+    size_t len = sizeof *j + j->password_len;
+    if (len > JOB_BYTES) {
+        private_free(j, len);
+        return;
+    }
+    sodium_memzero(j, len);
+    push_free(p, j);
 }
 
 static void free_all(struct passwords *p)
@@ -271,17 +258,16 @@ static void on_job_done(struct task *t)
     free_if_over(p);
 }
 
-/* Zeroed, with room for so long a password: a page of a slab, or, for a giant, a mapping of its
- * own. NULL without memory. */
+/* Zeroed, with room for so long a password: one of a slab's, or, for a giant, memory of its own.
+ * NULL without memory. */
 static struct job *job_alloc(struct passwords *p, size_t password_len)
 {
-    size_t page = page_size(), len = (sizeof(struct job) + password_len + page - 1) / page * page;
-    struct job *j = len == page ? NULL : map_secret(len, 0);
-    if (j)
-        j->mapped_len = len;
-    if (len != page || (!p->free_jobs && !add_slab(p)))
-        return j;
-    j = p->free_jobs;
+    size_t len = sizeof(struct job) + password_len;
+    if (len > JOB_BYTES)
+        return private_new(len);
+    if (!p->free_jobs && !add_slab(p))
+        return NULL;
+    struct job *j = p->free_jobs;
     p->free_jobs = (struct job *)j->task.next;
     j->task.next = NULL;
     return j;

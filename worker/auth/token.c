@@ -5,6 +5,7 @@
 #include "worker/auth/token.h"
 
 #include "shared/check.h"
+#include "shared/private.h"
 #include "worker/auth/claims.h"
 #include "worker/auth/password.h"
 #include "worker/auth/token_cache.h"
@@ -15,14 +16,12 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PWV_BYTES = 8, PWV_LEN = 2 * PWV_BYTES };
 
 /* One mapping: keys and cached tokens stay out of core dumps and out of the heap. */
 struct tokens {
-    size_t mapped_len;
     int64_t expire_s;
     int64_t session_max_s;
     unsigned char pwv_key[crypto_generichash_KEYBYTES];
@@ -60,13 +59,9 @@ struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t s
     ASSERT(secret.len > 0 && secret.len <= INT32_MAX);
     if (sodium_init() < 0)
         return NULL;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t len = (sizeof(struct tokens) + secret.len + page - 1) / page * page;
-    struct tokens *t = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (t == MAP_FAILED)
+    struct tokens *t = private_new(sizeof *t + secret.len);
+    if (!t)
         return NULL;
-    madvise(t, len, MADV_DONTDUMP); /* an old kernel's refusal costs no correctness */
-    t->mapped_len = len;
     t->expire_s = expire_minutes * 60;
     t->session_max_s = session_max_s;
     t->secret_len = secret.len;
@@ -78,11 +73,8 @@ struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t s
 
 void tokens_free(struct tokens *t)
 {
-    if (!t)
-        return;
-    size_t mapped_len = t->mapped_len;
-    sodium_memzero(t, mapped_len);
-    munmap(t, mapped_len);
+    if (t)
+        private_free(t, sizeof *t + t->secret_len);
 }
 
 /* ---- signing ------------------------------------------------------------------------------- */

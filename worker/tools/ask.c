@@ -4,6 +4,7 @@
  * well). */
 #include "worker/tools/ask.h"
 
+#include "shared/private.h"
 #include "worker/tools/tool.h"
 #include "worker/validate/utf8.h"
 
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
@@ -31,10 +31,7 @@ struct ask_password {
 
 void ask_password_free(struct ask_password *p)
 {
-    if (!p)
-        return;
-    explicit_bzero(p, sizeof *p);
-    munmap(p, sizeof *p);
+    private_free(p, sizeof *p);
 }
 
 struct slice ask_password_text(const struct ask_password *p)
@@ -250,13 +247,11 @@ static bool from_input(struct ask_password *p, const char *verb)
 
 struct ask_password *ask_password(const char *verb)
 {
-    struct ask_password *p =
-        mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
+    struct ask_password *p = private_new(sizeof *p);
+    if (!p) {
         tool_say(verb, "out of memory");
         return NULL;
     }
-    madvise(p, sizeof *p, MADV_DONTDUMP); /* advice: failure costs nothing */
     if (isatty(STDIN_FILENO) ? from_terminal(p, verb) : from_input(p, verb))
         return p;
     ask_password_free(p);

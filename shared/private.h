@@ -1,0 +1,11 @@
+/* private.h: memory for keys and passwords: pages of their own, which core dumps do not have
+ * (MADV_DONTDUMP) and which are wiped before they go. Each call maps or unmaps, so that it is not
+ * for a loop's daily work. Any thread. */
+#pragma once
+
+#include <stddef.h>
+
+/* *len* zeroed bytes, on a page's boundary; the caller's. NULL with errno. */
+void *private_new(size_t len);
+/* Wipes and unmaps; *len* as it was asked for. Accepts NULL. */
+void private_free(void *memory, size_t len);
