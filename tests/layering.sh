@@ -40,7 +40,7 @@ idn2.h      worker/validate
 uni*        worker/validate
 libpq-fe.h  worker/store
 curl/*      worker/upstream
-openssl/*   worker/net
+openssl/*   worker/net worker/auth
 bsd/*       shared/title.c
 pthread.h   worker/loop worker/auth worker/store shared
 END

@@ -1,13 +1,15 @@
-/* token.c: see token.h. libjwt 1.10 to 2.x. What it leaves to its callers is done here: alg is
- * compared after decoding (it takes HS384 and HS512 with the same key), the key is never NULL (it
- * would skip the signature), times and types are looked at by claims.c. Duplicate names: the last
- * wins, as in Python. Thread: the loop's. */
+/* token.c: see token.h. signer.c signs; tokens from outside are read by libjwt 1.10 to 2.x. What that
+ * leaves to its callers is done here: alg is compared after decoding (it takes HS384 and HS512 with
+ * the same key), the key is never NULL (it would skip the signature), times and types are looked at
+ * by claims.c. Duplicate names: the last wins, as in Python. Thread: the loop's. */
 #include "worker/auth/token.h"
 
 #include "shared/check.h"
+#include "shared/jsonw.h"
 #include "shared/private.h"
 #include "worker/auth/claims.h"
 #include "worker/auth/password.h"
+#include "worker/auth/signer.h"
 #include "worker/auth/token_cache.h"
 
 #include <errno.h>
@@ -18,20 +20,22 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PWV_BYTES = 8, PWV_LEN = 2 * PWV_BYTES };
+enum {
+    PWV_BYTES = 8,
+    PWV_LEN = 2 * PWV_BYTES,
+    CLAIMS_LEN = 160 /* all but the address: names and four numbers of ten digits */
+};
 
 /* One mapping: keys and cached tokens stay out of core dumps and out of the heap. */
 struct tokens {
     int64_t expire_s;
     int64_t session_max_s;
     unsigned char pwv_key[crypto_generichash_KEYBYTES];
+    struct signer signer;
     struct token_cache cache;
     size_t secret_len;
     unsigned char secret[];
 };
-
-/* {"alg":"HS256","typ":"JWT"}, as PyJWT and libjwt write it. */
-#define PLAIN_HEADER SLICE("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.")
 
 /* A key of its own, so that pwv (which clients see) tells nothing about signatures. */
 static void derive_pwv_key(struct tokens *t)
@@ -66,6 +70,7 @@ struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t s
     t->session_max_s = session_max_s;
     t->secret_len = secret.len;
     memcpy(t->secret, secret.ptr, secret.len);
+    signer_init(&t->signer, secret);
     derive_pwv_key(t);
     token_cache_init(&t->cache);
     return t;
@@ -79,56 +84,32 @@ void tokens_free(struct tokens *t)
 
 /* ---- signing ------------------------------------------------------------------------------- */
 
-/* 0 or an errno. */
-static int add_claims(jwt_t *jwt, const char *sub, int64_t exp_s, int64_t iat_s, int64_t uid,
-                      int64_t auth_time_s, const char *pwv)
-{
-    int error = jwt_add_grant(jwt, "sub", sub);
-    if (!error)
-        error = jwt_add_grant_int(jwt, "exp", exp_s);
-    if (!error)
-        error = jwt_add_grant_int(jwt, "iat", iat_s);
-    if (!error)
-        error = jwt_add_grant_int(jwt, "uid", uid);
-    if (!error)
-        error = jwt_add_grant_int(jwt, "auth_time", auth_time_s);
-    return error ? error : jwt_add_grant(jwt, "pwv", pwv);
-}
-
-/* Signs what *jwt* has; the text goes into the arena. */
-static struct slice sign(const struct tokens *t, jwt_t *jwt, struct arena *a)
-{
-    if (jwt_set_alg(jwt, JWT_ALG_HS256, t->secret, (int)t->secret_len))
-        return (struct slice){NULL, 0};
-    char *text = jwt_encode_str(jwt);
-    if (!text)
-        return (struct slice){NULL, 0};
-    struct slice token = slice_dup(a, slice_of(text));
-    sodium_memzero(text, strlen(text));
-    free(text);
-    return token;
-}
-
 struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, int64_t uid,
                          struct slice stored_hash, int64_t auth_time_s, int64_t now_s)
 {
-    struct slice token = {NULL, 0};
-    struct slice sub = slice_dup(a, email); /* ends in NUL */
-    if (!sub.ptr || memchr(sub.ptr, 0, sub.len))
-        return token;
     if (auth_time_s == 0)
         auth_time_s = now_s;
     int64_t session_left_s = t->session_max_s - (now_s - auth_time_s);
-    int64_t exp_s = now_s + (t->expire_s < session_left_s ? t->expire_s : session_left_s);
     char pwv[PWV_LEN + 1];
     pwv_of(t, stored_hash, pwv);
-    jwt_t *jwt;
-    if (jwt_new(&jwt))
-        return token;
-    if (add_claims(jwt, sub.ptr, exp_s, now_s, uid, auth_time_s, pwv) == 0)
-        token = sign(t, jwt, a);
-    jwt_free(jwt);
-    return token;
+    struct buf payload = buf_in_arena(a);
+    buf_reserve(&payload, email.len + CLAIMS_LEN);
+    struct jsonw w = jsonw_on(&payload);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("sub"));
+    jsonw_string(&w, email);
+    jsonw_name(&w, SLICE("exp"));
+    jsonw_i64(&w, now_s + (t->expire_s < session_left_s ? t->expire_s : session_left_s));
+    jsonw_name(&w, SLICE("iat"));
+    jsonw_i64(&w, now_s);
+    jsonw_name(&w, SLICE("uid"));
+    jsonw_i64(&w, uid);
+    jsonw_name(&w, SLICE("auth_time"));
+    jsonw_i64(&w, auth_time_s);
+    jsonw_name(&w, SLICE("pwv"));
+    jsonw_string(&w, (struct slice){pwv, PWV_LEN});
+    jsonw_object_close(&w);
+    return payload.failed ? (struct slice){NULL, 0} : signer_token(&t->signer, a, buf_slice(&payload));
 }
 
 /* ---- verifying ------------------------------------------------------------------------------ */
@@ -146,7 +127,7 @@ static enum token_result check_header(jwt_t *jwt, struct slice token)
 {
     if (jwt_get_alg(jwt) != JWT_ALG_HS256)
         return TOKEN_INVALID;
-    if (slice_starts_with(token, PLAIN_HEADER))
+    if (slice_starts_with(token, TOKEN_HEADER))
         return TOKEN_VALID;
     json_t *header = take_json(jwt_get_headers_json(jwt, NULL));
     if (!header)

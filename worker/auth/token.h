@@ -34,8 +34,7 @@ void tokens_free(struct tokens *t);
 
 /* A signed token in the arena for this account: claims sub, exp, iat, uid, auth_time, pwv.
  * exp = now + expire_minutes, never beyond auth_time + session_max; auth_time_s 0 means now.
- * {NULL,0} without memory, or when the address is no UTF-8 text without NUL (no account has such a
- * one). */
+ * {NULL,0} without memory. */
 struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, int64_t uid,
                          struct slice stored_hash, int64_t auth_time_s, int64_t now_s);
 
