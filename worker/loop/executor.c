@@ -183,6 +183,16 @@ static void sleep_until_called(struct executor *e)
     pthread_mutex_lock(&e->lock);
 }
 
+/* Lock held, but not meanwhile. */
+static void begin_batch(struct executor *e, void *state)
+{
+    if (!e->options.begin)
+        return;
+    pthread_mutex_unlock(&e->lock);
+    e->options.begin(state);
+    pthread_mutex_lock(&e->lock);
+}
+
 static void *thread_main(void *arg)
 {
     struct executor *e = arg;
@@ -195,12 +205,13 @@ static void *thread_main(void *arg)
             sleep_until_called(e);
         if (e->waiting_tasks == 0)
             break;
+        begin_batch(e, state);
         struct batch b = take_batch(e);
         e->counts.tasks += b.run_len;
         e->counts.batches += b.run_len ? 1 : 0;
         pthread_mutex_unlock(&e->lock);
         post(e, &b.over, b.over_len);
-        if (b.run_len)
+        if (b.run_len || e->options.begin)
             e->options.run(state, b.run.first);
         post(e, &b.run, b.run_len);
         pthread_mutex_lock(&e->lock);

@@ -22,8 +22,13 @@ struct executor_options {
     /* On the new thread, before its first batch: makes the thread's own state (a connection).
      * What it returns is passed to run and thread_close; NULL is allowed. May be NULL itself. */
     void *(*thread_open)(void *ctx);
-    /* On a thread: does the work of a chain of tasks (linked by next, at least one, at most
-     * max_batch), leaving the links alone. Expired and cancelled ones are not among them. */
+    /* On a thread, when there is work and before a batch of it is taken: waits for what a batch
+     * needs (a lock), so that what is submitted meanwhile goes with it. Each begin() is followed by
+     * one run(), even when nothing is left to do. May be NULL. */
+    void (*begin)(void *thread_state);
+    /* On a thread: does the work of a chain of tasks (linked by next, at most max_batch, and at least
+     * one unless there is a begin()), leaving the links alone. Expired and cancelled ones are not
+     * among them. */
     void (*run)(void *thread_state, struct task *first);
     /* On the thread, after its last batch. May be NULL. */
     void (*thread_close)(void *thread_state);

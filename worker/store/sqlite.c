@@ -32,6 +32,8 @@ static void run(void *thread_state, struct task *first)
 {
     struct sqlite *s = thread_state;
     struct store_call *calls[SQLITE_BATCH_MAX];
+    if (!first) /* who waited for the lock went away meanwhile */
+        sqlite_write_batch(s, calls, 0);
     for (struct task *t = first; t;) {
         enum kind kind = kind_of((struct store_call *)t);
         size_t len = 0;
@@ -44,6 +46,11 @@ static void run(void *thread_state, struct task *first)
     }
 }
 
+static void begin_writes(void *thread_state)
+{
+    sqlite_write_begin(thread_state);
+}
+
 static void *thread_open(void *ctx)
 {
     return ctx;
@@ -51,7 +58,8 @@ static void *thread_open(void *ctx)
 
 /* ---- on the loop's thread -------------------------------------------------------------------- */
 
-static struct executor *make_executor(struct sqlite *s, struct loop *l, const char *name)
+static struct executor *make_executor(struct sqlite *s, struct loop *l, const char *name,
+                                      void (*begin)(void *))
 {
     return executor_new(l, &(struct executor_options){
                                .name = name,
@@ -59,6 +67,7 @@ static struct executor *make_executor(struct sqlite *s, struct loop *l, const ch
                                .max_queue = s->options.max_queue,
                                .max_batch = SQLITE_BATCH_MAX,
                                .thread_open = thread_open,
+                               .begin = begin,
                                .run = run,
                                .ctx = s,
                            });
@@ -106,9 +115,10 @@ static bool open_files(struct sqlite *s, struct buf *error)
 
 static bool make_executors(struct sqlite *s, struct loop *l, struct buf *error)
 {
-    s->writer = make_executor(s, l, s->path ? "store writer" : "store");
+    s->writer = s->path ? make_executor(s, l, "store writer", begin_writes)
+                        : make_executor(s, l, "store", NULL);
     if (s->path && s->writer)
-        s->reader = make_executor(s, l, "store reader");
+        s->reader = make_executor(s, l, "store reader", NULL);
     if (s->writer && (s->reader || !s->path))
         return true;
     buf_printf(error, "no memory to open the store");

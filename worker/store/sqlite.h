@@ -104,6 +104,7 @@ struct sqlite {
     /* writer's thread only, while there is one */
     struct sqlite_connection write_side;
     struct sqlite_lock lock; /* fd -1 in memory */
+    enum store_result locked; /* STORE_OK, or what a batch that did not get the lock is answered */
     int wal_pages;           /* after the last commit of ours */
     int wal_pages_tried;     /* when a checkpoint was last tried */
     int64_t data_version;    /* as last seen under the lock; -1: not yet */
@@ -125,7 +126,10 @@ void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len);
 
 /* ---- on the writer's thread ------------------------------------------------------------------ */
 
-/* sqlite_write.c: the same. */
+/* sqlite_write.c. Waits for the lock, in its turn and up to its timeout; not in memory, which has
+ * none. What comes meanwhile goes with the batch. */
+void sqlite_write_begin(struct sqlite *s);
+/* Fills in the replies of len calls, 0 to SQLITE_BATCH_MAX, and lets go of the lock. */
 void sqlite_write_batch(struct sqlite *s, struct store_call **calls, size_t len);
 
 /* sqlite_checkpoint.c. After the writer's connection was opened, on whatever thread. */

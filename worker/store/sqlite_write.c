@@ -229,11 +229,11 @@ static void count(struct sqlite *s, struct store_call **calls, size_t len)
     counter_add(s->options.slot, COUNTER_store_write_batches, 1);
 }
 
-/* STORE_OK with the lock held (memory has none), or what to answer. */
-static enum store_result take_lock(struct sqlite *s)
+void sqlite_write_begin(struct sqlite *s)
 {
-    if (!s->path || sqlite_lock_take(&s->lock, s->lock_timeout_ms) == 0)
-        return STORE_OK;
+    s->locked = STORE_OK;
+    if (sqlite_lock_take(&s->lock, s->lock_timeout_ms) == 0)
+        return;
     int error = errno;
     bool late = error == ETIMEDOUT;
     if (seldom_due(&s->busy_gap, BUSY_LOG_GAP_MS))
@@ -242,7 +242,7 @@ static enum store_result take_lock(struct sqlite *s)
             "answered 503",
             s->lock.path, late ? "not to be had in time" : strerror(error),
             (int)sqlite_lock_holder(&s->lock));
-    return late ? STORE_BUSY : STORE_UNAVAILABLE;
+    s->locked = late ? STORE_BUSY : STORE_UNAVAILABLE;
 }
 
 static bool has_trouble(struct store_call **calls, size_t len)
@@ -254,31 +254,36 @@ static bool has_trouble(struct store_call **calls, size_t len)
     return false;
 }
 
-void sqlite_write_batch(struct sqlite *s, struct store_call **calls, size_t len)
+/* Under the lock. Whether something was committed. */
+static bool write_all(struct sqlite *s, struct store_call **calls, size_t len)
 {
     struct sqlite_connection *c = &s->write_side;
     bool was_open = c->db && !c->reopen;
-    enum store_result ready = take_lock(s);
-    if (ready != STORE_OK) {
-        answer_all(calls, len, ready);
-        return;
-    }
-    bool committed = false;
-    ready = sqlite_connection_ready(c);
+    enum store_result ready = sqlite_connection_ready(c);
     if (ready == STORE_OK && !was_open)
         sqlite_checkpoint_watch(s);
     if (ready == STORE_OK && !sqlite_connection_file_is_there(c))
         ready = STORE_UNAVAILABLE;
-    if (ready == STORE_OK)
-        committed = transact(s, calls, len);
-    else
+    if (ready != STORE_OK) {
         answer_all(calls, len, ready);
-    if (committed) {
-        count(s, calls, len);
-        if (!has_trouble(calls, len))
-            sqlite_connection_worked(c);
-        sqlite_checkpoint_if_due(s);
+        return false;
     }
+    if (!transact(s, calls, len))
+        return false;
+    count(s, calls, len);
+    if (!has_trouble(calls, len))
+        sqlite_connection_worked(c);
+    sqlite_checkpoint_if_due(s);
+    return true;
+}
+
+void sqlite_write_batch(struct sqlite *s, struct store_call **calls, size_t len)
+{
+    if (s->locked != STORE_OK) {
+        answer_all(calls, len, s->locked);
+        return;
+    }
+    bool committed = len > 0 && write_all(s, calls, len);
     if (s->path) {
         sqlite_remember_changes(s, committed);
         sqlite_lock_release(&s->lock, committed);
