@@ -26,6 +26,7 @@ enum {
     TICKET_SLICE_MS = 200, /* how soon a wait for a ticket sees that it is cancelled */
     FIRST_GUESS_US = 100000,
     RETRY_MAX_S = 60,
+    HOLD_US = 1000, /* far below a hash that is worth its name */
     JOB_BYTES = 4096, /* of a slab; a job with a longer password has memory of its own */
     SLAB_BYTES = 64 * JOB_BYTES
 };
@@ -348,6 +349,7 @@ struct passwords *passwords_new(struct loop *l, const struct password_options *o
                                                              .threads = p->options.threads,
                                                              .max_queue = p->options.max_queue,
                                                              .max_batch = 1,
+                                                             .hold_us = HOLD_US,
                                                              .nice = HASH_NICE,
                                                              .fair = true,
                                                              .thread_open = thread_open,

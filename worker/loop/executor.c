@@ -183,6 +183,48 @@ static void sleep_until_called(struct executor *e)
     pthread_mutex_lock(&e->lock);
 }
 
+/* What a thread keeps back. */
+struct held {
+    struct lane chain;
+    unsigned len;
+    int64_t since_us;
+};
+
+static void post_held(struct executor *e, struct held *h)
+{
+    post(e, &h->chain, h->len);
+    *h = (struct held){0};
+}
+
+static void hold(struct executor *e, struct held *h, const struct batch *b, int64_t began_us)
+{
+    if (h->len == 0)
+        h->since_us = began_us;
+    if (h->chain.last)
+        h->chain.last->next = b->run.first;
+    else
+        h->chain.first = b->run.first;
+    if (b->run.last)
+        h->chain.last = b->run.last;
+    h->len += b->run_len;
+    if (clock_now_us() - h->since_us >= e->options.hold_us)
+        post_held(e, h);
+}
+
+/* Sleeps while there is nothing to do, having given back what was held. Lock held. */
+static void await_work(struct executor *e, struct held *h)
+{
+    while (e->waiting_tasks == 0 && (h->len > 0 || !e->stopping)) {
+        if (h->len == 0) {
+            sleep_until_called(e);
+            continue;
+        }
+        pthread_mutex_unlock(&e->lock);
+        post_held(e, h);
+        pthread_mutex_lock(&e->lock);
+    }
+}
+
 /* Lock held, but not meanwhile. */
 static void begin_batch(struct executor *e, void *state)
 {
@@ -193,28 +235,38 @@ static void begin_batch(struct executor *e, void *state)
     pthread_mutex_lock(&e->lock);
 }
 
+/* One batch, from the queue to where its results go. Lock held, but not meanwhile. */
+static void work(struct executor *e, void *state, struct held *h)
+{
+    begin_batch(e, state);
+    struct batch b = take_batch(e);
+    e->counts.tasks += b.run_len;
+    e->counts.batches += b.run_len ? 1 : 0;
+    pthread_mutex_unlock(&e->lock);
+    post(e, &b.over, b.over_len);
+    int64_t began_us = e->options.hold_us ? clock_now_us() : 0;
+    if (b.run_len || e->options.begin)
+        e->options.run(state, b.run.first);
+    if (e->options.hold_us)
+        hold(e, h, &b, began_us);
+    else
+        post(e, &b.run, b.run_len);
+    pthread_mutex_lock(&e->lock);
+}
+
 static void *thread_main(void *arg)
 {
     struct executor *e = arg;
+    struct held held = {0};
     thread_setup(e);
     void *state = e->options.thread_open ? e->options.thread_open(e->options.ctx) : NULL;
     pthread_mutex_lock(&e->lock);
     e->fresh--;
     for (;;) {
-        while (e->waiting_tasks == 0 && !e->stopping)
-            sleep_until_called(e);
+        await_work(e, &held);
         if (e->waiting_tasks == 0)
             break;
-        begin_batch(e, state);
-        struct batch b = take_batch(e);
-        e->counts.tasks += b.run_len;
-        e->counts.batches += b.run_len ? 1 : 0;
-        pthread_mutex_unlock(&e->lock);
-        post(e, &b.over, b.over_len);
-        if (b.run_len || e->options.begin)
-            e->options.run(state, b.run.first);
-        post(e, &b.run, b.run_len);
-        pthread_mutex_lock(&e->lock);
+        work(e, state, &held);
     }
     pthread_mutex_unlock(&e->lock);
     if (e->options.thread_close)

@@ -4,19 +4,21 @@
  * once would always win against one that waits. So there is a turnstile before it, an OFD lock
  * (fcntl(2)) on the same descriptor, which does not meddle with flock: whoever waits for the lock
  * holds the turnstile, and everybody else queues before that. Both are asked for without blocking,
- * in short sleeps. A program that knows only the flock (flock(1), a test) still excludes everybody.
- */
+ * in short sleeps; who lets go wakes who waits for the lock, if both have the same scoreboard. A
+ * program that knows only the flock (flock(1), a test) still excludes everybody. */
 #include "worker/store/sqlite_lock.h"
 
 #include "shared/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +114,25 @@ static void nap(int64_t waited_us)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL); /* waking early does no harm */
 }
 
+/* Sleeps until the holder lets go, if it is one of ours: the holder's pid is the futex, futex(2).
+ * Never longer than a nap: one that was killed wakes nobody. */
+static void await_release(const struct sqlite_lock *l, int64_t waited_us)
+{
+    int holder = l->scoreboard ? atomic_load(&l->scoreboard->db_lock_pid) : 0;
+    if (!holder) {
+        nap(waited_us);
+        return;
+    }
+    struct timespec t = {.tv_nsec = (long)SLEEP_MAX_US * 1000};
+    syscall(SYS_futex, &l->scoreboard->db_lock_pid, FUTEX_WAIT, holder, &t, NULL, 0);
+}
+
+static void wake_waiter(const struct sqlite_lock *l)
+{
+    if (l->scoreboard)
+        syscall(SYS_futex, &l->scoreboard->db_lock_pid, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 /* The master looks at it when a worker is stopped: one that seems to hold the lock a moment too long
  * does no harm, one that holds it unseen would never be killed. */
 static void note_held(const struct sqlite_lock *l, unsigned held)
@@ -149,7 +170,10 @@ static int wait_in_turn(const struct sqlite_lock *l, int64_t until_us)
             errno = saved;
             return -1;
         }
-        nap(now_us - began_us);
+        if (our_turn)
+            await_release(l, now_us - began_us);
+        else
+            nap(now_us - began_us);
     }
 }
 
@@ -176,7 +200,7 @@ int sqlite_lock_take(struct sqlite_lock *l, int64_t timeout_ms)
     uint64_t changes = 0;
     l->changes = pread(l->fd, &changes, sizeof changes, 0) == (ssize_t)sizeof changes ? changes : 0;
     if (l->scoreboard)
-        atomic_store_explicit(&l->scoreboard->db_lock_pid, getpid(), memory_order_relaxed);
+        atomic_store(&l->scoreboard->db_lock_pid, getpid());
     return 0;
 }
 
@@ -187,8 +211,9 @@ void sqlite_lock_release(struct sqlite_lock *l, bool changed)
     if (changed && pwrite(l->fd, &changes, sizeof changes, 0) == (ssize_t)sizeof changes)
         l->changes = changes;
     if (l->scoreboard)
-        atomic_store_explicit(&l->scoreboard->db_lock_pid, 0, memory_order_relaxed);
+        atomic_store(&l->scoreboard->db_lock_pid, 0);
     unlock(l);
+    wake_waiter(l);
 }
 
 pid_t sqlite_lock_holder(const struct sqlite_lock *l)
