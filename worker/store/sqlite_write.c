@@ -1,5 +1,5 @@
-/* sqlite_write.c: group commit. A batch of writes becomes one transaction under the writer lock, a
- * savepoint for each, one COMMIT with one fsync; only then are the results what the callers get.
+/* sqlite_write.c: group commit. A batch of writes becomes one transaction under the writer lock,
+ * one COMMIT with one fsync; only then are the results what the callers get.
  * When the transaction is lost (disk full, I/O error), nobody was acknowledged: everyone gets
  * STORE_UNAVAILABLE, also those told "taken" or "changed", for what they collided with may have
  * been a row of the same lost batch. Thread: the writer's. */
@@ -154,7 +154,7 @@ static bool transaction_lives(const struct sqlite_connection *c)
     return !sqlite3_get_autocommit(c->db);
 }
 
-/* One call in its savepoint. False when the whole transaction must be given up. */
+/* A call of several statements in its savepoint. False when the whole transaction must be given up. */
 static bool write_in_savepoint(struct sqlite_connection *c, struct store_call *call)
 {
     int rc = sqlite_connection_run(c, SQL_SAVEPOINT);
@@ -172,6 +172,17 @@ static bool write_in_savepoint(struct sqlite_connection *c, struct store_call *c
     if (rc != SQLITE_OK)
         call->reply.result = sqlite_connection_failed(c, rc);
     return rc == SQLITE_OK && transaction_lives(c);
+}
+
+/* False when the whole transaction must be given up. A single statement that fails undoes itself and
+ * needs no savepoint, which would cost as much as an insert. But a row may be there whose answer has
+ * no memory. */
+static bool write_call(struct sqlite_connection *c, struct store_call *call)
+{
+    if (call->operation == STORE_OP_DELETE && c->schema.has_todos)
+        return write_in_savepoint(c, call);
+    call->reply.result = write_one(c, call);
+    return transaction_lives(c) && call->reply.result != STORE_NO_MEMORY;
 }
 
 static void answer_all(struct store_call **calls, size_t len, enum store_result result)
@@ -203,7 +214,7 @@ static bool transact(struct sqlite *s, struct store_call **calls, size_t len)
     }
     sqlite_check_foreign_changes(s);
     for (size_t i = 0; i < len; i++) {
-        if (!write_in_savepoint(c, calls[i])) {
+        if (!write_call(c, calls[i])) {
             unanswer(c, calls, len);
             return false;
         }
