@@ -51,10 +51,10 @@ def patient(serve):
 
 
 @contextmanager
-def slow(server, thread, delay_ms):
-    """Each call to the disk of that thread of the worker takes so much longer."""
+def slow(server, thread, delay_ms, calls=DISK):
+    """Each of these calls of that thread of the worker takes so much longer."""
     (pid,) = server.workers()
-    with traced(thread_id(pid, thread), "-e", f"trace={DISK}", "-e", f"inject={DISK}:delay_enter={delay_ms}ms",
+    with traced(thread_id(pid, thread), "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter={delay_ms}ms",
                 threads=False):
         yield
 
@@ -115,13 +115,23 @@ def test_reads_that_hang_are_503(server):
 
 
 def test_write_that_hangs_is_503_and_may_still_come_to_be(server):
-    with slow(server, "store writer", 3000):
+    with slow(server, "store writer", 3000, "fdatasync"):
         answer, quick = answers_meanwhile(server, ask_sign_up(server, "second"))
         judge_busy(answer)
         assert quick > KEPT_PACE, quick
         assert Wire(server.tcp()).get("/users/1").status == 200, "reads go on"
     await_true("the writer has ended", lambda: Wire(server.tcp()).get("/users/2").status == 200)
     assert ask_sign_up(server, "third").answer().status == 201
+
+
+def test_write_whose_time_is_over_before_its_turn_never_comes_to_be(server, place):
+    with slow(server, "store writer", 3000, "fcntl"):  # the turnstile before the lock
+        answer, quick = answers_meanwhile(server, ask_sign_up(server, "second"))
+        judge_busy(answer)
+        assert quick > KEPT_PACE, quick
+    assert ask_sign_up(server, "third").answer().status == 201
+    with sqlite3.connect(place / "database.db") as db:
+        assert [name for (name,) in db.execute("SELECT username FROM users ORDER BY id")] == ["first", "third"]
 
 
 def test_writer_that_is_locked_out(server, place):

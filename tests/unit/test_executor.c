@@ -469,11 +469,88 @@ static void test_no_thread_to_be_had(void **state)
     pthread_attr_destroy(&before);
 }
 
+/* ---- waiting before a batch, holding after it ------------------------------------------------ */
+
+static sem_t lock_wanted, lock_free;
+
+static void await_lock(void *thread_state)
+{
+    sem_post(&lock_wanted);
+    sem_wait(&lock_free);
+}
+
+static void test_batch_is_taken_after_begin(void **state)
+{
+    assert_int_equal(sem_init(&lock_wanted, 0, 0), 0);
+    assert_int_equal(sem_init(&lock_free, 0, 0), 0);
+    struct executor *e = make((struct executor_options){.max_batch = 8, .begin = await_lock});
+    assert_true(submit(e, 0));
+    loop_run_once(loop, false);
+    sem_wait(&lock_wanted);
+    for (int i = 1; i < 5; i++)
+        assert_true(submit(e, i));
+    loop_run_once(loop, false);
+    sem_post(&lock_free);
+    await(5);
+    assert_int_equal(batches, 1);
+    assert_int_equal(batch_len[0], 5);
+    assert_true(submit(e, 5));
+    loop_run_once(loop, false);
+    sem_wait(&lock_wanted);
+    task_cancel(&jobs[5].task);
+    sem_post(&lock_free);
+    await(6);
+    executor_free(e, false); /* begun, so that it is ended */
+    assert_int_equal(batches, 2);
+    assert_int_equal(batch_len[1], 0);
+    assert_int_equal(jobs[5].task.outcome, TASK_CANCELLED);
+}
+
+static void test_quick_ones_come_back_together(void **state)
+{
+    sem_t gate, began;
+    assert_int_equal(sem_init(&gate, 0, 0), 0);
+    assert_int_equal(sem_init(&began, 0, 0), 0);
+    struct executor *e = make((struct executor_options){.hold_us = 3600000000});
+    jobs[4].gate = &gate;
+    jobs[4].began = &began;
+    for (int i = 0; i < 5; i++)
+        assert_true(submit(e, i));
+    loop_run_once(loop, false);
+    sem_wait(&began); /* the others have run */
+    loop_run_once(loop, false);
+    assert_int_equal(done_len, 0);
+    sem_post(&gate);
+    while (done_len == 0)
+        loop_run_once(loop, true);
+    assert_int_equal(done_len, 5);
+    executor_free(e, false);
+}
+
+static void test_slow_ones_come_back_at_once(void **state)
+{
+    sem_t gate, began, next_gate, next_began;
+    struct executor *e = make((struct executor_options){.hold_us = 1});
+    assert_int_equal(sem_init(&next_gate, 0, 0), 0);
+    assert_int_equal(sem_init(&next_began, 0, 0), 0);
+    hold_thread(e, &gate, &began);
+    jobs[1].gate = &next_gate;
+    jobs[1].began = &next_began;
+    assert_true(submit(e, 1));
+    loop_run_once(loop, false);
+    sem_post(&gate);
+    sem_wait(&next_began);
+    await(1);
+    sem_post(&next_gate);
+    await(2);
+    executor_free(e, false);
+}
+
 /* For the thread sanitizer: everything at once. */
 static void test_many(void **state)
 {
     struct executor *e =
-        make((struct executor_options){.threads = 3, .max_batch = 7, .fair = true});
+        make((struct executor_options){.threads = 3, .max_batch = 7, .fair = true, .hold_us = 50});
     int submitted = 0;
     while (submitted < JOBS_MAX) {
         for (int i = 0; i < 40; i++, submitted++) {
@@ -515,6 +592,9 @@ int main(void)
         CASE(test_keys_take_turns),
         CASE(test_threads_are_made_lazily),
         CASE(test_no_thread_to_be_had),
+        CASE(test_batch_is_taken_after_begin),
+        CASE(test_quick_ones_come_back_together),
+        CASE(test_slow_ones_come_back_at_once),
         CASE(test_many),
         CASE(test_nice_is_added),
     };

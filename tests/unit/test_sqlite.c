@@ -142,6 +142,25 @@ static void one_failure_hurts_nobody_else(void **state)
     assert_int_equal(tester_sql(t, "SELECT count(*) FROM users"), 10);
 }
 
+/* Whose answer finds no memory has a row already: nobody is told of a batch that is given up. */
+static void answer_without_memory_gives_up_the_batch(void **state)
+{
+    struct tester *t = *state;
+    struct wave w;
+    struct answer poor = {0};
+    start_creates(t, &w, 0, 2);
+    struct task *call = store_user_create(t->store, SLICE("poor"), SLICE("poor"), SLICE("h"),
+                                          answer_on_done, &poor);
+    assert_non_null(call);
+    ((struct store_call *)call)->arena.max_bytes = 0; /* it leaves the loop with this turn */
+    assert_int_equal(tester_await(t, &poor), STORE_NO_MEMORY);
+    assert_int_equal(ended(t, &w, STORE_UNAVAILABLE), 2);
+    wave_fini(&w);
+    answer_fini(&poor);
+    assert_int_equal(tester_sql(t, "SELECT count(*) FROM users"), 0);
+    assert_int_equal(tester_create(t, "poor", "poor", "h"), STORE_OK);
+}
+
 static void one_read_transaction_per_batch(void **state)
 {
     struct tester *t = *state;
@@ -761,6 +780,7 @@ int main(void)
         OPEN(group_commit),
         CLOSED(no_fsync_when_normal),
         OPEN(one_failure_hurts_nobody_else),
+        OPEN(answer_without_memory_gives_up_the_batch),
         OPEN(one_read_transaction_per_batch),
         OPEN(full_in_mid_batch),
         OPEN(lost_in_mid_batch),
