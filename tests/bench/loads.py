@@ -55,7 +55,7 @@ def wrk_argv(port, request, connections, seconds, threads, tag):
 
 def wrk(port, request, connections, seconds, threads=2, tag="u"):
     """A load that runs; figures_in(load.output()) when it is over."""
-    return Load(wrk_argv(port, request, connections, seconds, threads, tag), seconds)
+    return Load(wrk_argv(port, request, connections, seconds, min(threads, connections), tag), seconds)
 
 
 def paced(binaries, port, path, seconds):
