@@ -26,6 +26,7 @@ struct world {
     struct config config;
     struct scoreboard *board;
     struct http_service service;
+    struct site *site;
     struct api api;
     int client;
     char token[1024]; /* of alice, account 1 */
@@ -64,7 +65,9 @@ static int setup(void **state)
         .tokens = tokens_new(SLICE(KEY), 30, 30 * 86400),
         .passwords = passwords_new(w->loop, &passwords),
         .scoreboard = w->board,
+        .site = w->site = site_new(&w->config),
     };
+    assert_non_null(w->site);
     w->service = (struct http_service){
         .loop = w->loop,
         .config = &w->config,
@@ -93,6 +96,7 @@ static int teardown(void **state)
     assert_int_equal(http_service_busy(&w->service), 0);
     http_service_fini(&w->service);
     tokens_free(w->api.tokens);
+    site_free(w->site);
     scoreboard_free(w->board);
     loop_free(w->loop);
     free(w);
