@@ -83,6 +83,18 @@ function(docs_version package version_r)
     set(${version_r} ${version} PARENT_SCOPE)
 endfunction()
 
+# What comes with a binary that holds them.
+function(docs_install_licences folder)
+    get_property(built GLOBAL PROPERTY DOCS_BUILT_IN)
+    if(built)
+        set(modules ${DOCS_BUILD}/node_modules)
+        install(FILES ${modules}/swagger-ui-dist/LICENSE ${modules}/swagger-ui-dist/NOTICE
+            ${modules}/swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt DESTINATION ${folder}/swagger-ui)
+        install(FILES ${modules}/redoc/LICENSE ${modules}/redoc/bundles/redoc.standalone.js.LICENSE.txt
+            DESTINATION ${folder}/redoc)
+    endif()
+endfunction()
+
 set(docs_why "COLMEIA_DOCS is OFF")
 if(COLMEIA_DOCS)
     set(docs_why "")
@@ -106,6 +118,7 @@ if(docs_why)
 else()
     docs_version(swagger-ui-dist swagger_ui_version)
     docs_version(redoc redoc_version)
+    set_property(GLOBAL PROPERTY DOCS_BUILT_IN TRUE)
     message(STATUS "Documentation pages: Swagger UI ${swagger_ui_version}, ReDoc ${redoc_version}")
     add_library(worker_assets STATIC ${DOCS_SOURCE}/embedded.c ${DOCS_SOURCE}/embedded.S)
     target_compile_definitions(worker_assets PRIVATE
