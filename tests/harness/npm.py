@@ -31,7 +31,7 @@ def install():
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode:
-        return done.stdout.decode(errors="replace").strip()
+        return "; ".join(done.stdout.decode(errors="replace").split("\n")[:3])
     made.write_text(lock)
     return ""
 

@@ -105,6 +105,7 @@ def test_assets_are_what_npm_checked(api):
 
 @needs_assets
 def test_gzip_for_those_who_take_it(api):
+    in_binary = 0
     with Wire(api.server.tcp()) as wire:
         for link in asset_links(api):
             packed = wire.ask("GET", link, [("Accept-Encoding", "br, gzip")]).answer()
@@ -119,6 +120,8 @@ def test_gzip_for_those_who_take_it(api):
                 assert answer.header("content-type") in ("text/javascript; charset=utf-8", "text/css; charset=utf-8")
             head = wire.ask("HEAD", link, [("Accept-Encoding", "gzip")]).answer(head=True)
             assert head.headers[1:] == packed.headers[1:]
+            in_binary += len(packed.body)
+    assert 700_000 < in_binary < 900_000, "what the binary grows by"
 
 
 @needs_assets
