@@ -1,5 +1,6 @@
-/* assets.c: see assets.h. Nearly every client takes gzip, and plain copies would double the binary: so
- * a worker inflates what the first other client asks for, which takes a few milliseconds, and keeps it. */
+/* assets.c: see assets.h. Nearly every client takes gzip, and plain copies would double the binary:
+ * so a worker inflates what the first other client asks for, which takes a few milliseconds, and
+ * keeps it. */
 #include "worker/api/assets.h"
 
 #include "shared/check.h"

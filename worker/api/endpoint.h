@@ -1,5 +1,5 @@
-/* endpoint.h: what stands behind a route (a row of routes.def): what dispatch reads and checks before
- * the handler, and what the description of the API says. Constant data; any thread. */
+/* endpoint.h: what stands behind a route (a row of routes.def): what dispatch reads and checks
+ * before the handler, and what the description of the API says. Constant data; any thread. */
 #pragma once
 
 #include "shared/config.h"
@@ -25,19 +25,19 @@ struct noted_answer {
 /* What only some routes have; everything may be left out. */
 struct route_notes {
     bool (*mounted)(const struct config *config); /* the route is there only if so */
-    const char *function;    /* the original's name of the handler, where ours is another */
-    const char *summary;     /* else the function's name in other letters */
+    const char *function; /* the original's name of the handler, where ours is another */
+    const char *summary;  /* else the function's name in other letters */
     const char *description;
-    bool is_list;            /* success is a list of its schema */
+    bool is_list;                                   /* success is a list of its schema */
     struct noted_answer answers[NOTED_ANSWERS_MAX]; /* in the order of the description */
 };
 
 struct endpoint {
     enum credentials credentials;
     enum body_type body_type;
-    const struct field *path;    /* of the only path parameter, or NULL */
-    const struct schema *query;  /* or NULL */
-    const struct schema *body;   /* or NULL */
+    const struct field *path;   /* of the only path parameter, or NULL */
+    const struct schema *query; /* or NULL */
+    const struct schema *body;  /* or NULL */
     void (*handler)(struct exchange *x);
     const char *tag;             /* or NULL */
     int status;                  /* of success. 0: a page, which the description does not show */

@@ -1,5 +1,5 @@
-/* openapi.h: the description of the API (OpenAPI 3.1, https://spec.openapis.org/oas/v3.1.0) out of the
- * tables that route and validate: nothing is described that is not served so. Names, order and
+/* openapi.h: the description of the API (OpenAPI 3.1, https://spec.openapis.org/oas/v3.1.0) out of
+ * the tables that route and validate: nothing is described that is not served so. Names, order and
  * wording are the original's. Pure; any thread. */
 #pragma once
 

@@ -26,7 +26,8 @@ bool accept_gzip(struct slice accept_encoding)
         struct slice rest = slice_split(&accept_encoding, ',');
         struct slice coding = slice_trim(slice_split(&rest, ';'), " \t");
         bool taken = !weighs_nothing(rest);
-        if (slice_equals_nocase(coding, SLICE("gzip")) || slice_equals_nocase(coding, SLICE("x-gzip")))
+        if (slice_equals_nocase(coding, SLICE("gzip")) ||
+            slice_equals_nocase(coding, SLICE("x-gzip")))
             return taken;
         if (slice_equals(coding, SLICE("*")))
             any = taken;
