@@ -214,6 +214,11 @@ static int verb_calibrate(const struct cli *cli)
     return run_in_child(cli, ROLE_CALIBRATE);
 }
 
+static int verb_openapi(const struct cli *cli)
+{
+    return run_in_child(cli, ROLE_OPENAPI);
+}
+
 static int verb_doctor(const struct cli *cli)
 {
     struct buf errors = {0};
@@ -315,6 +320,9 @@ const struct verb verbs[] = {
      "Changes nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.\n\n"
      "  --json            as one JSON document",
      CLI_WORDS_OWN, true, verb_doctor},
+    {"openapi", "", "Prints the description of the API, as /openapi.json has it",
+     "OpenAPI 3.1, JSON. It holds what is served with this configuration; nothing needs to run.", 0, true,
+     verb_openapi},
     {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
      verb_ctl},
     {"version", "", "Prints the version", "", 0, false, verb_version},

@@ -20,7 +20,8 @@
     X(USER, "user")             /* `colmeia user …` */                                             \
     X(BACKUP, "backup")         /* `colmeia backup FILE` */                                        \
     X(CALIBRATE, "calibrate")   /* `colmeia calibrate` */                                          \
-    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database */
+    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database */      \
+    X(OPENAPI, "openapi")       /* `colmeia openapi` */
 
 enum role {
 #define X(name, text) ROLE_##name,

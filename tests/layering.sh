@@ -41,6 +41,7 @@ uni*        worker/validate
 libpq-fe.h  worker/store
 curl/*      worker/upstream
 openssl/*   worker/net worker/auth
+zlib.h      worker/api/assets.c
 bsd/*       shared/title.c
 pthread.h   worker/loop worker/auth worker/store shared
 END

@@ -2,6 +2,8 @@
 #include "shared/check.h"
 #include "shared/entry.h"
 #include "shared/log.h"
+#include "worker/api/site.h"
+#include "worker/tools/tool.h"
 #include "worker/tools/tools.h"
 #include "worker/worker.h"
 
@@ -17,6 +19,21 @@ static void settle_signals(void)
     sigset_t none;
     sigemptyset(&none);
     ASSERT(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
+}
+
+/* `colmeia openapi`: the bytes of /openapi.json and a line end. */
+static int print_openapi(const struct entry *entry)
+{
+    tool_obey_keys();
+    struct site *site = site_new(entry->config);
+    if (!site) {
+        tool_say("openapi", "out of memory");
+        return EXIT_CODE_FAILED;
+    }
+    buf_append_char(&site->pages[SITE_OPENAPI], '\n');
+    bool printed = tool_print("openapi", &site->pages[SITE_OPENAPI]);
+    site_free(site);
+    return printed ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
 int worker_main(const struct entry *entry)
@@ -39,6 +56,8 @@ int worker_main(const struct entry *entry)
         return tools_calibrate(entry);
     case ROLE_DOCTOR:
         return tools_doctor(entry);
+    case ROLE_OPENAPI:
+        return print_openapi(entry);
     }
     UNREACHABLE();
 }

@@ -226,7 +226,8 @@ static int open_auth(struct worker *w)
 static int open_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
-    w->api = (struct api){c, w->store, w->tokens, w->passwords, w->entry->scoreboard};
+    w->site = site_new(c);
+    w->api = (struct api){c, w->store, w->tokens, w->passwords, w->entry->scoreboard, w->site};
     w->service = (struct http_service){
         .loop = w->loop,
         .config = c,
@@ -238,7 +239,7 @@ static int open_service(struct worker *w)
         .awaits = api_awaits,
         .drained = leave_on_drained,
     };
-    if (http_service_init(&w->service) == 0) {
+    if (w->site && http_service_init(&w->service) == 0) {
         w->service_made = true;
         return EXIT_CODE_OK;
     }
@@ -279,6 +280,7 @@ static void tear_down(struct worker *w)
     if (w->service_made)
         http_service_fini(&w->service);
     tokens_free(w->tokens);
+    site_free(w->site);
 }
 
 static void each_second(void *ctx)

@@ -32,6 +32,7 @@ struct worker {
     struct store *store;
     struct tokens *tokens;
     struct passwords *passwords;
+    struct site *site;
     struct api api;
     struct http_service service;
     bool service_made;

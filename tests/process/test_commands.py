@@ -29,9 +29,9 @@ def machine(tmp_path):
         (tools / name).write_text("#!/bin/sh\n" + text)
         (tools / name).chmod(0o755)
 
-    def run(*words, missing=(), root=True, env=None, apt="exit 0", known="exit 0", sudo=True, dpkg=True):
+    def run(*words, missing=(), root=True, env=None, apt="exit 0", known="exit 0", sudo=True, dpkg=True, row=""):
         names = [n for n in RUN + TEST if n not in missing]
-        rows = "\n".join(f"installed {n.split('|')[-1]}" for n in names) + "\nnot-installed gone"
+        rows = "\n".join(f"installed {n.split('|')[-1]}, " for n in names) + f"\nnot-installed gone, \n{row}"
         if dpkg:
             script("dpkg-query", f"cat <<'END'\n{rows}\nEND\n")
         script("apt-get", f'echo "apt-get $*" >>{calls}\n{apt}\n')
@@ -112,6 +112,14 @@ def test_one_alternative_is_chosen(machine, names, which):
     done = machine("run", missing=[names], known=f'[ "$2" = {options[which]} ]')
     assert done.calls[-1].split()[-1] == options[which]
     assert " or ".join(options) in done.stderr
+
+
+@pytest.mark.parametrize("row, there", [("installed nodejs, nodejs-dev, npm", True),
+                                        ("installed nodejs, npm (= 11.1), nodejs-dev", True),
+                                        ("installed nodejs, ", False), ("installed npm-run, x-npm", False),
+                                        ("config-files nodejs, npm", False)])
+def test_what_another_package_provides_is_not_missing(machine, row, there):
+    assert (machine("run", missing=["npm"], row=row).calls == []) == there
 
 
 def test_bad_word(machine):

@@ -204,6 +204,7 @@ int worker_main(const struct entry *entry)
     case ROLE_BACKUP:
     case ROLE_CALIBRATE:
     case ROLE_DOCTOR:
+    case ROLE_OPENAPI:
     case ROLE_CHECK: /* runs in the master's own code */
         fault(FAKE_FAULT_ENTRY);
         return EXIT_CODE_INTERNAL;

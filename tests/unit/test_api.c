@@ -3,8 +3,10 @@
  * every layer above the store. */
 #include "worker/api/api.h"
 
+#include "shared/jsonw.h"
 #include "shared/tickets.h"
 #include "tests/unit/fake_driver.h"
+#include "worker/api/exchange.h"
 #include "worker/http/session.h"
 
 #include <setjmp.h>
@@ -26,6 +28,7 @@ struct world {
     struct config config;
     struct scoreboard *board;
     struct http_service service;
+    struct site *site;
     struct api api;
     int client;
     char token[1024]; /* of alice, account 1 */
@@ -64,7 +67,9 @@ static int setup(void **state)
         .tokens = tokens_new(SLICE(KEY), 30, 30 * 86400),
         .passwords = passwords_new(w->loop, &passwords),
         .scoreboard = w->board,
+        .site = w->site = site_new(&w->config),
     };
+    assert_non_null(w->site);
     w->service = (struct http_service){
         .loop = w->loop,
         .config = &w->config,
@@ -93,6 +98,7 @@ static int teardown(void **state)
     assert_int_equal(http_service_busy(&w->service), 0);
     http_service_fini(&w->service);
     tokens_free(w->api.tokens);
+    site_free(w->site);
     scoreboard_free(w->board);
     loop_free(w->loop);
     free(w);
@@ -469,6 +475,42 @@ static void test_healthcheck(void **state)
     assert_int_equal(status(w->answer), 503);
 }
 
+/* ---- a route that exists nowhere else ---- */
+
+static void echo_number(struct exchange *x)
+{
+    struct buf out = buf_in_arena(x->r->arena);
+    struct jsonw w = jsonw_on(&out);
+    jsonw_i64(&w, x->path.number);
+    exchange_json(x, 200, &out);
+}
+
+static void test_a_route_of_the_tests_own_is_served_and_described(void **state)
+{
+    static const struct field id = {
+        .name = "bee_id", .kind = FIELD_INT, .required = true, .min = INT64_MIN, .max = INT64_MAX};
+    static const struct endpoint echo = {
+        .path = &id, .handler = echo_number, .status = 200, .answer = &schema_message};
+    static const struct endpoint describe = {.handler = api_openapi};
+    static const struct route table[] = {
+        {HTTP_GET, "/bees/{bee_id}", "echo_bee", &echo, false},
+        {HTTP_GET, "/openapi.json", "openapi", &describe, true},
+    };
+    struct world *w = *state;
+    assert_null(strstr(ask(w, "GET", "/openapi.json", NULL, ""), "bee"));
+    assert_int_equal(status(ask(w, "GET", "/bees/41", NULL, "")), 404);
+    site_free(w->site);
+    w->api.site = w->site = site_of(&w->config, table, 2);
+    assert_non_null(w->site);
+    assert_string_equal(body_of(ask(w, "GET", "/bees/41", NULL, "")), "41");
+    assert_int_equal(status(ask(w, "GET", "/bees/x", NULL, "")), 422);
+    const char *document = body_of(ask(w, "GET", "/openapi.json", NULL, ""));
+    assert_non_null(strstr(document, "\"/bees/{bee_id}\":{\"get\":{\"summary\":\"Echo Bee\""));
+    assert_null(strstr(document, "/users/"));
+    assert_string_equal(body_of(ask(w, "HEAD", "/openapi.json", NULL, "")), "");
+    assert_int_equal(status(w->answer), 200);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -481,6 +523,7 @@ int main(void)
         TEST(test_client_leaves_before_its_hash),
         TEST(test_client_leaves_during_its_hash),
         TEST(test_healthcheck),
+        TEST(test_a_route_of_the_tests_own_is_served_and_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,6 +60,7 @@ static void answer_everything(struct request *r)
                   &(struct response_headers){.www_authenticate = SLICE("W"),
                                              .allow = SLICE("A"),
                                              .location = SLICE("L"),
+                                             .lines = SLICE("x: 1\r\ny: 2\r\n"),
                                              .retry_after_s = 7});
 }
 
@@ -97,7 +98,7 @@ static const struct response_case cases[] = {
     {"all fields, in order", answer_everything, "GET",
      START("422 Unprocessable Content") "www-authenticate: W\r\nallow: A\r\nretry-after: 7\r\n"
                                         "content-length: 1\r\ncontent-type: text/x\r\nlocation: "
-                                        "L\r\n\r\nb"},
+                                        "L\r\nx: 1\r\ny: 2\r\n\r\nb"},
     {"status without a detail of its own", answer_status_without_detail, "GET",
      START("401 Unauthorized") "content-length: 25\r\ncontent-type: application/json\r\n\r\n"
                                "{\"detail\":\"Unauthorized\"}"},

@@ -8,16 +8,17 @@
 #include <cmocka.h>
 
 static const struct route routes[] = {
-    {HTTP_POST, "/users/", "create_user", NULL},
-    {HTTP_GET, "/users/", "read_users", NULL},
-    {HTTP_PUT, "/users/{user_id}", "update_user", NULL},
-    {HTTP_DELETE, "/users/{user_id}", "delete_user", NULL},
-    {HTTP_GET, "/users/{user_id}", "read_user", NULL},
-    {HTTP_POST, "/auth/token", "token", NULL},
-    {HTTP_GET, "/", "root", NULL},
-    {HTTP_GET, "/openapi.json", "openapi", NULL},
-    {HTTP_GET, "/orders/{id}/items", "items", NULL},
-    {HTTP_GET, "/a/{x}/b/{y}/", "two", NULL},
+    {HTTP_POST, "/users/", "create_user", NULL, false},
+    {HTTP_GET, "/users/", "read_users", NULL, false},
+    {HTTP_PUT, "/users/{user_id}", "update_user", NULL, false},
+    {HTTP_DELETE, "/users/{user_id}", "delete_user", NULL, false},
+    {HTTP_GET, "/users/{user_id}", "read_user", NULL, false},
+    {HTTP_POST, "/auth/token", "token", NULL, false},
+    {HTTP_GET, "/", "root", NULL, false},
+    {HTTP_GET, "/openapi.json", "openapi", NULL, false},
+    {HTTP_GET, "/orders/{id}/items", "items", NULL, false},
+    {HTTP_GET, "/a/{x}/b/{y}/", "two", NULL, false},
+    {HTTP_GET, "/page", "page", NULL, true},
 };
 
 struct router_case {
@@ -43,6 +44,9 @@ static const struct router_case cases[] = {
     {HTTP_GET, "/orders/7/items", ROUTER_FOUND, "items", {"7"}},
     {HTTP_GET, "/a/1/b/2/", ROUTER_FOUND, "two", {"1", "2"}},
     {HTTP_GET, "/openapi.json", ROUTER_FOUND, "openapi", {0}},
+    {HTTP_GET, "/page", ROUTER_FOUND, "page", {0}},
+    {HTTP_HEAD, "/page", ROUTER_FOUND, "page", {0}},
+    {HTTP_POST, "/page", ROUTER_BAD_METHOD, "page", {0}},
     {HTTP_GET, "/openapiXjson", ROUTER_NOT_FOUND, NULL, {0}},
 
     {HTTP_GET, "/users", ROUTER_REDIRECT, NULL, {0}},
@@ -97,11 +101,18 @@ static void test_nul(void **state)
     assert_int_equal(m.params[0].len, 1);
 }
 
+static void test_allow(void **state)
+{
+    assert_true(slice_equals(router_allow(&routes[0]), SLICE("POST")));
+    assert_true(slice_equals(router_allow(&routes[10]), SLICE("HEAD, GET")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_allow),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }

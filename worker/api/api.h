@@ -4,6 +4,7 @@
 
 #include "shared/config.h"
 #include "shared/scoreboard.h"
+#include "worker/api/site.h"
 #include "worker/auth/password.h"
 #include "worker/auth/token.h"
 #include "worker/http/request.h"
@@ -16,6 +17,7 @@ struct api {
     struct tokens *tokens;
     struct passwords *passwords;
     const struct scoreboard *scoreboard; /* for healthcheck: is a full stop under way? */
+    struct site *site;                   /* what is served */
 };
 
 /* http_service.handle: r->context is a struct api. Routes, judges and answers the request. */

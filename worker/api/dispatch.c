@@ -5,29 +5,6 @@
 #include "shared/check.h"
 #include "worker/auth/bearer.h"
 #include "worker/http/redirect.h"
-#include "worker/http/router.h"
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static const struct endpoint endpoints[] = {
-#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
-    {CREDENTIALS_##credentials, BODY_TYPE_##body, path_field, query, schema, api_##name},
-#include "worker/api/routes.def"
-#undef ROUTE
-};
-
-enum {
-#define ROUTE(method, path, name, credentials, body, path_field, query, schema) ROW_##name,
-#include "worker/api/routes.def"
-#undef ROUTE
-};
-
-static const struct route routes[] = {
-#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
-    {HTTP_##method, path, #name, &endpoints[ROW_##name]},
-#include "worker/api/routes.def"
-#undef ROUTE
-};
 
 /* ---- path, query, body ------------------------------------------------------------------------ */
 
@@ -207,8 +184,9 @@ bool api_awaits(const struct request *r)
 
 void api_handle(struct request *r)
 {
+    const struct site *site = ((const struct api *)r->context)->site;
     struct router_match match;
-    switch (router_match(routes, COUNT(routes), r->method, r->path, &match)) {
+    switch (router_match(site->routes, site->routes_len, r->method, r->path, &match)) {
     case ROUTER_FOUND:
         begin(r, &match);
         return;
@@ -219,9 +197,7 @@ void api_handle(struct request *r)
         redirect(r);
         return;
     case ROUTER_BAD_METHOD:
-        response_status(r, 405,
-                        &(struct response_headers){
-                            .allow = slice_of(http_method_name(match.route->method))});
+        response_status(r, 405, &(struct response_headers){.allow = router_allow(match.route)});
         return;
     }
     UNREACHABLE();

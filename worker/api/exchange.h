@@ -3,23 +3,8 @@
 #pragma once
 
 #include "worker/api/api.h"
-#include "worker/api/schemas.h"
+#include "worker/api/endpoint.h"
 #include "worker/http/response.h"
-
-struct exchange;
-
-enum credentials { CREDENTIALS_PUBLIC, CREDENTIALS_BEARER };
-enum body_type { BODY_TYPE_NONE, BODY_TYPE_JSON, BODY_TYPE_FORM };
-
-/* What a route leads to (a row of routes.def). */
-struct endpoint {
-    enum credentials credentials;
-    enum body_type body_type;
-    const struct field *path;    /* of the only path parameter, or NULL */
-    const struct schema *query;  /* or NULL */
-    const struct schema *body;   /* or NULL */
-    void (*handler)(struct exchange *x);
-};
 
 struct exchange {
     struct request *r;
@@ -43,10 +28,11 @@ struct exchange {
 };
 
 /* The handlers, one for each row of routes.def. */
-#define ROUTE(method, path, name, credentials, body, path_field, query, schema)                     \
-    void api_##name(struct exchange *x);
+#define ROUTE(method, path, name, ...) void api_##name(struct exchange *x);
+#define PAGE(path, name) void api_##name(struct exchange *x);
 #include "worker/api/routes.def"
 #undef ROUTE
+#undef PAGE
 
 /* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
 void exchange_await(struct exchange *x, struct task *task);

@@ -1,8 +1,11 @@
 /* schemas.h: the models of the API as tables, and the places of their fields in the values that
- * validation returns. Constant data; any thread. */
+ * validation returns. The description of the API (openapi.h) shows them all. Constant data; any
+ * thread. */
 #pragma once
 
 #include "worker/validate/schema.h"
+
+/* ---- what comes in ---- */
 
 /* UserSchema: the body of POST and PUT. */
 enum { USER_USERNAME, USER_EMAIL, USER_PASSWORD };
@@ -18,5 +21,17 @@ extern const struct schema schema_login;
 
 extern const struct field field_user_id;
 
-/* More than any schema's fields. */
-enum { SCHEMA_FIELDS_MAX = 4 };
+/* At least any schema's fields. */
+enum { SCHEMA_FIELDS_MAX = 6 };
+
+/* ---- what goes out ---- */
+
+/* UserPublic: MEMBER(member of struct store_user, kind), in the order in which it is written. */
+#define USER_PUBLIC(MEMBER) MEMBER(id, INT) MEMBER(username, STRING) MEMBER(email, EMAIL)
+extern const struct schema schema_user_public;
+extern const struct schema schema_user_list;
+extern const struct schema schema_message;
+extern const struct schema schema_token;
+extern const struct schema schema_health;
+/* What every 422 is: worker/validate/problem.h writes it. */
+extern const struct schema schema_problems;

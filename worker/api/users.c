@@ -4,15 +4,18 @@
 
 enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */
 
+#define WRITE_INT jsonw_i64
+#define WRITE_STRING jsonw_string
+#define WRITE_EMAIL jsonw_string
+
 static void write_user(struct jsonw *w, const struct store_user *user)
 {
     jsonw_object_open(w);
-    jsonw_name(w, SLICE("id"));
-    jsonw_i64(w, user->id);
-    jsonw_name(w, SLICE("username"));
-    jsonw_string(w, user->username);
-    jsonw_name(w, SLICE("email"));
-    jsonw_string(w, user->email);
+#define MEMBER(member, kind)                                                                       \
+    jsonw_name(w, SLICE(#member));                                                                 \
+    WRITE_##kind(w, user->member);
+    USER_PUBLIC(MEMBER)
+#undef MEMBER
     jsonw_object_close(w);
 }
 

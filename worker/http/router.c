@@ -45,6 +45,11 @@ static bool is_slash_apart(const struct route *routes, size_t routes_len, struct
     return false;
 }
 
+static bool answers(const struct route *route, enum http_method method)
+{
+    return route->method == method || (route->head && method == HTTP_HEAD);
+}
+
 enum router_result router_match(const struct route *routes, size_t routes_len,
                                 enum http_method method, struct slice path,
                                 struct router_match *match_r)
@@ -54,7 +59,7 @@ enum router_result router_match(const struct route *routes, size_t routes_len,
         if (!matches(slice_of(routes[i].path), path, match_r))
             continue;
         match_r->route = &routes[i];
-        if (routes[i].method == method)
+        if (answers(&routes[i], method))
             return ROUTER_FOUND;
         if (!other_method)
             other_method = &routes[i];
@@ -64,4 +69,10 @@ enum router_result router_match(const struct route *routes, size_t routes_len,
     if (other_method)
         return ROUTER_BAD_METHOD;
     return is_slash_apart(routes, routes_len, path) ? ROUTER_REDIRECT : ROUTER_NOT_FOUND;
+}
+
+struct slice router_allow(const struct route *route)
+{
+    ASSERT(!route->head || route->method == HTTP_GET);
+    return route->head ? SLICE("HEAD, GET") : slice_of(http_method_name(route->method));
 }

@@ -15,6 +15,7 @@ struct route {
     const char *path;     /* "/users/{user_id}"; static */
     const char *name;     /* for logs and metrics: "read_user"; static */
     const void *endpoint; /* what the caller dispatches on; borrowed */
+    bool head;            /* a GET that answers HEAD as well */
 };
 
 enum router_result {
@@ -34,3 +35,5 @@ struct router_match {
 enum router_result router_match(const struct route *routes, size_t routes_len,
                                 enum http_method method, struct slice path,
                                 struct router_match *match_r);
+/* The value of Allow for a path of this route. Static. */
+struct slice router_allow(const struct route *route);

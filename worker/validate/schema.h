@@ -23,8 +23,15 @@
 enum field_kind {
     FIELD_STRING,
     FIELD_EMAIL, /* a string; the value is the normalised address (email.h) */
-    FIELD_INT
+    FIELD_INT,
+    /* what only answers have */
+    FIELD_LIST,     /* of *items* */
+    FIELD_OBJECT,   /* whatever is in it */
+    FIELD_ANY,      /* any JSON */
+    FIELD_LOCATION  /* the path to a problem: a list of names and positions */
 };
+
+struct schema;
 
 struct field {
     const char *name;
@@ -35,16 +42,27 @@ struct field {
     int64_t max;         /* … le; INT64_MAX for none but what fits */
     const char *pattern; /* FIELD_STRING in a form: "^text$" (nothing but literal text between), or
                           * NULL */
+
+    /* Said of it in descriptions of the API; reading does not look at these. */
+    const char *title;          /* NULL: its name in other letters, "user_id" as "User Id" */
+    const char *format;         /* "password", or NULL */
+    const char *text_default;   /* FIELD_STRING, not required: what its absence means; NULL: null */
+    const struct schema *items; /* FIELD_LIST */
 };
 
 struct schema {
     const struct field *fields;
     size_t fields_len;
+    const char *name; /* in descriptions of the API: "UserSchema"; NULL: it is not named there */
 };
 
+#define NAMED_SCHEMA(name, array)                                                                  \
+    {                                                                                              \
+        (array), sizeof(array) / sizeof *(array), (name)                                           \
+    }
 #define SCHEMA(array)                                                                              \
     {                                                                                              \
-        (array), sizeof(array) / sizeof *(array)                                                   \
+        (array), sizeof(array) / sizeof *(array), NULL                                             \
     }
 
 struct field_value {

@@ -1,0 +1,53 @@
+"""test_docs_plain.py: without the npm registry: the build goes on and says so, and the pages are plain."""
+
+import os
+import subprocess
+
+import httpx
+import pytest
+
+from harness.server import BINARY, ROOT
+
+NOWHERE = "http://127.0.0.1:1/"
+
+
+def test_plain_pages_list_the_routes(serve):
+    server = serve(workers=1, binary=BINARY.parent / "colmeia_plain")
+    with httpx.Client(base_url="http://%s:%d" % server.tcp(), timeout=90) as api:
+        for path in ("/docs", "/redoc", "/docs/oauth2-redirect"):
+            answer = api.get(path)
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+            assert "This colmeia was built without Swagger UI and ReDoc" in answer.text
+            assert '<a href="/openapi.json">' in answer.text and "<script" not in answer.text
+            for method, route in (("POST", "/users/"), ("DELETE", "/users/{user_id}"), ("GET", "/healthcheck")):
+                assert f"<code>{method} {route}</code>" in answer.text
+        assert api.get("/docs/assets/swagger-ui-5.35.0.js").status_code == 404
+        assert api.get("/openapi.json").json()["openapi"] == "3.1.0"
+
+
+@pytest.fixture
+def configure(place):
+    """Configures a build tree of its own, the registry out of reach and npm's cache empty."""
+    def run(*words):
+        env = dict(os.environ, npm_config_registry=NOWHERE, npm_config_cache=str(place / "npm"))
+        done = subprocess.run(["cmake", "-S", str(ROOT), "-B", str(place / "build"), "-G", "Ninja",
+                               "-DCOLMEIA_TESTS=OFF", *words], env=env, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        return done.returncode, " ".join(done.stdout.split())    # CMake wraps its warnings
+    return run
+
+
+def test_the_build_goes_on_without_the_registry_and_says_so(configure, place):
+    code, said = configure()
+    assert code == 0, said
+    assert "/docs and /redoc will be plain lists without Swagger UI and ReDoc: npm ci failed" in said
+    assert "Documentation pages: plain (npm ci failed" in said
+    subprocess.run(["ninja", "-C", str(place / "build"), "worker_assets"], check=True)
+
+    code, said = configure("-DCOLMEIA_DOCS=ON")     # who must have them hears it
+    assert code != 0 and "no Swagger UI and ReDoc: npm ci failed" in said
+
+    code, said = configure("-DCOLMEIA_DOCS=OFF")
+    assert code == 0 and "Documentation pages: plain (COLMEIA_DOCS is OFF)" in said
+    assert "npm" not in said
