@@ -32,6 +32,8 @@ struct worker {
     struct store *store;
     struct tokens *tokens;
     struct passwords *passwords;
+    struct client *upstream; /* NULL: none is configured */
+    struct fanouts *orders;  /* the same */
     struct api api;
     struct http_service service;
     bool service_made;

@@ -29,6 +29,20 @@ static const struct route routes[] = {
 #undef ROUTE
 };
 
+/* The last rows are those of the orders. */
+enum {
+#define ROUTE(...)
+#define ORDERS_ROUTE(method, path, name, ...) ORDERS_ROW_##name,
+#include "worker/api/routes.def"
+#undef ROUTE
+    ORDERS_ROUTES
+};
+
+static size_t mounted(const struct api *api)
+{
+    return api->orders ? COUNT(routes) : COUNT(routes) - ORDERS_ROUTES;
+}
+
 /* ---- path, query, body ------------------------------------------------------------------------ */
 
 static void answer_problems(struct exchange *x)
@@ -208,7 +222,7 @@ bool api_awaits(const struct request *r)
 void api_handle(struct request *r)
 {
     struct router_match match;
-    switch (router_match(routes, COUNT(routes), r->method, r->path, &match)) {
+    switch (router_match(routes, mounted(r->context), r->method, r->path, &match)) {
     case ROUTER_FOUND:
         begin(r, &match);
         return;

@@ -24,3 +24,6 @@ const struct schema schema_login = SCHEMA(login_fields);
 
 const struct field field_user_id = {
     .name = "user_id", .kind = FIELD_INT, .required = true, .min = INT64_MIN, .max = INT64_MAX};
+
+const struct field field_order_id = {
+    .name = "identificacao_do_pedido", .kind = FIELD_UUID, .required = true};

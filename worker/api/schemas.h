@@ -17,6 +17,7 @@ enum { LOGIN_GRANT_TYPE, LOGIN_USERNAME, LOGIN_PASSWORD };
 extern const struct schema schema_login;
 
 extern const struct field field_user_id;
+extern const struct field field_order_id;
 
 /* More than any schema's fields. */
 enum { SCHEMA_FIELDS_MAX = 4 };
