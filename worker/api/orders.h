@@ -34,5 +34,6 @@ enum fanout_verdict order_read_packages(struct arena *a, struct slice json,
  * brackets around them; nothing when there is none. */
 enum fanout_verdict order_write_items(struct slice json, struct buf *out);
 /* "/maestro/v1/orders/ORDER" and behind it "/packages/PACKAGE/items", if there is one ({NULL, 0}:
- * none), percent-encoded. Both are of at most ORDER_PACKAGE_ID_MAX bytes. NULL without memory. */
+ * none), percent-encoded. ORDER is a UUID, PACKAGE has at most ORDER_PACKAGE_ID_MAX bytes. NULL without
+ * memory. */
 const char *order_path(struct arena *a, struct slice order, struct slice package);

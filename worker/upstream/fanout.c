@@ -376,7 +376,8 @@ static void judge(struct fanout_call *c)
         failed(c, true, c->call.error);
         return;
     case CALL_TIMED_OUT:
-        counter_add(s->options.slot, COUNTER_upstream_timeouts, 1);
+        if (!c->fanout->settled) /* else its deadline has counted it */
+            counter_add(s->options.slot, COUNTER_upstream_timeouts, 1);
         failed(c, false, c->call.error);
         return;
     case CALL_TOO_LONG:
