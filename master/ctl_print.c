@@ -221,6 +221,34 @@ static void print_loops(const json_t *status, struct buf *out)
     buf_printf(out, "%s\n", json_is_true(json_object_get(status, "debug")) ? "; debug mode is on" : "");
 }
 
+/* Nothing when no worker has an upstream. */
+static void print_upstream(const json_t *status, struct buf *out)
+{
+    const json_t *totals = json_object_get(status, "totals"), *slot;
+    long long busy = 0, waiting = 0, workers = 0, closed = 0;
+    size_t i;
+    json_array_foreach(json_object_get(status, "slots"), i, slot)
+    {
+        const json_t *u = json_object_get(slot, "upstream");
+        if (!json_is_object(u))
+            continue;
+        workers++;
+        closed += strcmp(text_of(u, "breaker"), "closed") == 0;
+        busy += number_of(u, "busy", 0);
+        waiting += number_of(u, "waiting", 0);
+    }
+    if (workers == 0)
+        return;
+    buf_printf(out, "upstream     circuit ");
+    if (closed == workers)
+        buf_printf(out, "closed");
+    else
+        buf_printf(out, "broken in %lld of %lld workers", workers - closed, workers);
+    buf_printf(out, ", %lld calls under way, %lld waiting; %lld calls (%lld again), %lld failed\n", busy,
+               waiting, number_of(totals, "upstream_calls", 0),
+               number_of(totals, "upstream_retries", 0), number_of(totals, "upstream_failures", 0));
+}
+
 static void print_status(const json_t *answer, struct buf *out)
 {
     const json_t *s = json_object_get(answer, "status"), *totals = json_object_get(s, "totals");
@@ -237,6 +265,7 @@ static void print_status(const json_t *answer, struct buf *out)
     buf_printf(out, "connections  %lld, %lld busy\n", number_of(s, "connections", 0),
                number_of(s, "busy", 0));
     print_loops(s, out);
+    print_upstream(s, out);
     buf_append_char(out, '\n');
     print_slots(json_object_get(s, "slots"), out);
 }

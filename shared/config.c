@@ -216,8 +216,17 @@ static void check_memory(struct loader *l)
                      (long long)l->config->server_workers, origin_of(l, OPTION_ID_server_workers));
 }
 
+/* The upstream answers nobody who has no key. */
+static void check_orders(struct loader *l)
+{
+    if (l->config->orders_upstream && !l->config->orders_apikey)
+        loader_error(l, origin_of(l, OPTION_ID_orders_upstream),
+                     "upstream: it needs a key; set [orders] apikey, or APIKEY in the environment");
+}
+
 static void check_together(struct loader *l)
 {
+    check_orders(l);
     check_limits(l);
     check_memory(l);
 }

@@ -112,6 +112,55 @@ static bool is_network(struct slice text)
     return !bits.ptr || slice_to_u64(bits, v4 ? 32 : 128, &n);
 }
 
+/* A host's name, an IPv4 address, or an IPv6 one in brackets. */
+static bool is_host(struct slice host)
+{
+    char v6[INET6_ADDRSTRLEN];
+    unsigned char address[sizeof(struct in6_addr)];
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
+        if (host.len - 2 >= sizeof v6)
+            return false;
+        memcpy(v6, host.ptr + 1, host.len - 2);
+        v6[host.len - 2] = 0;
+        return inet_pton(AF_INET6, v6, address) == 1;
+    }
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && c != '.' && c != '-' && c != '_')
+            return false;
+    }
+    return host.len > 0 && host.len <= 253;
+}
+
+/* http(s)://host[:port]. What stands before an @ may be a password, so that nothing is quoted then. */
+static bool is_upstream(struct slice text, struct buf *why)
+{
+    static const struct slice schemes[] = {{"http://", 7}, {"https://", 8}};
+    static const char wanted[] = "is no http(s)://host[:port]";
+    struct slice rest = {NULL, 0};
+    uint64_t port = 1;
+    if (memchr(text.ptr, '@', text.len)) {
+        buf_printf(why, "a user or password in it is not supported; write http(s)://host[:port]");
+        return false;
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (slice_starts_with(text, schemes[i]))
+            rest = (struct slice){text.ptr + schemes[i].len, text.len - schemes[i].len};
+    if (!rest.ptr)
+        return text_refuse(why, text, wanted);
+    const char *end = rest.len && rest.ptr[0] == '[' ? memchr(rest.ptr, ']', rest.len) : NULL;
+    struct slice host = {rest.ptr, end ? (size_t)(end + 1 - rest.ptr) : rest.len};
+    const char *colon = end ? end + 1 : memchr(rest.ptr, ':', rest.len);
+    if (colon && colon < rest.ptr + rest.len) {
+        struct slice digits = {colon + 1, (size_t)(rest.ptr + rest.len - colon - 1)};
+        host.len = (size_t)(colon - rest.ptr);
+        if (*colon != ':' || !slice_to_u64(digits, 65535, &port) || port == 0)
+            return text_refuse(why, text, wanted);
+    }
+    return is_host(host) || text_refuse(why, text, wanted);
+}
+
 /* Named rules of the check column, for a string or one item of a list. */
 bool text_obeys(const struct option *o, const char *string, struct buf *why)
 {
@@ -119,8 +168,12 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     enum config_database kind;
     const char *path;
     struct sock_address address;
-    if (o->check[0] && has_control_bytes(text))
-        return text_refuse(why, text, "holds control characters");
+    if (o->check[0] && has_control_bytes(text)) {
+        if (!(o->flags & SECRET))
+            text_quote(why, text);
+        buf_printf(why, "%sholds control characters", o->flags & SECRET ? "it " : " ");
+        return false;
+    }
     if (strcmp(o->check, "address") == 0)
         return sock_parse(text, &address, why);
     if (strcmp(o->check, "network") == 0)
@@ -132,11 +185,18 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     if (strcmp(o->check, "algorithm") == 0)
         return slice_equals(text, SLICE("HS256")) ||
                text_refuse(why, text, "is not supported: tokens are signed with HS256 only");
+    if (strcmp(o->check, "upstream") == 0)
+        return is_upstream(text, why);
+    if (strcmp(o->check, "header") == 0 && text.len == 0) {
+        buf_printf(why, "it is empty; leave it out");
+        return false;
+    }
     if (strcmp(o->check, "file") == 0 && text.len == 0) {
         buf_printf(why, "it is empty; name a file, or leave it out");
         return false;
     }
-    ASSERT(strcmp(o->check, "") == 0 || strcmp(o->check, "file") == 0);
+    ASSERT(strcmp(o->check, "") == 0 || strcmp(o->check, "file") == 0 ||
+           strcmp(o->check, "header") == 0);
     return true;
 }
 

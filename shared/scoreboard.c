@@ -17,6 +17,12 @@ static const char *const state_names[] = {
 #undef X
 };
 
+static const char *const breaker_names[] = {
+#define X(name, text) [BREAKER_##name] = text,
+    BREAKER_STATES(X)
+#undef X
+};
+
 static const struct {
     const char *name;
     const char *help;
@@ -30,6 +36,12 @@ const char *slot_state_name(enum slot_state state)
 {
     ASSERT((size_t)state < sizeof state_names / sizeof *state_names);
     return state_names[state];
+}
+
+const char *breaker_state_name(enum breaker_state state)
+{
+    ASSERT((size_t)state < sizeof breaker_names / sizeof *breaker_names);
+    return breaker_names[state];
 }
 
 const char *counter_name(enum counter c)

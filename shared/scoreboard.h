@@ -23,7 +23,8 @@ enum {
     SCOREBOARD_STACK_MAX = 24,
     SCOREBOARD_WORDS_MAX = 1000,
     SCOREBOARD_RECENT_MAX = 64,
-    SCOREBOARD_TURN_BUCKETS = 12 /* turns of a loop, by duration: scoreboard_note_turn() */
+    SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
+    SCOREBOARD_CALL_BUCKETS = 15 /* calls of the upstream, the same: scoreboard_note_call() */
 };
 
 /* A slot's life: names for logs and status come from the same list. */
@@ -41,6 +42,20 @@ enum slot_state {
 #undef X
 };
 const char *slot_state_name(enum slot_state state);
+
+/* Whether a worker may call its upstream (worker/upstream/breaker.h). */
+#define BREAKER_STATES(X)                                                                          \
+    X(NONE, "none") /* there is no upstream */                                                     \
+    X(CLOSED, "closed")                                                                            \
+    X(OPEN, "open")                                                                                \
+    X(HALF_OPEN, "half-open")
+
+enum breaker_state {
+#define X(name, text) BREAKER_##name,
+    BREAKER_STATES(X)
+#undef X
+};
+const char *breaker_state_name(enum breaker_state state);
 
 enum counter {
 #define COUNTER(name, help) COUNTER_##name,
@@ -77,6 +92,10 @@ struct scoreboard_slot {
     _Atomic(uint64_t) stack[SCOREBOARD_STACK_MAX];
     _Atomic(uint64_t) counters[COUNTERS];
     _Atomic(uint64_t) turns[SCOREBOARD_TURN_BUCKETS];
+    _Atomic(uint32_t) upstream_breaker; /* enum breaker_state */
+    _Atomic(uint32_t) upstream_busy;    /* calls under way */
+    _Atomic(uint32_t) upstream_waiting; /* for their turn */
+    _Atomic(uint64_t) upstream_took[SCOREBOARD_CALL_BUCKETS];
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
@@ -116,16 +135,27 @@ static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uin
     atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
 }
 
-/* One turn of the loop held it for so long. Bucket 0 counts those below 1 ms, bucket i those from
- * 2^(i-1) ms to below 2^i ms, the last one also all that took longer. The slot's worker. */
+/* Bucket 0 counts durations below 1 ms, bucket i those from 2^(i-1) ms to below 2^i ms, the last one
+ * also all that took longer. */
+static inline void scoreboard_note_duration(_Atomic(uint64_t) *buckets, unsigned buckets_len,
+                                            int64_t took_us)
+{
+    uint64_t ms = took_us > 0 ? (uint64_t)took_us / 1000 : 0;
+    unsigned bucket = ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(ms);
+    if (bucket >= buckets_len)
+        bucket = buckets_len - 1;
+    uint64_t n = atomic_load_explicit(&buckets[bucket], memory_order_relaxed);
+    atomic_store_explicit(&buckets[bucket], n + 1, memory_order_relaxed);
+}
+/* One turn of the loop held it for so long. The slot's worker. */
 static inline void scoreboard_note_turn(struct scoreboard_slot *slot, int64_t held_us)
 {
-    uint64_t ms = held_us > 0 ? (uint64_t)held_us / 1000 : 0;
-    unsigned bucket = ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(ms);
-    if (bucket >= SCOREBOARD_TURN_BUCKETS)
-        bucket = SCOREBOARD_TURN_BUCKETS - 1;
-    uint64_t n = atomic_load_explicit(&slot->turns[bucket], memory_order_relaxed);
-    atomic_store_explicit(&slot->turns[bucket], n + 1, memory_order_relaxed);
+    scoreboard_note_duration(slot->turns, SCOREBOARD_TURN_BUCKETS, held_us);
+}
+/* One call of the upstream took so long. The slot's worker. */
+static inline void scoreboard_note_call(struct scoreboard_slot *slot, int64_t took_us)
+{
+    scoreboard_note_duration(slot->upstream_took, SCOREBOARD_CALL_BUCKETS, took_us);
 }
 
 /* A worker lives in this slot, or will: readers look at it from now on. The memory of slots that

@@ -180,23 +180,41 @@ static int64_t age_of(const struct status_facts *f, const _Atomic(int64_t) *at_m
     return at == 0 ? -1 : age > 0 ? age : 0;
 }
 
-/* Turns of its loop by how long they held it, in milliseconds: "below" names the first bound that a
- * bucket does not reach, null the last bucket's. Empty ones are left out. */
-static void render_turns(const struct scoreboard_slot *slot, struct jsonw *w)
+/* How often something took how long, in milliseconds: "below" names the first bound that a bucket
+ * does not reach, null the last bucket's. Empty ones are left out. */
+static void render_durations(const char *name, const _Atomic(uint64_t) *buckets, unsigned len,
+                             struct jsonw *w)
 {
-    jsonw_name(w, SLICE("turns"));
+    jsonw_name(w, slice_of(name));
     jsonw_array_open(w);
-    for (unsigned i = 0; i < SCOREBOARD_TURN_BUCKETS; i++) {
-        uint64_t n = atomic_load(&slot->turns[i]);
+    for (unsigned i = 0; i < len; i++) {
+        uint64_t n = atomic_load(&buckets[i]);
         if (n == 0)
             continue;
         jsonw_object_open(w);
-        known_member(w, "below_ms", i + 1 < SCOREBOARD_TURN_BUCKETS ? 1 << i : -1);
+        known_member(w, "below_ms", i + 1 < len ? 1 << i : -1);
         jsonw_name(w, SLICE("count"));
         jsonw_u64(w, n);
         jsonw_object_close(w);
     }
     jsonw_array_close(w);
+}
+
+/* Null when this worker has no upstream. */
+static void render_upstream(const struct scoreboard_slot *slot, struct jsonw *w)
+{
+    uint32_t state = atomic_load(&slot->upstream_breaker);
+    jsonw_name(w, SLICE("upstream"));
+    if (state == BREAKER_NONE || state > BREAKER_HALF_OPEN) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object_open(w);
+    text_member(w, "breaker", breaker_state_name((enum breaker_state)state));
+    number_member(w, "busy", atomic_load(&slot->upstream_busy));
+    number_member(w, "waiting", atomic_load(&slot->upstream_waiting));
+    render_durations("took", slot->upstream_took, SCOREBOARD_CALL_BUCKETS, w);
+    jsonw_object_close(w);
 }
 
 static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, enum counter c)
@@ -221,7 +239,8 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     number_member(w, "lag_us", atomic_load(&slot->lag_us));
     counter_member(w, slot, COUNTER_slow_callbacks);
     counter_member(w, slot, COUNTER_slow_polls);
-    render_turns(slot, w);
+    render_durations("turns", slot->turns, SCOREBOARD_TURN_BUCKETS, w);
+    render_upstream(slot, w);
     number_member(w, "connections", atomic_load(&slot->connections));
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults import Faults, are_built_in
+from harness.orders import Upstream
 from harness.server import Server
 
 # A test run behind nohup(1) must not let programs inherit that a hang-up is ignored.
@@ -28,6 +29,14 @@ def faults(place):
     if not are_built_in():
         pytest.skip("this program was built without fault points")
     return Faults(place)
+
+
+@pytest.fixture
+def upstream():
+    """A stand-in for the orders' upstream: see harness/orders.py."""
+    fake = Upstream()
+    yield fake
+    fake.stop()
 
 
 class Servers:

@@ -12,6 +12,7 @@
 #include "shared/log.h"
 #include "shared/message.h"
 #include "shared/title.h"
+#include "worker/api/orders.h"
 #include "worker/last_stack.h"
 #include "worker/worker_internal.h"
 
@@ -223,11 +224,29 @@ static int open_auth(struct worker *w)
     return EXIT_CODE_INTERNAL;
 }
 
+/* Before the first thread: libcurl(3) says so of its start. */
+static int open_orders(struct worker *w)
+{
+    const struct config *c = w->entry->config;
+    struct buf error = {0};
+    if (!c->orders_upstream)
+        return EXIT_CODE_OK;
+    w->upstream = orders_client(w->loop, c, &error);
+    if (w->upstream)
+        w->orders = orders_fanouts(w->loop, c, w->upstream, w->slot);
+    if (!w->orders)
+        log_error("cannot start the orders API: %.*s",
+                  SLICE_ARGS(error.len ? buf_slice(&error) : SLICE("out of memory")));
+    buf_free(&error);
+    return w->orders ? EXIT_CODE_OK : EXIT_CODE_INTERNAL;
+}
+
 static int open_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
     w->site = site_new(c);
-    w->api = (struct api){c, w->store, w->tokens, w->passwords, w->entry->scoreboard, w->site};
+    w->api = (struct api){
+        c, w->store, w->tokens, w->passwords, w->orders, w->entry->scoreboard, w->site};
     w->service = (struct http_service){
         .loop = w->loop,
         .config = c,
@@ -253,6 +272,8 @@ static int build(struct worker *w)
     if (code == EXIT_CODE_OK)
         code = open_auth(w);
     if (code == EXIT_CODE_OK)
+        code = open_orders(w);
+    if (code == EXIT_CODE_OK)
         code = open_service(w);
     if (code == EXIT_CODE_OK && !store_probe(w->store, on_store_probed, w)) {
         log_error("cannot start: out of memory");
@@ -274,6 +295,9 @@ static void tear_down(struct worker *w)
         http_service_cut(&w->service);
     passwords_free(w->passwords);
     loop_run_once(w->loop, false);
+    loop_run_once(w->loop, false); /* calls of the upstream end, then what they were made for */
+    fanouts_free(w->orders);
+    client_free(w->upstream);
     if (w->store)
         store_close(w->store);
     loop_run_once(w->loop, false);

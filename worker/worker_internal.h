@@ -33,6 +33,8 @@ struct worker {
     struct tokens *tokens;
     struct passwords *passwords;
     struct site *site;
+    struct client *upstream; /* NULL: none is configured */
+    struct fanouts *orders;  /* the same */
     struct api api;
     struct http_service service;
     bool service_made;

@@ -91,6 +91,7 @@ def measure(turn, seconds, port):
     sample = Sample(turn.rep, turn.item, turn.peer)
     item, peer = ITEMS[turn.item], PEERS[turn.peer]
     place = fresh_place(peer, port, item.light)
+    place.orders = item.orders
     try:
         with serve(peer, place) as server:
             sample.worker_kib, sample.master_kib = server.settled_memory_kib(WORKERS)
@@ -172,9 +173,10 @@ def prepare(peers):
         build_colmeia()
     except (OSError, subprocess.CalledProcessError) as e:
         sys.exit(f"tests/bench/run: colmeia was not built: {e}")
-    fault = build("paced", OUT / "bin")
-    if fault:
-        sys.exit(f"tests/bench/run: paced was not built: {fault}")
+    for tool in ("paced", "orders"):
+        fault = build(tool, OUT / "bin")
+        if fault:
+            sys.exit(f"tests/bench/run: {tool} was not built: {fault}")
     able = []
     for name in peers:
         fault = build(PEERS[name].needs, OUT / "bin") if PEERS[name].needs else None

@@ -25,6 +25,10 @@ REFRESH = Request("POST", "/auth/refresh_token")    # verifies, reads and signs
 ME = Request("GET", "/users/me")                    # what peers do instead: verifies and reads
 
 
+ORDER_PACKAGES = 10
+ORDER = Request("GET", "/orders/efb77dcf-d83c-4935-81ac-7be5f37e6cdc/items")
+
+
 def compact(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -36,6 +40,13 @@ SIGN_UP = Request("POST", "/users/", JSON, compact(
 def user(user_id, name=None):
     name = name or seed.name_of(user_id)
     return {"id": user_id, "username": name, "email": f"{name}@example.com"}
+
+
+def order(port):
+    """Of the upstream in apps/orders.c."""
+    item = {"sku": "229010200", "description": "x", "image_url": "http://img", "reference": "r", "quantity": 1}
+    expect(port, ORDER, compact([item] * ORDER_PACKAGES))
+    return ORDER
 
 
 def ask(port, request):

@@ -110,6 +110,9 @@ GOALS = [
     Goal("W7", "logins", ">=", 0.9, ("@W5",)),
     Goal("W7s", "logins", ">=", 0.25, ("@W5",)),
     Goal("W9", "rate", ">=", 4.0, ("ceil-each",)),
+    Goal("W8", "p50_us", "<=", 350_000),
+    Goal("W8s", "quiet_ratio", "<=", 2.0),
+    Goal("W8s", "cpu_us", "<=", 20),
     Goal(None, "worker_kib", "<=", 3 * 1024),
     Goal(None, "master_kib", "<=", 2.5 * 1024),
 ]

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass, field
 
 from bench import checks, loads, seed
-from bench.processes import Trouble
+from bench.processes import Trouble, await_true, port_is_free
 
 CONNECTIONS, HASHING_CONNECTIONS = 64, 16
 WARM_UP_S, LEAD_S = 1, 1     # LEAD_S: of the logins before the reads beside them begin
+ORDER_DELAY_MS, ORDERS_AT_ONCE, ORDERS_START_S = 300, 1000, 5
 START_STOP_S = 2.5           # for estimates
 
 
@@ -24,12 +25,18 @@ class Sample:
     p99_us: int = None
     errors: int = 0            # sockets, and answers that were not 2xx
     cpu_us: float = None       # of the whole server for each request
+    quiet_p99_us: int = None   # W8s: of the same reads with nothing beside them
     served: float = None       # W7: part of the reads due that was served
-    logins: float = None       # W7, W7s: per second, beside the reads
+    logins: float = None       # W7, W7s: per second, beside the reads; W8s: orders
     worker_kib: int = None     # Pss before the load, mean of the workers
     master_kib: int = None
     loaded_kib: int = None     # Pss after the load, of all processes
     note: str = ""
+
+    @property
+    def quiet_ratio(self):
+        """W8s: how much the reads suffer."""
+        return self.p99_us / self.quiet_p99_us if self.p99_us and self.quiet_p99_us else None
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Item:
     perform: object                          # (Run, Sample): fills the sample in
     measure: str = "rate"                    # the field that sums it up
     light: bool = False                      # hashes that cost next to nothing
+    orders: bool = False                     # with the orders API and its upstream
     extra_s: float = field(default=WARM_UP_S)
 
 
@@ -128,6 +136,43 @@ def greedy_reads(run, sample):
     reads_beside_logins(run, sample, lambda: loads.wrk(run.place.port, checks.USER, CONNECTIONS, run.seconds))
 
 
+def with_upstream(perform):
+    """The upstream answers items after ORDER_DELAY_MS."""
+    def performs(run, sample):
+        port = run.place.upstream_port
+        with loads.upstream(run.place.binaries, port, ORDER_DELAY_MS, checks.ORDER_PACKAGES, 3 * run.seconds):
+            if not await_true(lambda: not port_is_free(port), ORDERS_START_S):
+                raise Trouble("the upstream of the orders does not start")
+            perform(run, sample)
+    return performs
+
+
+def one_order(run, sample):
+    request = checks.order(run.place.port)
+    take_figures(sample, finish(loads.wrk(run.place.port, request, 1, run.seconds, threads=1)))
+
+
+def reads_beside_orders(run, sample):
+    """As many orders as are said, each time all at once; CPU time: for each call of the upstream."""
+    def reads():
+        return finish(loads.paced(run.place.binaries, run.place.port, checks.HELLO.path, run.seconds))
+
+    request = checks.order(run.place.port)
+    sample.quiet_p99_us = reads().p99_us
+    with loads.wrk(run.place.port, request, ORDERS_AT_ONCE, run.seconds + LEAD_S, threads=1) as storm:
+        time.sleep(LEAD_S)
+        before = run.server.cpu_s()
+        figures = reads()
+        cpu_s = run.server.cpu_s() - before
+        take_figures(sample, figures)
+        beside = loads.figures_in(storm.output())
+    sample.served = figures.served / figures.due if figures.due else 0.0
+    sample.logins = beside.rate
+    sample.errors += beside.errors + beside.refused
+    if beside.rate:
+        sample.cpu_us = cpu_s / (beside.rate * run.seconds * (1 + checks.ORDER_PACKAGES)) * 1e6
+
+
 def on_port(check):
     return lambda run: check(run.place.port)
 
@@ -147,9 +192,12 @@ ITEMS = {i.name: i for i in [
          measure="logins", extra_s=2),
     Item("W9", "sign-ups with a near-free hash, fsync before each answer", "sign-ups/s", sign_ups(CONNECTIONS),
          light=True, extra_s=0.2),
+    Item("W8", f"an order of {checks.ORDER_PACKAGES} packages, {ORDER_DELAY_MS} ms each upstream", "median",
+         with_upstream(one_order), measure="p50_us", orders=True),
+    Item("W8s", f"{loads.PACE_PER_S} paced reads/s of GET / while {ORDERS_AT_ONCE:,} such orders are under way",
+         "p99 of the reads", with_upstream(reads_beside_orders), measure="p99_us", orders=True, extra_s=12),
 ]}
 LEFT_OUT = {
-    "W8": "calls of an upstream service are not built yet",
     "W10": "TLS is not built yet",
 }
 

@@ -58,5 +58,10 @@ def wrk(port, request, connections, seconds, threads=2, tag="u"):
     return Load(wrk_argv(port, request, connections, seconds, min(threads, connections), tag), seconds)
 
 
+def upstream(binaries, port, delay_ms, packages, seconds):
+    """Whom the orders API asks; it runs until it is left."""
+    return Load([binaries / "orders", port, delay_ms, packages], seconds)
+
+
 def paced(binaries, port, path, seconds):
     return Load([binaries / "paced", port, path, PACE_PER_S, PACED_CONNECTIONS, seconds], seconds)

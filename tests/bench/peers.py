@@ -21,6 +21,7 @@ BUILDS = {
     "ceil": (CC, ["ceil.c", "ceil_store.c", "ceil_jobs.c", "loop.c"], ["-lsodium", "-lsqlite3", "-pthread"]),
     "mhd": (CC, ["mhd.c"], ["-lmicrohttpd"]),
     "paced": (CC, ["paced.c"], []),
+    "orders": (CC, ["orders.c"], []),
     "users": (["go", "build"], ["users.go"], []),
 }
 # Debian's Go packages lie in a GOPATH, and nothing may be downloaded.
@@ -35,6 +36,11 @@ class Place:
     database: Path
     binaries: Path
     light: bool        # hashes that cost next to nothing
+    orders: bool = False    # the orders API is there, its upstream on the next port
+
+    @property
+    def upstream_port(self):
+        return self.port + 1
 
     def hash_cost(self):
         return {"BENCH_HASH_KIB": "8", "BENCH_HASH_PASSES": "1"} if self.light else {}
@@ -56,6 +62,7 @@ class Peer:
 
 HELLO = ("W1",)
 ALL = ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W7s", "W9")
+ORDERS = ("W8", "W8s")
 
 
 def start_colmeia(place):
@@ -69,6 +76,8 @@ def start_colmeia(place):
     }
     if place.light:
         values.update({"auth.hash_memory": "8k", "auth.hash_iterations": "1"})
+    if place.orders:
+        values.update({"orders.upstream": f"http://127.0.0.1:{place.upstream_port}", "orders.apikey": "none"})
     return [COLMEIA, "--config", write_ini(place.directory, values), "--workers", WORKERS], {}
 
 
@@ -100,7 +109,7 @@ def start_fastapi(place):
 
 
 PEERS = {p.name: p for p in [
-    Peer("colmeia", "ours", ALL, "this tree, preset release, access log off", start_colmeia),
+    Peer("colmeia", "ours", ALL + ORDERS, "this tree, preset release, access log off", start_colmeia),
     Peer("epoll", "bound", HELLO, "the floor: bare epoll, a constant answer, parses nothing",
          lambda p: ([p.binaries / "epoll", p.port, WORKERS], {}), "epoll"),
     Peer("ceil", "bound", ALL, "a bound in C: believes what it reads; prepared statements, one transaction for all "

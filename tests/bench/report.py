@@ -7,7 +7,8 @@ from bench.peers import PEERS
 
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 NAMES = {"rate": "rate", "cpu_us": "CPU per request", "p99_us": "p99", "served": "reads served",
-         "logins": "logins beside", "worker_kib": "memory of a worker", "master_kib": "memory of the master"}
+         "logins": "logins beside", "p50_us": "median", "quiet_ratio": "p99 ÷ that without them",
+         "worker_kib": "memory of a worker", "master_kib": "memory of the master"}
 
 
 # ---- numbers for people ---------------------------------------------------------------------------
@@ -56,7 +57,7 @@ def item_table(summary, item):
     peers.sort(key=lambda p: summary.of(item, p, measure), reverse=not measure.endswith("_us"))
     beside = any(summary.of(item, p, "logins") is not None for p in peers)
     head = ["", "per second", "lowest – highest", "p50", "p99", "p99: lowest – highest", "CPU per request"]
-    head += ["served", "logins/s beside"] if beside else []
+    head += ["served", "orders/s beside" if item == "W8s" else "logins/s beside"] if beside else []
     rows = []
     for p in peers:
         row = [p, number(summary.of(item, p, "rate")), spread_text(summary.spread(item, p, "rate"), number),
@@ -124,7 +125,7 @@ def cell(summary, item, peer):
     if value is None:
         return ""
     text = value_of(measure, value)
-    if item == "W7":
+    if item in ("W7", "W8s"):
         text += f" ({percent(summary.of(item, peer, 'served'))})"
     return f"**{text}**" if peer == "colmeia" else text
 

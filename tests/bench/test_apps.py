@@ -10,7 +10,7 @@ import pytest
 
 from bench import loads, peers, processes
 
-BUILT_HERE = ["ceil", "epoll", "paced"]     # the others need packages of the benchmark
+BUILT_HERE = ["ceil", "epoll", "orders", "paced"]     # the others need packages of the benchmark
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 

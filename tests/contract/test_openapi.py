@@ -10,11 +10,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness import npm
+from harness.orders import KNOWN
 from harness.server import Server, run_verb
 
 HERE = Path(__file__).resolve().parent
 JSON_BODY = {"username": "alice", "email": "alice@example.com", "password": "secret"}
 LOGIN = {"username": "alice@example.com", "password": "secret"}
+
+UNKNOWN = "e3ae3598-8034-4374-8eed-bdca8c31d5a0"    # to the stand-in for the orders' upstream
 
 # Routes that the original's exercises add, described as FastAPI would.
 READ_USER = {
@@ -249,3 +252,32 @@ def test_defaults_and_bounds_are_what_it_says(api, document):
         (problem,) = api.get("/users/", params={name: schema["minimum"] - 1}).json()["detail"]
         assert problem["loc"] == ["query", name] and problem["ctx"] == {"ge": schema["minimum"]}
         assert api.get("/users/", params={name: schema["default"]}).text == api.get("/users/").text
+
+
+# ---- the orders -----------------------------------------------------------------------------------
+
+ORDERS = "/orders/{identificacao_do_pedido}/items"
+
+
+def test_orders_are_described_where_they_are_mounted_only(document, tmp_path):
+    assert ORDERS not in document["paths"] and "Item" not in document["components"]["schemas"]
+    done = run_verb(tmp_path, "openapi", env={"COLMEIA_ORDERS_UPSTREAM": "http://127.0.0.1:1", "APIKEY": "key"})
+    mounted, theirs = json.loads(done.stdout), original("api_pedidos_v2")
+    for path in theirs["paths"]:
+        assert compact(mounted["paths"][path]) == compact(theirs["paths"][path])
+    for name, schema in theirs["components"]["schemas"].items():
+        assert compact(mounted["components"]["schemas"][name]) == compact(schema)
+    schemas = list(mounted["components"]["schemas"])
+    assert schemas == sorted(schemas) and {"UserPublic", "Item"} <= set(schemas)
+
+
+def test_answers_of_the_orders_are_as_it_says(serve, upstream):
+    server = serve(config=upstream.config(), workers=1)
+    with httpx.Client(base_url="http://%s:%d" % server.tcp(), timeout=90) as api:
+        v = Visitor(api, api.get("/openapi.json").json())
+        for order, status in ((KNOWN, 200), (UNKNOWN, 404), ("x", 422)):
+            v.check("get", ORDERS, api.get(ORDERS.format(identificacao_do_pedido=order)))
+            assert ("get", ORDERS, str(status)) in v.seen
+        upstream.stop()
+        v.check("get", ORDERS, api.get(ORDERS.format(identificacao_do_pedido=KNOWN)))
+        assert {status for _, _, status in v.seen} == set(v.document["paths"][ORDERS]["get"]["responses"])

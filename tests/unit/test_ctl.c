@@ -369,6 +369,13 @@ static void test_status(void **state)
     scoreboard_note_turn(&s->slots[0], 7999);
     scoreboard_note_turn(&s->slots[0], 8000);
     scoreboard_note_turn(&s->slots[1], 5000000);
+    atomic_store(&s->slots[0].upstream_breaker, BREAKER_CLOSED);
+    atomic_store(&s->slots[0].upstream_busy, 3);
+    atomic_store(&s->slots[1].upstream_breaker, BREAKER_OPEN);
+    atomic_store(&s->slots[1].upstream_waiting, 4);
+    counter_add(&s->slots[1], COUNTER_upstream_calls, 9);
+    counter_add(&s->slots[1], COUNTER_upstream_retries, 2);
+    counter_add(&s->slots[1], COUNTER_upstream_failures, 5);
     struct status_facts facts = {.version = "0.1.0",
                                  .debug = true,
                                  .pid = 4242,
@@ -406,6 +413,8 @@ static void test_status(void **state)
              "connections  12, 1 busy\n"
              "loops        3 slow callbacks, 1 slow polls, held for 512 ms or more 1 times; debug mode is "
              "on\n"
+             "upstream     circuit broken in 1 of 2 workers, 3 calls under way, 4 waiting; 9 calls (2 "
+             "again), 5 failed\n"
              "\n"
              "SLOT   PID  GEN  STATE       UP   BEAT      LAG  SLOW  CONNS  BUSY  REQUESTS   NEXT\n"
              "   0  4243    7  ready    1d00h   0 ms   999 us     3     12     1         0      -\n"

@@ -117,25 +117,6 @@ static void test_nothing_to_describe(void **state)
 
 /* ---- the original's other document ---- */
 
-static const struct field item_fields[] = {
-    {.name = "sku", .kind = FIELD_STRING, .required = true},
-    {.name = "description", .kind = FIELD_STRING, .required = true},
-    {.name = "image_url", .kind = FIELD_STRING, .required = true},
-    {.name = "reference", .kind = FIELD_STRING, .required = true},
-    {.name = "quantity", .kind = FIELD_INT, .required = true},
-};
-static const struct schema schema_item = NAMED_SCHEMA("Item", item_fields);
-
-static const struct field error_fields[] = {
-    {.name = "message", .kind = FIELD_STRING, .required = true},
-};
-static const struct schema schema_error = NAMED_SCHEMA("ErrorResponse", error_fields);
-
-static const struct field field_order = {.name = "identificacao_do_pedido",
-                                         .kind = FIELD_STRING,
-                                         .required = true,
-                                         .format = "uuid"};
-
 static bool is_wanted(const struct config *config)
 {
     return config->limits_max_headers == 7; /* any value will do */
@@ -155,7 +136,7 @@ static const struct route_notes notes_items = {
 };
 static const struct endpoint health = {
     .tag = "healthcheck", .status = 200, .answer = &schema_health, .notes = &notes_healthcheck};
-static const struct endpoint items = {.path = &field_order,
+static const struct endpoint items = {.path = &field_order_id,
                                       .tag = "pedidos",
                                       .status = 200,
                                       .answer = &schema_item,

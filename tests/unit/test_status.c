@@ -91,6 +91,11 @@ static void test_full(void **state)
     static const int64_t turns_us[] = {0, 999, 64000, 3600000000};
     for (size_t i = 0; i < sizeof turns_us / sizeof *turns_us; i++)
         scoreboard_note_turn(&s->slots[0], turns_us[i]);
+    atomic_store(&s->slots[0].upstream_breaker, BREAKER_HALF_OPEN);
+    atomic_store(&s->slots[0].upstream_busy, 7);
+    atomic_store(&s->slots[0].upstream_waiting, 8);
+    scoreboard_note_call(&s->slots[0], 300000);
+    scoreboard_note_call(&s->slots[0], 100000000);
     struct status_facts facts = {
         .version = "0.1.0",
         .pid = 4242,
@@ -129,11 +134,13 @@ static void test_full(void **state)
                       "\"uptime_ms\":60000,\"beat_age_ms\":0,\"lag_us\":1500,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[{\"below_ms\":1,\"count\":2},"
                       "{\"below_ms\":128,\"count\":1},{\"below_ms\":null,\"count\":1}],"
+                      "\"upstream\":{\"breaker\":\"half-open\",\"busy\":7,\"waiting\":8,"
+                      "\"took\":[{\"below_ms\":512,\"count\":1},{\"below_ms\":null,\"count\":1}]},"
                       "\"connections\":5,"
                       "\"busy\":2,\"requests\":40,\"retry_ms\":null},"
                       "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
                       "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
-                      "\"slow_polls\":0,\"turns\":[],\"connections\":0,"
+                      "\"slow_polls\":0,\"turns\":[],\"upstream\":null,\"connections\":0,"
                       "\"busy\":0,\"requests\":0,\"retry_ms\":250}]}");
     check(&facts, &want);
     scoreboard_free(s);

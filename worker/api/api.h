@@ -1,4 +1,4 @@
-/* api.h: the users API over HTTP: the one place that joins http, validate, auth and store. The
+/* api.h: the APIs over HTTP: the one place that joins http, validate, auth, store and upstream. The
  * worker makes it once and gives api_handle() to its http_service. Loop thread only. */
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "worker/auth/token.h"
 #include "worker/http/request.h"
 #include "worker/store/store.h"
+#include "worker/upstream/fanout.h"
 
 /* Everything is borrowed and must outlive the last request. */
 struct api {
@@ -16,6 +17,7 @@ struct api {
     struct store *store;
     struct tokens *tokens;
     struct passwords *passwords;
+    struct fanouts *orders;              /* NULL: there is no orders API */
     const struct scoreboard *scoreboard; /* for healthcheck: is a full stop under way? */
     struct site *site;                   /* what is served */
 };

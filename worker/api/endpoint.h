@@ -46,6 +46,7 @@ struct endpoint {
 };
 
 extern const struct route_notes notes_healthcheck;
+extern const struct route_notes notes_listar_itens;
 
 /* Every row of routes.def; endpoint is a struct endpoint. */
 extern const struct route all_routes[];

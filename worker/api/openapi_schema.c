@@ -120,6 +120,10 @@ static void put_kind(struct jsonw *w, const struct field *f)
     case FIELD_INT:
         put_int(w, f);
         return;
+    case FIELD_UUID:
+        put_text(w, f);
+        put(w, "format", "uuid");
+        return;
     case FIELD_LIST:
         put_list(w, f);
         return;

@@ -6,6 +6,23 @@ const struct route_notes notes_healthcheck = {
     .description = "Checa se o servidor está online",
 };
 
+static bool orders_are_configured(const struct config *config)
+{
+    return config->orders_upstream;
+}
+
+const struct route_notes notes_listar_itens = {
+    .mounted = orders_are_configured,
+    .summary = "Itens de um pedido",
+    .description = "Retorna todos os itens de um determinado pedido",
+    .is_list = true,
+    .answers =
+        {
+            {404, "Pedido não encontrado", &schema_error},
+            {502, "Falha de comunicação com o servidor remoto", &schema_error},
+        },
+};
+
 static const struct endpoint endpoints[] = {
 #define ROUTE(method, path, name, credentials, body, path_field, query, schema, tag, status, answer,  \
               notes)                                                                                  \

@@ -32,6 +32,9 @@ const struct schema schema_login =
 const struct field field_user_id = {
     .name = "user_id", .kind = FIELD_INT, .required = true, .min = INT64_MIN, .max = INT64_MAX};
 
+const struct field field_order_id = {
+    .name = "identificacao_do_pedido", .kind = FIELD_UUID, .required = true};
+
 /* ---- what goes out ---------------------------------------------------------------------------- */
 
 static const struct field user_public_fields[] = {
@@ -75,3 +78,17 @@ static const struct field problems_fields[] = {
     {.name = "detail", .kind = FIELD_LIST, .items = &schema_problem},
 };
 const struct schema schema_problems = NAMED_SCHEMA("HTTPValidationError", problems_fields);
+
+static const struct field item_fields[] = {
+    {.name = "sku", .kind = FIELD_STRING, .required = true},
+    {.name = "description", .kind = FIELD_STRING, .required = true},
+    {.name = "image_url", .kind = FIELD_STRING, .required = true},
+    {.name = "reference", .kind = FIELD_STRING, .required = true},
+    {.name = "quantity", .kind = FIELD_INT, .required = true},
+};
+const struct schema schema_item = NAMED_SCHEMA("Item", item_fields);
+
+static const struct field error_fields[] = {
+    {.name = "message", .kind = FIELD_STRING, .required = true},
+};
+const struct schema schema_error = NAMED_SCHEMA("ErrorResponse", error_fields);

@@ -20,6 +20,7 @@ enum { LOGIN_GRANT_TYPE, LOGIN_USERNAME, LOGIN_PASSWORD };
 extern const struct schema schema_login;
 
 extern const struct field field_user_id;
+extern const struct field field_order_id;
 
 /* At least any schema's fields. */
 enum { SCHEMA_FIELDS_MAX = 6 };
@@ -33,5 +34,7 @@ extern const struct schema schema_user_list;
 extern const struct schema schema_message;
 extern const struct schema schema_token;
 extern const struct schema schema_health;
+extern const struct schema schema_item;
+extern const struct schema schema_error;
 /* What every 422 is: worker/validate/problem.h writes it. */
 extern const struct schema schema_problems;

@@ -23,6 +23,8 @@ void task_cancel(struct task *t)
 {
     LOOP_ASSERT_OWNER(t->loop);
     atomic_store_explicit(&t->cancelled, true, memory_order_relaxed);
+    if (t->on_cancel && atomic_load(&t->state) == TASK_RUNNING)
+        t->on_cancel(t);
 }
 
 void task_begin(struct task *t)

@@ -40,6 +40,7 @@ struct task {
     struct task *next;                 /* of whatever list it is in */
     struct loop *loop;                 /* borrowed */
     void (*done)(struct task *t);      /* on the loop, once */
+    void (*on_cancel)(struct task *t); /* of a client on the loop, or NULL: see task_cancel() */
     const char *made_at;               /* "file.c:123", for reports */
     mono_ms deadline;                  /* to begin by; unset: none */
     uint64_t fair_key;                 /* executors with fair queues take turns between keys */
@@ -56,6 +57,7 @@ void task_init_at(struct task *t, struct loop *l, void (*done)(struct task *), c
 void task_discard(struct task *t);
 
 /* Asks that it not begin. done() still comes (TASK_CANCELLED), unless it had begun: then TASK_RAN.
+ * One that runs on the loop and has an on_cancel() is told, each time, and ends as soon as it can.
  * Harmless when it is already over. */
 void task_cancel(struct task *t);
 

@@ -24,6 +24,7 @@ enum field_kind {
     FIELD_STRING,
     FIELD_EMAIL, /* a string; the value is the normalised address (email.h) */
     FIELD_INT,
+    FIELD_UUID, /* in a path; the value is its canonical spelling (uuid.h) */
     /* what only answers have */
     FIELD_LIST,     /* of *items* */
     FIELD_OBJECT,   /* whatever is in it */
@@ -68,7 +69,7 @@ struct schema {
 struct field_value {
     bool present;
     bool overflow;     /* FIELD_INT in a path: beyond int64, number is clamped */
-    struct slice text; /* FIELD_STRING, FIELD_EMAIL; {NULL, 0} when absent */
+    struct slice text; /* FIELD_STRING, FIELD_EMAIL, FIELD_UUID; {NULL, 0} when absent */
     int64_t number;    /* FIELD_INT */
 };
 
@@ -100,7 +101,8 @@ enum body_result schema_parse_body(struct arena *a, struct slice content_type, s
 /* The stages behind it. values_r: schema->fields_len entries, all set; those of fields with
  * problems count for nothing, so look at problems->failed and ->count first. */
 
-/* One decoded path parameter (FIELD_INT). No bounds: a number beyond int64 sets *overflow*. */
+/* One decoded path parameter (FIELD_INT, FIELD_UUID). No bounds: a number beyond int64 sets
+ * *overflow*. */
 void schema_read_path(const struct field *field, struct slice param, struct field_value *value_r,
                       struct problems *problems);
 /* The raw query string, {NULL, 0} without one (FIELD_INT fields). A number beyond int64 is a

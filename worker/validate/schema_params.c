@@ -4,6 +4,7 @@
 #include "worker/validate/pyint.h"
 #include "worker/validate/schema_internal.h"
 #include "worker/validate/utf8.h"
+#include "worker/validate/uuid.h"
 
 void schema_defaults(const struct schema *schema, struct field_value *values_r)
 {
@@ -39,10 +40,26 @@ static bool read_int(struct problem *p, struct field_value *value_r, struct prob
     return false;
 }
 
+/* Reads *p*'s input text. */
+static void read_uuid(struct problem *p, struct field_value *value_r, struct problems *problems)
+{
+    char *canonical = arena_alloc(problems->arena, UUID_TEXT_LEN);
+    struct buf error = buf_in_arena(problems->arena);
+    if (canonical && uuid_parse(p->input.text, canonical, &error)) {
+        value_r->present = true;
+        value_r->text = (struct slice){canonical, UUID_TEXT_LEN};
+        return;
+    }
+    problems->failed = problems->failed || !canonical || error.failed;
+    p->type = PROBLEM_UUID_PARSING;
+    p->ctx_text = buf_slice(&error);
+    problems_add(problems, p);
+}
+
 void schema_read_path(const struct field *field, struct slice param, struct field_value *value_r,
                       struct problems *problems)
 {
-    ASSERT(field->kind == FIELD_INT);
+    ASSERT(field->kind == FIELD_INT || field->kind == FIELD_UUID);
     *value_r = (struct field_value){.present = false};
     struct slice text = utf8_replace(problems->arena, param);
     if (!text.ptr) {
@@ -51,7 +68,10 @@ void schema_read_path(const struct field *field, struct slice param, struct fiel
     }
     struct problem p = {
         .where = "path", .field = slice_of(field->name), .input = problem_input_text(text)};
-    read_int(&p, value_r, problems);
+    if (field->kind == FIELD_UUID)
+        read_uuid(&p, value_r, problems);
+    else
+        read_int(&p, value_r, problems);
 }
 
 /* The bounds of a query's integer. The original passes what int64 cannot hold on to the database,

@@ -1,0 +1,41 @@
+/* library.c: see library.h. dlopen(3). */
+#include "worker/upstream/library.h"
+
+#include <dlfcn.h>
+
+/* Of all versions since 7.16 (2006); what was added later is asked for by its option. */
+#define LIBRARY_FILE "libcurl.so.4"
+
+static bool find(void *file, const char *name, void *function_r, struct buf *error)
+{
+    void *found = dlsym(file, name);
+    if (!found)
+        buf_printf(error, LIBRARY_FILE " has no %s; a newer one is needed", name);
+    memcpy(function_r, &found, sizeof found); /* ISO C has no cast from object to function */
+    return found;
+}
+
+const struct library *library_load(struct buf *error)
+{
+    static struct library library;
+    if (library.global_init)
+        return &library;
+    void *file = dlopen(LIBRARY_FILE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!file) {
+        buf_printf(error, "%s; install libcurl4 (Debian 13: libcurl4t64)", dlerror());
+        return NULL;
+    }
+    struct library fresh;
+#define X(name)                                                                                    \
+    if (!find(file, "curl_" #name, &fresh.name, error))                                            \
+        return NULL;
+    LIBRARY_FUNCTIONS(X)
+#undef X
+    CURLcode code = fresh.global_init(CURL_GLOBAL_ALL);
+    if (code != CURLE_OK) {
+        buf_printf(error, "libcurl cannot start: %s", fresh.easy_strerror(code));
+        return NULL;
+    }
+    library = fresh;
+    return &library;
+}

@@ -1,0 +1,36 @@
+/* library.h: libcurl, loaded when somebody needs it: it brings some thirty libraries along, which
+ * would cost every worker 25 ms at its start and half a megabyte, upstream or not. Functions are
+ * called as curl->easy_perform(…). Loop thread. */
+#pragma once
+
+#include "shared/str.h"
+
+#define CURL_DISABLE_TYPECHECK /* its macros hide the functions */
+#define CURL_NO_OLDIES
+#include <curl/curl.h>
+
+#define LIBRARY_FUNCTIONS(X)                                                                       \
+    X(global_init)                                                                                 \
+    X(easy_init)                                                                                   \
+    X(easy_cleanup)                                                                                \
+    X(easy_setopt)                                                                                 \
+    X(easy_getinfo)                                                                                \
+    X(easy_strerror)                                                                               \
+    X(slist_append)                                                                                \
+    X(slist_free_all)                                                                              \
+    X(multi_init)                                                                                  \
+    X(multi_cleanup)                                                                               \
+    X(multi_setopt)                                                                                \
+    X(multi_add_handle)                                                                            \
+    X(multi_remove_handle)                                                                         \
+    X(multi_socket_action)                                                                         \
+    X(multi_info_read)
+
+struct library {
+#define X(name) __typeof__(curl_##name) *name;
+    LIBRARY_FUNCTIONS(X)
+#undef X
+};
+
+/* The loaded library; it stays. NULL with the reason in *error*. */
+const struct library *library_load(struct buf *error);
