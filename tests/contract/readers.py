@@ -8,7 +8,7 @@ import tempfile
 
 from harness.server import BINARY, clean_environment, without_aslr
 
-READER = BINARY.parent / "tests" / "contract" / "contract_reader"
+READER = BINARY.parent / "tests" / "unit" / "contract_reader"
 KEY = b"0123456789abcdef0123456789abcdef"    # agreed with reader.c
 NOW_S = 1_800_000_000
 TIMEOUT_S = 240

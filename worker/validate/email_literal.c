@@ -177,8 +177,8 @@ static bool complain_of_ipv6(struct buf *b, struct slice text)
     if (has(text, '/'))
         return complain_in(b, "Unexpected '/'", text);
     if (zone.ptr && (!zone.len || has(zone, '%'))) {
-        buf_printf(b, "Invalid IPv6 address: \"%.*s\"", SLICE_ARGS(text));
-        return true;
+        complain_of(b, "Invalid IPv6 address: \"", text);
+        return complain(b, "\"");
     }
     if (!address.len)
         return complain(b, "Address cannot be empty");
