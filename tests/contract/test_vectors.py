@@ -25,7 +25,7 @@ from harness.wire import Wire
 CAPTURED_HOST = "127.0.0.1:9013"
 KEY = "4f1d7a0c9b8e6d5f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f"
 ANY = "«any»"
-PLACEHOLDER = re.compile("«(login|jwt) ([^»]*)»")
+PLACEHOLDER = re.compile("«(login|once|jwt) ([^»]*)»")
 DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$")
 EXCHANGES = [e for f in vectors.FILES for e in vectors.load(f)]
 
@@ -50,12 +50,14 @@ def log_in(address, text):
     return json.loads(answer.body)["access_token"]
 
 
-def send(address, exchange):
-    """One exchange over a connection of its own; the answer."""
+def send(address, exchange, kept=None):
+    """One exchange over a connection of its own; the answer. *kept*: the tokens that stay the same."""
+    kept = {} if kept is None else kept
     body = exchange.body
     if body is None and exchange.method in ("POST", "PUT", "PATCH"):
         body = b""    # as the client that captured them: Content-Length: 0
-    fill = {"login": lambda text: log_in(address, text), "jwt": make_token}
+    fill = {"login": lambda text: log_in(address, text), "jwt": make_token,
+            "once": lambda text: kept.get(text) or kept.setdefault(text, log_in(address, text))}
     headers = [(n, PLACEHOLDER.sub(lambda m: fill[m[1]](m[2]), v)) for n, v in exchange.headers]
     if "host" not in dict(headers):
         headers.insert(0, ("Host", "%s:%d" % address))
@@ -70,8 +72,9 @@ def replayed(tmp_path_factory):
     for file in vectors.FILES:
         server = Server(tmp_path_factory.mktemp("vectors"), workers=2, config={"auth.secret_key": KEY}).start()
         try:
+            kept = {}
             for exchange in vectors.load(file):
-                answers[exchange.id] = (send(server.tcp(), exchange), "%s:%d" % server.tcp())
+                answers[exchange.id] = (send(server.tcp(), exchange, kept), "%s:%d" % server.tcp())
             server.finish()
         finally:
             server.kill()

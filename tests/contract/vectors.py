@@ -8,7 +8,8 @@ colmeia does (see differences.py). A row of them is
     < body
 
 In headers and bodies, «any» stands for any text; in a header that is sent, «login EMAIL PASSWORD» for
-the token that a login gives, and «jwt HEADER PAYLOAD» for one made by hand (test_vectors.py).
+the token that a login gives, «once EMAIL PASSWORD» for the one that the first such login of its file gave,
+and «jwt HEADER PAYLOAD» for one made by hand (test_vectors.py).
 """
 
 import ast
