@@ -130,6 +130,12 @@ def test_deep_documents():
         ("s", b"%d Expecting value" % (5 * deep)), ("u", b"")]
 
 
+def test_many_containers():
+    """Side by side is not deep."""
+    text = b"[" + b",".join([b'[{"a":[]}]'] * 60_000) + b"]"
+    assert readers.ask("j", [text]) == [("o", text)]
+
+
 def test_many_names():
     """Time grows with the text, whatever names an object has."""
     names = [b'"%d":%d' % (i % 50_000, i) for i in range(100_000)]
