@@ -24,8 +24,7 @@
 static const char token_key[] = "0123456789abcdef0123456789abcdef";
 enum { NOW_S = 1800000000, ARENA_MAX = 256 << 20 };
 
-/* ---- one kind each: a and b in, the answer appended to out ------------------------------------
- */
+/* ---- one kind each: a and b in, the answer appended to out ---------------------------------- */
 
 /* 'o' and the value as it is printed; 's', position, blank, message; 'u': undecodable. */
 static void answer_json(struct arena *a, struct slice text, struct buf *out)
@@ -164,8 +163,7 @@ static void answer(char kind, struct arena *a, struct slice first, struct slice 
     }
 }
 
-/* ---- the pipe ---------------------------------------------------------------------------------
- */
+/* ---- the pipe ------------------------------------------------------------------------------- */
 
 static uint32_t length_at(const unsigned char *p)
 {

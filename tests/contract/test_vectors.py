@@ -65,20 +65,28 @@ def send(address, exchange, kept=None):
         return wire.ask(exchange.method, exchange.target, headers, body).answer(head=exchange.method == "HEAD")
 
 
-@pytest.fixture(scope="module")
-def replayed(tmp_path_factory):
-    """{exchange id: (answer, host)} of all files."""
-    answers = {}
-    for file in vectors.FILES:
-        server = Server(tmp_path_factory.mktemp("vectors"), workers=2, config={"auth.secret_key": KEY}).start()
+class Replays(dict):
+    """{file: {exchange id: (answer, host)}}; a file is replayed when it is asked for."""
+
+    def __init__(self, directories):
+        super().__init__()
+        self.directories = directories
+
+    def __missing__(self, file):
+        answers, kept = self.setdefault(file, {}), {}
+        server = Server(self.directories.mktemp(file), workers=2, config={"auth.secret_key": KEY}).start()
         try:
-            kept = {}
             for exchange in vectors.load(file):
                 answers[exchange.id] = (send(server.tcp(), exchange, kept), "%s:%d" % server.tcp())
             server.finish()
         finally:
             server.kill()
-    return answers
+        return answers
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    return Replays(tmp_path_factory)
 
 
 def expectation(exchange, host):
@@ -118,7 +126,7 @@ def reason_of(status):
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.id)
 def test_exchange(replayed, exchange):
-    answer, host = replayed[exchange.id]
+    answer, host = replayed[exchange.file][exchange.id]
     status, body, headers, _ = expectation(exchange, host)
     shown = answer.body.decode()
     if ANY in body.decode():

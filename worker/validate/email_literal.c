@@ -193,29 +193,37 @@ static bool complain_of_ipv6(struct buf *b, struct slice text)
 
 /* ---- both ------------------------------------------------------------------------------------- */
 
+static bool check_ipv4(struct email_check *e, struct slice address)
+{
+    struct buf why = buf_in_arena(e->arena);
+    if (!complain_of_ipv4(&why, address))
+        return true;
+    return why.failed ? email_no_memory(e)
+                      : email_failf(e,
+                                    "The address in brackets after the @-sign is not valid: It is "
+                                    "not an IPv4 address (%.*s) or is missing an address literal tag.",
+                                    SLICE_ARGS(buf_slice(&why)));
+}
+
+static bool check_ipv6(struct email_check *e, struct slice address)
+{
+    struct buf why = buf_in_arena(e->arena);
+    if (!complain_of_ipv6(&why, address))
+        return true;
+    return why.failed ? email_no_memory(e)
+                      : email_failf(e,
+                                    "The IPv6 address in brackets after the @-sign is not valid "
+                                    "(%.*s).",
+                                    SLICE_ARGS(buf_slice(&why)));
+}
+
 static bool check_literal(struct email_check *e, struct slice literal)
 {
     static const struct slice tag = {"IPv6:", 5};
-    struct buf b = buf_in_arena(e->arena);
-    if (literal.len && consists_of(literal, "0123456789.")) {
-        if (!complain_of_ipv4(&b, literal))
-            return true;
-        return b.failed ? email_no_memory(e)
-                        : email_failf(e,
-                                      "The address in brackets after the @-sign is not valid: It is "
-                                      "not an IPv4 address (%.*s) or is missing an address literal "
-                                      "tag.",
-                                      SLICE_ARGS(buf_slice(&b)));
-    }
-    if (slice_starts_with(literal, tag)) {
-        if (!complain_of_ipv6(&b, (struct slice){literal.ptr + tag.len, literal.len - tag.len}))
-            return true;
-        return b.failed
-                   ? email_no_memory(e)
-                   : email_failf(e,
-                                 "The IPv6 address in brackets after the @-sign is not valid (%.*s).",
-                                 SLICE_ARGS(buf_slice(&b)));
-    }
+    if (literal.len && consists_of(literal, "0123456789."))
+        return check_ipv4(e, literal);
+    if (slice_starts_with(literal, tag))
+        return check_ipv6(e, (struct slice){literal.ptr + tag.len, literal.len - tag.len});
     if (!has(literal, ':'))
         return email_fail(e,
                           SLICE("The part after the @-sign in brackets is not an IPv4 address and "

@@ -13,7 +13,7 @@ struct parser {
     struct slice delimiter; /* CR LF "--" boundary */
     struct slice rest;      /* what is not read yet */
     size_t fields, files;
-    bool latin1; /* the form says that it is not UTF-8 */
+    bool latin1;       /* the form says that it is not UTF-8 */
     const char *error; /* with FORM_INVALID */
 };
 
