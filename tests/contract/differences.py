@@ -78,6 +78,8 @@ DIFFERENCES = [
                '401 {"detail":"Could not validate credentials"}',
                "whoever changes a password ends the sessions that were begun with the old one"),
     Difference("paths", "GET /users/1 of nobody", "answer", '404 {"detail":"User not found"}', OFFERED),
+    Difference("paths", "GET /healthcheck", "answer", '200 {"status":"ok"}',
+               "load balancers ask for it; while the server stops it is 503"),
     Difference("paths", "GET /users/x", "answer", answer_422(
         "int_parsing", '["path","user_id"]', "Input should be a valid integer, unable to parse string as an integer",
         '"x"'), "reading one user is offered"),
