@@ -264,9 +264,12 @@ def pytest_environment(binary):
 
 
 def target_of(name):
-    """What must be built for a process or contract test: some need programs that take over, too."""
+    """What must be built for a process or contract test: some need programs that take over, too, one
+    needs none at all."""
     if name.startswith("process/test_docs_plain"):
         return "colmeia_plain"
+    if name.startswith("contract/test_readers"):
+        return "contract_reader"
     return "colmeia_variants" if name.startswith("process/test_upgrade") else "colmeia"
 
 

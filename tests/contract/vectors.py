@@ -1,9 +1,15 @@
-"""vectors.py: reads captured exchanges of the original (*.txt beside this file). A row of them is
+"""vectors.py: reads the exchanges beside this file (*.txt). fast_zero_final_*.txt were captured from
+the original; the others were written after its contract, and say what the original answers, not what
+colmeia does (see differences.py). A row of them is
 
     ### name
     > METHOD path headers body      headers and body as Python literals, or nothing
     < status headers                headers as JSON
     < body
+
+In headers and bodies, «any» stands for any text; in a header that is sent, «login EMAIL PASSWORD» for
+the token that a login gives, «once EMAIL PASSWORD» for the one that the first such login of its file gave,
+and «jwt HEADER PAYLOAD» for one made by hand (test_vectors.py).
 """
 
 import ast

@@ -17,8 +17,8 @@
     "HTTP/1.1 " line "\r\ndate: D\r\nserver: colmeia\r\ncontent-length: " length                   \
     "\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{\"detail\":\"" detail "\"}"
 #define BAD_REQUEST                                                                                \
-    "HTTP/1.1 400 Bad Request\r\ndate: D\r\nserver: colmeia\r\ncontent-length: 30\r\n"             \
-    "content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"                         \
+    "HTTP/1.1 400 Bad Request\r\ndate: D\r\nserver: colmeia\r\n"                                  \
+    "content-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"   \
     "Invalid HTTP request received."
 
 static int setup(void **state)

@@ -94,8 +94,11 @@ static char *put_head(char *at, struct turn *t, int status, struct slice content
     at = put_field(at, SLICE("allow: "), h->allow);
     if (h->retry_after_s > 0)
         at = put_number(at, SLICE("retry-after: "), (uint64_t)h->retry_after_s);
+    if (h->type_first)
+        at = put_field(at, SLICE("content-type: "), content_type);
     at = put_number(at, SLICE("content-length: "), body_len);
-    at = put_field(at, SLICE("content-type: "), content_type);
+    if (!h->type_first)
+        at = put_field(at, SLICE("content-type: "), content_type);
     at = put_field(at, SLICE("location: "), h->location);
     at = put(at, h->lines);
     if (t->close)
@@ -205,5 +208,6 @@ void response_internal_error(struct request *r)
 void response_malformed(struct request *r)
 {
     response_send(r, 400, SLICE("text/plain; charset=utf-8"),
-                  SLICE("Invalid HTTP request received."), NULL);
+                  SLICE("Invalid HTTP request received."),
+                  &(struct response_headers){.type_first = true});
 }

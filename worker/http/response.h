@@ -15,6 +15,7 @@ struct response_headers {
     struct slice location;
     int retry_after_s; /* 0: none */
     struct slice lines; /* whole header lines, each with its CRLF, to stand after these */
+    bool type_first;   /* content-type before content-length, as uvicorn's own answers have it */
 };
 
 /* content_type {NULL,0}: none is sent. *headers* may be NULL; it is read before the call returns.

@@ -5,7 +5,6 @@
 #include "worker/validate/unicode.h"
 #include "worker/validate/utf8.h"
 
-#include <arpa/inet.h>
 #include <uninorm.h>
 #include <unictype.h>
 
@@ -209,88 +208,4 @@ bool email_check_domain(struct email_check *e, struct slice domain, struct slice
            check_deliverable(e, *ascii_r) &&
            convert(e, *ascii_r, idna_label_to_unicode, "not valid IDNA", domain_r) &&
            email_no_unsafe_chars(e, *domain_r, false); /* a joiner that punycode hid */
-}
-
-/* ---- addresses in brackets ------------------------------------------------------------------- */
-
-static bool is_bad_in_literal(uint32_t c)
-{
-    return c < 0x21 || c > 0xFA;
-}
-
-/* What Python's ipaddress says to one number of an IPv4 address; false when it is in order. */
-static bool complain_of_octet(struct buf *b, struct slice octet)
-{
-    size_t before = b->len;
-    if (octet.len == 0)
-        buf_append_slice(b, SLICE("Empty octet not permitted"));
-    else if (octet.len > 3)
-        buf_printf(b, "At most 3 characters permitted in '%.*s'", SLICE_ARGS(octet));
-    else if (octet.len > 1 && octet.ptr[0] == '0')
-        buf_printf(b, "Leading zeros are not permitted in '%.*s'", SLICE_ARGS(octet));
-    else if (octet.len == 3 && memcmp(octet.ptr, "255", 3) > 0)
-        buf_printf(b, "Octet %.*s (> 255) not permitted", SLICE_ARGS(octet));
-    return b->len > before || b->failed;
-}
-
-/* literal is made of digits and periods. */
-static bool check_ipv4(struct email_check *e, struct slice literal)
-{
-    struct buf b = buf_in_arena(e->arena);
-    struct slice rest = literal;
-    size_t periods = 0;
-    for (size_t i = 0; i < literal.len; i++)
-        periods += literal.ptr[i] == '.';
-    bool wrong = periods != 3;
-    if (wrong)
-        buf_append_slice(&b, SLICE("Expected 4 octets"));
-    while (!wrong && rest.ptr)
-        wrong = complain_of_octet(&b, slice_split(&rest, '.'));
-    if (b.failed)
-        return email_no_memory(e);
-    return !wrong ||
-           email_failf(e,
-                       "The address in brackets after the @-sign is not valid: It is not an IPv4 "
-                       "address (%.*s in '%.*s') or is missing an address literal tag.",
-                       SLICE_ARGS(buf_slice(&b)), SLICE_ARGS(literal));
-}
-
-static bool check_ipv6(struct email_check *e, struct slice address)
-{
-    unsigned char binary[16];
-    char *text = arena_dup(e->arena, address.ptr, address.len);
-    if (!text)
-        return email_no_memory(e);
-    bool valid = !memchr(text, 0, address.len) && inet_pton(AF_INET6, text, binary) == 1;
-    return valid ||
-           email_fail(e, SLICE("The IPv6 address in brackets after the @-sign is not valid "
-                               "(it is not an IPv6 address)."));
-}
-
-static bool check_literal(struct email_check *e, struct slice literal)
-{
-    static const struct slice tag = {"IPv6:", 5};
-    size_t numeric = 0;
-    while (numeric < literal.len && memchr("0123456789.", literal.ptr[numeric], 11))
-        numeric++;
-    if (literal.len && numeric == literal.len)
-        return check_ipv4(e, literal);
-    if (slice_starts_with(literal, tag))
-        return check_ipv6(e, (struct slice){literal.ptr + tag.len, literal.len - tag.len});
-    if (!has(literal, ":"))
-        return email_fail(e,
-                          SLICE("The part after the @-sign in brackets is not an IPv4 address and "
-                                "has no address literal tag."));
-    return email_no_bad_chars(
-               e, literal, is_bad_in_literal,
-               "The part after the @-sign contains invalid characters in brackets: ", ".") &&
-           email_fail(e,
-                      SLICE("The part after the @-sign contains an invalid address literal tag in "
-                            "brackets."));
-}
-
-bool email_refuse_literal(struct email_check *e, struct slice literal)
-{
-    return check_literal(e, literal) &&
-           email_fail(e, SLICE("A bracketed IP address after the @-sign is not allowed here."));
 }

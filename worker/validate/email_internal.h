@@ -1,5 +1,6 @@
 /* email_internal.h: what the parts of the e-mail check share: email.c (order of things, lengths),
- * email_split.c (name, local part, domain), email_local.c, email_domain.c, email_text.c (reasons).
+ * email_split.c (name, local part, domain), email_local.c, email_domain.c, email_literal.c (in brackets),
+ * email_text.c (reasons).
  * All take and give valid UTF-8. */
 #pragma once
 

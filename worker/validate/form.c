@@ -19,9 +19,9 @@ bool form_add(struct arena *a, struct form *form, struct slice name, struct slic
     return true;
 }
 
-struct slice form_text(struct arena *a, struct slice bytes)
+struct slice form_text(struct arena *a, struct slice bytes, bool latin1)
 {
-    if (utf8_is_valid(bytes))
+    if (!latin1 && utf8_is_valid(bytes))
         return bytes;
     struct buf text = buf_in_arena(a);
     for (size_t i = 0; i < bytes.len; i++)
@@ -120,6 +120,12 @@ static void turn_round(struct form *form)
     form->first = done;
 }
 
+/* python-multipart sees to the case of a media type only where no parameter follows it. */
+static bool is_type(struct slice type, struct slice wanted, bool has_parameters)
+{
+    return has_parameters ? slice_equals(type, wanted) : slice_equals_nocase(type, wanted);
+}
+
 enum form_result form_read(struct arena *a, struct slice content_type, struct slice body,
                            struct form *form_r, const char **error_r)
 {
@@ -127,9 +133,9 @@ enum form_result form_read(struct arena *a, struct slice content_type, struct sl
     struct slice rest = content_type;
     struct slice type = slice_trim(slice_split(&rest, ';'), blanks);
     *form_r = (struct form){NULL, 0};
-    if (slice_equals_nocase(type, SLICE("application/x-www-form-urlencoded")))
+    if (is_type(type, SLICE("application/x-www-form-urlencoded"), rest.ptr))
         result = read_urlencoded(a, body, form_r, error_r);
-    else if (slice_equals_nocase(type, SLICE("multipart/form-data")))
+    else if (is_type(type, SLICE("multipart/form-data"), rest.ptr))
         result = form_read_multipart(a, content_type, body, form_r, error_r);
     turn_round(form_r);
     return result;

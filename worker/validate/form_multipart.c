@@ -13,6 +13,7 @@ struct parser {
     struct slice delimiter; /* CR LF "--" boundary */
     struct slice rest;      /* what is not read yet */
     size_t fields, files;
+    bool latin1;       /* the form says that it is not UTF-8 */
     const char *error; /* with FORM_INVALID */
 };
 
@@ -157,8 +158,8 @@ static enum form_result read_part(struct parser *p, bool *last_r)
         *last_r = true;
         return FORM_OK;
     }
-    name = form_text(p->arena, name);
-    data = form_text(p->arena, filename.ptr ? filename : data);
+    name = form_text(p->arena, name, p->latin1);
+    data = form_text(p->arena, filename.ptr ? filename : data, p->latin1);
     if (!name.ptr || !data.ptr || !form_add(p->arena, p->form, name, data, filename.ptr != NULL))
         return FORM_NO_MEMORY;
     return FORM_OK;
@@ -197,11 +198,23 @@ static enum form_result read_parts(struct parser *p)
     return result;
 }
 
+/* The charset that a form declares (RFC 7578, 4.6 has it elsewhere; Starlette looks here). What is
+ * not UTF-8 is taken for Latin-1, as Starlette takes a name that Python does not know. */
+static bool is_latin1(struct slice charset)
+{
+    static const char *const utf8_names[] = {"utf-8", "utf_8", "utf8", "u8", "utf"};
+    for (size_t i = 0; i < sizeof utf8_names / sizeof *utf8_names; i++)
+        if (slice_equals_nocase(charset, slice_of(utf8_names[i])))
+            return false;
+    return charset.ptr != NULL;
+}
+
 enum form_result form_read_multipart(struct arena *a, struct slice content_type, struct slice body,
                                      struct form *form, const char **error_r)
 {
     bool failed = false;
     struct slice boundary = form_option(a, content_type, SLICE("boundary"), &failed);
+    struct slice charset = form_option(a, content_type, SLICE("charset"), &failed);
     if (failed)
         return FORM_NO_MEMORY;
     if (!boundary.ptr) {
@@ -220,7 +233,8 @@ enum form_result form_read_multipart(struct arena *a, struct slice content_type,
     struct parser p = {.arena = a,
                        .form = form,
                        .delimiter = buf_slice(&delimiter),
-                       .rest = body.ptr ? body : SLICE("")};
+                       .rest = body.ptr ? body : SLICE(""),
+                       .latin1 = is_latin1(charset)};
     enum form_result result = read_parts(&p);
     if (result == FORM_INVALID)
         *error_r = p.error;

@@ -67,20 +67,6 @@ struct slice idna_map(struct arena *a, struct slice domain)
     return out.failed ? (struct slice){NULL, 0} : unicode_nfc(a, buf_slice(&out));
 }
 
-void idna_append_repr(struct buf *b, struct slice label)
-{
-    buf_append_char(b, '\'');
-    for (size_t at = 0; at < label.len;) {
-        uint32_t c = utf8_next(label, &at);
-        char category = unicode_category(c);
-        if (category != 'C' && category != 'Z')
-            utf8_append(b, c);
-        else
-            buf_printf(b, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
-    }
-    buf_append_char(b, '\'');
-}
-
 /* What libidn2 says to a label, whose A-label goes to ascii (64 bytes). */
 static int encode(struct arena *a, struct slice label, char *ascii)
 {
@@ -99,69 +85,65 @@ static int encode(struct arena *a, struct slice label, char *ascii)
     return result;
 }
 
-/* Whether c is what a label was refused for: alone (a combining mark: behind a letter) it is
- * refused for the same reason. */
-static bool is_culprit(struct arena *a, uint32_t c, int result)
+/* Whether no label may have c. A combining mark is asked about behind a letter. */
+static bool is_allowed_nowhere(struct arena *a, uint32_t c)
 {
     char bytes[5] = "a", ascii[LABEL_MAX + 1];
     size_t start = unicode_category(c) == 'M';
     struct slice one = {bytes, start + utf8_put(bytes + start, c)};
-    return encode(a, one, ascii) == result;
+    int result = encode(a, one, ascii);
+    return result == IDN2_DISALLOWED || result == IDN2_UNASSIGNED;
 }
 
-/* Sentences that name a character: <subject> U+0000<verb> at position 1 <of> 'label'<after>. */
-struct phrase {
-    int result;
-    const char *subject, *verb, *of, *after;
-};
-
-static const struct phrase phrases[] = {
-    {IDN2_DISALLOWED, "Codepoint", "", "of", " not allowed"},
-    {IDN2_UNASSIGNED, "Codepoint", "", "of", " not allowed"},
-    {IDN2_CONTEXTO, "Codepoint", " not allowed", "in", ""},
-    {IDN2_CONTEXTO_NO_RULE, "Codepoint", " not allowed", "in", ""},
-    {IDN2_CONTEXTJ, "Unknown codepoint adjacent to joiner", "", "in", ""},
-    {IDN2_CONTEXTJ_NO_RULE, "Unknown codepoint adjacent to joiner", "", "in", ""},
-};
-
-static const struct phrase *phrase_for(int result)
-{
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-        if (phrases[i].result == result)
-            return &phrases[i];
-    return NULL;
-}
-
-static void append_phrase(struct buf *b, struct arena *a, struct slice label,
-                          const struct phrase *phrase)
+/* Appends which character is the first that may not stand where it stands. libidn2 looks for each
+ * kind of fault in all of the label, Python at each character for all kinds. False when there is
+ * none. */
+static bool append_culprit(struct buf *b, struct arena *a, struct slice label)
 {
     unsigned position = 0;
     for (size_t at = 0; at < label.len;) {
+        size_t start = at;
         uint32_t c = utf8_next(label, &at);
+        enum idna_context context = idna_context_at(label, start);
         position++;
-        if (!is_culprit(a, c, phrase->result))
-            continue;
-        buf_printf(b, "%s U+%04X%s at position %u %s ", phrase->subject, (unsigned)c, phrase->verb,
-                   position, phrase->of);
-        idna_append_repr(b, label);
-        buf_append_slice(b, slice_of(phrase->after));
-        return;
+        if (context == IDNA_CONTEXT_FREE && is_allowed_nowhere(a, c)) {
+            buf_printf(b, "Codepoint U+%04X at position %u of ", (unsigned)c, position);
+            unicode_append_repr(b, label);
+            buf_append_slice(b, SLICE(" not allowed"));
+            return true;
+        }
+        if (context == IDNA_CONTEXT_WRONG || context == IDNA_CONTEXT_WRONG_JOINER) {
+            bool joiner = context == IDNA_CONTEXT_WRONG_JOINER;
+            buf_printf(b, "%s U+%04X%s at position %u in ",
+                       joiner ? "Unknown codepoint adjacent to joiner" : "Codepoint", (unsigned)c,
+                       joiner ? "" : " not allowed", position);
+            unicode_append_repr(b, label);
+            return true;
+        }
     }
-    buf_append_slice(b, slice_of(idn2_strerror(phrase->result)));
+    return false;
+}
+
+static bool is_about_characters(int result)
+{
+    return result == IDN2_DISALLOWED || result == IDN2_UNASSIGNED || result == IDN2_CONTEXTO ||
+           result == IDN2_CONTEXTO_NO_RULE || result == IDN2_CONTEXTJ ||
+           result == IDN2_CONTEXTJ_NO_RULE;
 }
 
 static enum idna_result explain(struct arena *a, struct slice label, int result,
                                 struct slice *why_r)
 {
     struct buf b = buf_in_arena(a);
+    bool named = true;
     if (result == IDN2_MALLOC)
         return IDNA_NO_MEMORY;
-    const struct phrase *phrase = phrase_for(result);
-    if (phrase)
-        append_phrase(&b, a, label, phrase);
+    if (is_about_characters(result))
+        named = append_culprit(&b, a, label);
     else if (result == IDN2_BIDI)
-        buf_append_slice(&b, idna_append_bidi_reason(&b, label) ? SLICE("")
-                                                                : slice_of(idn2_strerror(result)));
+        named = idna_append_bidi_reason(&b, label);
+    else if (result == IDN2_HYPHEN_STARTEND)
+        buf_append_slice(&b, SLICE("Label must not start or end with a hyphen"));
     else if (result == IDN2_LEADING_COMBINING)
         buf_append_slice(&b, SLICE("Label begins with an illegal combining character"));
     else if (result == IDN2_NOT_NFC)
@@ -171,6 +153,8 @@ static enum idna_result explain(struct arena *a, struct slice label, int result,
     else if (result == IDN2_TOO_BIG_LABEL || result == IDN2_PUNYCODE_BIG_OUTPUT)
         buf_append_slice(&b, SLICE("Label too long"));
     else
+        named = false;
+    if (!named)
         buf_append_slice(&b, slice_of(idn2_strerror(result)));
     *why_r = buf_slice(&b);
     return b.failed ? IDNA_NO_MEMORY : IDNA_INVALID;

@@ -1,6 +1,7 @@
 /* idna_bidi.c: why a label with right-to-left characters is refused (RFC 5893, section 2). libidn2
  * says that it is, Python's idna also by which rule. */
 #include "worker/validate/idna_internal.h"
+#include "worker/validate/unicode.h"
 #include "worker/validate/utf8.h"
 
 #include <unictype.h>
@@ -30,7 +31,7 @@ bool idna_append_bidi_reason(struct buf *b, struct slice label)
     bool rtl = first & (BIT(UC_BIDI_R) | BIT(UC_BIDI_AL)), ends_well = false;
     if (!rtl && first != BIT(UC_BIDI_L)) {
         buf_append_slice(b, SLICE("First codepoint in label "));
-        idna_append_repr(b, label);
+        unicode_append_repr(b, label);
         buf_append_slice(b, SLICE(" must be directionality L, R or AL"));
         return true;
     }

@@ -4,7 +4,7 @@
  *
  * What Python accepts is accepted: UTF-8, UTF-16 and UTF-32 with or without a byte order mark; NaN,
  * Infinity, -Infinity; integers of any size up to JSON_DIGITS_MAX digits; U+0000 and lone
- * surrogates in strings. Everything made lives in the arena given; at most some 60 bytes for each
+ * surrogates in strings. Everything made lives in the arena given; at most some 80 bytes for each
  * byte of the text. Time is proportional to the text, but for n log n in the names of one object.
  */
 #pragma once
@@ -16,8 +16,7 @@
 #include <stddef.h>
 
 enum {
-    JSON_DEPTH_MAX =
-        1000, /* arrays and objects inside each other; the original bears about 100 000 */
+    JSON_DEPTH_MAX = 100000, /* arrays and objects inside each other, as the original */
     JSON_DIGITS_MAX = 4300 /* of an integer, as sys.int_info.default_max_str_digits */
 };
 

@@ -9,7 +9,8 @@ struct json_reader {
     const char *start;
     const char *at;
     const char *end;
-    unsigned depth;
+    struct json_value *open; /* the innermost container that is not closed yet */
+    unsigned depth;          /* how many are */
     const char *message;  /* after JSON_SYNTAX … */
     const char *position; /* … and where */
 };

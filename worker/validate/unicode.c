@@ -78,6 +78,28 @@ void unicode_append_display(struct buf *b, uint32_t c)
     }
 }
 
+static void append_repr_char(struct buf *b, uint32_t c, char quote)
+{
+    if (c == '\t' || c == '\n' || c == '\r')
+        buf_printf(b, "\\%c", c == '\t' ? 't' : c == '\n' ? 'n' : 'r');
+    else if (c == (uint32_t)quote || c == '\\')
+        buf_printf(b, "\\%c", (int)c);
+    else if (c == ' ' || is_seen(c) || unicode_category(c) == 'M')
+        utf8_append(b, c);
+    else
+        buf_printf(b, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
+}
+
+void unicode_append_repr(struct buf *b, struct slice s)
+{
+    bool single = s.len && memchr(s.ptr, '\'', s.len), twin = s.len && memchr(s.ptr, '"', s.len);
+    char quote = single && !twin ? '"' : '\'';
+    buf_append_char(b, quote);
+    for (size_t at = 0; at < s.len;)
+        append_repr_char(b, utf8_next(s, &at), quote);
+    buf_append_char(b, quote);
+}
+
 struct slice unicode_nfc(struct arena *a, struct slice s)
 {
     const struct slice none = {NULL, 0};

@@ -20,6 +20,8 @@ char unicode_category(uint32_t c);
 /* Appends how a message shows a character: 'c' in quotes when it is one to be seen, else its
  * Unicode name, else U+0009. */
 void unicode_append_display(struct buf *b, uint32_t c);
+/* Appends repr(s): quoted, with escapes for what is not to be seen. s is valid UTF-8. */
+void unicode_append_repr(struct buf *b, struct slice s);
 /* s in Normalization Form C: s itself when it is already, else a copy in the arena. {NULL, 0}
  * without memory. s is valid UTF-8. */
 struct slice unicode_nfc(struct arena *a, struct slice s);

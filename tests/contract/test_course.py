@@ -1,8 +1,13 @@
 """The tests of the course the original comes from, seen from outside: same names, same assertions.
 Its client follows redirects, as ours does."""
 
+import re
+import sqlite3
+
+import jwt
 import pytest
 
+from harness.clock import Clock
 from harness.server import bearer
 
 
@@ -40,17 +45,28 @@ def test_get_token(api, user):
 
 
 @pytest.fixture
-def short_lived(serve):
-    """A server whose tokens are over when they are made: its clock need not move."""
-    with serve(config={"auth.access_token_expire_minutes": "0"}).api() as api:
+def aging(serve, place):
+    """A token that was made half an hour before the clock was moved, and the clock."""
+    clock = Clock(place)
+    with serve(env=clock.env).api() as api:
         api.sign_up()
+        api.token = api.login()
+        api.clock = clock
         yield api
 
 
-def test_token_expired_after_time(short_lived):
-    answer = short_lived.put("/users/1", headers=bearer(short_lived.login()),
-                             json={"username": "wrongwrong", "email": "wrong@wrong.com", "password": "wrong"})
+def update(api):
+    return api.put("/users/1", headers=bearer(api.token),
+                   json={"username": "wrongwrong", "email": "wrong@wrong.com", "password": "wrong"})
+
+
+def test_token_expired_after_time(aging):
+    aging.clock.set("+31m")
+    answer = update(aging)
     assert answer.status_code == 401 and answer.json() == {"detail": "Could not validate credentials"}
+    assert answer.headers["www-authenticate"] == "Bearer"
+    aging.clock.set("+29m")
+    assert update(aging).status_code == 200, "it was the time"
 
 
 def test_token_inexistent_user(api):
@@ -71,9 +87,37 @@ def test_refresh_token(api, token):
                    json={"username": "new", "email": "n@test.com", "password": "p"}).status_code == 200
 
 
-def test_token_expired_dont_refresh(short_lived):
-    answer = short_lived.post("/auth/refresh_token", headers=bearer(short_lived.login()))
+def test_token_expired_dont_refresh(aging):
+    aging.clock.set("+31m")
+    answer = aging.post("/auth/refresh_token", headers=bearer(aging.token))
     assert answer.status_code == 401 and answer.json() == {"detail": "Could not validate credentials"}
+    aging.clock.set("+29m")
+    assert aging.post("/auth/refresh_token", headers=bearer(aging.token)).status_code == 200
+
+
+def test_db_create_user(serve, place):
+    """The row as the ORM's mocked event finds it, and as the original's other tools will read it."""
+    clock = Clock(place)
+    clock.set("@2024-02-29 12:00:00")
+    server = serve(env=clock.env)
+    with server.api() as api:
+        api.sign_up("alice", "teste@test", "secret-pw")    # refused: no row
+        api.sign_up("alice", "teste@test.com", "secret-pw")
+    with sqlite3.connect(server.directory / "database.db") as database:
+        (row,) = database.execute("SELECT id, username, email, password, created_at FROM users").fetchall()
+    database.close()
+    assert row[:3] == (1, "alice", "teste@test.com")
+    assert row[3].startswith("$argon2id$v=19$") and "secret-pw" not in row[3]
+    assert re.fullmatch(r"2024-02-29 12:0\d:\d\d", row[4])
+
+
+def test_jwt(serve):
+    """decode(create(data)) has the data and an exp."""
+    key = "4f1d7a0c9b8e6d5f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f"
+    with serve(config={"auth.secret_key": key}).api() as api:
+        api.sign_up()
+        claims = jwt.decode(api.login(), key, algorithms=["HS256"])
+    assert claims["sub"] == "teste@test.com" and "exp" in claims
 
 
 def test_jwt_invalid_token(api):
