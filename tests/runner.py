@@ -30,7 +30,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-PYTEST_FOLDERS = ["process", "contract", "bench"]
+PYTEST_FOLDERS = ["process", "contract", "bench", "systemd"]
 SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh", "tests/bench/run"]
 PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
@@ -264,7 +264,7 @@ def pytest_environment(binary):
 
 def target_of(name):
     """What must be built for a process or contract test: some need programs that take over, too."""
-    return "colmeia_variants" if name.startswith("process/test_upgrade") else "colmeia"
+    return "colmeia_variants" if name.startswith(("process/test_upgrade", "systemd/")) else "colmeia"
 
 
 def find_pytest(preset, long):
