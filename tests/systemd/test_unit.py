@@ -8,9 +8,8 @@ import signal
 import pytest
 
 from harness.load import Load
-from harness.machine import machine    # noqa: F401
-from harness.package import Service, nothing_lost, package    # noqa: F401
-from harness.package import drop_in
+from harness.machine import Machine, why_not
+from harness.package import ADDRESS, Service, drop_in, nothing_lost, package    # noqa: F401
 from harness.server import await_true
 from harness.wire import Wire
 
@@ -18,11 +17,34 @@ CLIENTS = dict(keepalive=1, connect=2, slow=1)
 MANY = 50
 
 
+@pytest.fixture(scope="module")
+def installed(package, tmp_path_factory):
+    """One machine for all of them."""
+    reason = why_not()
+    if reason:
+        pytest.skip(f"SKIP: no machine with systemd can be had here: {reason}")
+    with Machine(tmp_path_factory.mktemp("units")) as machine:
+        service = Service(machine)
+        service.install(package)
+        yield service
+
+
 @pytest.fixture
-def service(machine, package):
-    service = Service(machine)
-    service.install(package)
-    return service
+def machine(installed):
+    return installed.machine
+
+
+@pytest.fixture
+def service(installed, machine):
+    """As just installed: running, its socket is not."""
+    yield installed
+    print(f"---- the machine's journal\n{machine.journal()[-20_000:]}")
+    installed.address = ADDRESS
+    configure(installed, "")
+    (machine.root / "etc/systemd/system/colmeia.service.d/more.conf").unlink(missing_ok=True)
+    machine.run("systemctl", "disable", "--now", "colmeia.socket", "colmeia@blue.socket", "colmeia@blue.service")
+    machine.run("systemctl", "reset-failed")
+    machine.run("systemctl", "restart", "colmeia.service")
 
 
 def configure(service, text):
@@ -51,7 +73,7 @@ def test_start_reload_stop(service, machine):
     service.systemctl("reload", code=1)
     assert service.is_active() and service.pid() == pid
     assert re.match(r"ready 2/2 gen 2 .* last reload failed$", service.show("StatusText"))
-    assert re.search(r"colmeia\.ini:2: .*did you mean workers", service.log)
+    assert re.search(r'colmeia\.ini:2: .*did you mean "workers"', service.log)
     assert idle.get().status == 200
 
     configure(service, "")
@@ -88,7 +110,7 @@ def test_restart_under_connects(service, machine):
     machine.run("systemctl", "enable", "--now", "colmeia.socket")
     assert not service.is_active()
     assert service.get() == 200, "the first who knocks starts it"
-    assert service.is_active()
+    await_true("all its workers are ready", service.is_active)
     assert [row["source"] for row in service.status()["listeners"]] == ["systemd http"]
     with machine.network(), Load(service, **CLIENTS) as load:
         load.await_progress(3)
@@ -104,22 +126,23 @@ def test_restart_under_connects(service, machine):
 
 
 def test_socket_outlives_a_crash(service, machine):
-    """Who connects while the master is dead waits for the next one."""
+    """Who is not accepted yet when the master dies, and systemd kills its workers, is served by the next ones."""
     machine.run("systemctl", "stop", "colmeia.service")
-    machine.run("systemctl", "start", "colmeia.socket")
-    assert service.get() == 200
+    machine.run("systemctl", "start", "colmeia.socket", "colmeia.service")
     pid = service.pid()
-    os.kill(machine.outside(pid), signal.SIGKILL)
+    for row in machine.run("pgrep", "--parent", str(pid)).split():
+        os.kill(machine.outside(int(row)), signal.SIGSTOP)
     with machine.network():
         wires = [Wire(service.tcp()).ask() for _ in range(MANY)]
+    os.kill(machine.outside(pid), signal.SIGKILL)
     assert [wire.answer().status for wire in wires] == [200] * MANY
     await_true("another master", lambda: service.pid() not in (0, pid))
-    assert service.show("NRestarts") == "1"
+    assert int(service.show("NRestarts")) >= 1
 
 
 def test_watchdog(service, machine):
     """A master that stands still is ended and replaced."""
-    drop_in(machine, "watchdog.conf", "[Service]\nWatchdogSec=1\nTimeoutAbortSec=2\n")
+    drop_in(machine, "more.conf", "[Service]\nWatchdogSec=1\nTimeoutAbortSec=2\n")
     service.systemctl("restart")
     pid = service.pid()
     os.kill(machine.outside(pid), signal.SIGSTOP)
@@ -131,22 +154,22 @@ def test_watchdog(service, machine):
 def test_bad_configuration_is_not_tried_again(service, machine):
     configure(service, "[server]\nbind = nowhere\n")
     machine.run("systemctl", "restart", "colmeia.service", code=1)
-    assert (service.show("ActiveState"), service.show("ExecMainStatus"), service.show("NRestarts")) == ("failed", "78", "0")
-    configure(service, "")
-    service.systemctl("start")
+    assert (service.show("ActiveState"), service.show("ExecMainStatus"), service.show("NRestarts")) == \
+        ("failed", "78", "0")
 
 
 def test_instance_with_its_socket(service, machine):
     """Beside the main one, with a socket, a configuration and a database of its own."""
-    (machine.root / "etc/colmeia/blue.ini").write_text("")
+    ini = machine.root / "etc/colmeia/blue.ini"
+    ini.write_text("")
     machine.run("systemctl", "enable", "--now", "colmeia@blue.socket")
     path = str(machine.root / "run/colmeia@blue.sock")
     with Wire(path) as wire:
         assert wire.get("/healthcheck").status == 200
     machine.run("systemctl", "reload", "colmeia@blue")
-    (machine.root / "etc/colmeia/blue.ini").write_text("[log]\nlevel = loud\n")
+    ini.write_text("[log]\nlevel = loud\n")
     machine.run("systemctl", "reload", "colmeia@blue", code=1)
-    (machine.root / "etc/colmeia/blue.ini").write_text("")
+    ini.write_text("")
     machine.run("systemctl", "restart", "colmeia@blue")
     with Wire(path) as wire:
         assert wire.get().status == 200
