@@ -49,9 +49,11 @@ def group_root():
 
 
 class Machine:
-    def __init__(self, place, lower="/", init=True):
-        """*init*: with systemd; without it is as a container or a chroot is."""
+    def __init__(self, place, lower="/", init=True, own_network=True):
+        """*init*: with systemd; without it is as a container or a chroot is. *own_network* False: it is on ours, for
+        what comes from the package registry."""
         self.lower, self.init = lower, init
+        self.namespaces = [name for name in NAMESPACES if own_network or name != "--net"]
         self.directory = place / "machine"
         self.group = group_root() / f"colmeia-{os.getpid()}-{place.name}"
         self.init_pid = None
@@ -61,7 +63,7 @@ class Machine:
         self.group.mkdir()
         join = f"echo $$ >{self.group}/cgroup.procs && exec \"$@\""
         self.process = subprocess.Popen(
-            ["sh", "-c", join, "sh", "setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, "--fork",
+            ["sh", "-c", join, "sh", "setpriv", "--pdeathsig", "KILL", "unshare", *self.namespaces, "--fork",
              "--kill-child", "sh", str(SCRIPT), str(self.lower), str(self.directory), "yes" if self.init else "no"],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         self.init_pid = await_true("it has a process 1", self.find_init)

@@ -65,8 +65,9 @@ class Service:
     def __init__(self, machine, unit="colmeia.service", address=ADDRESS):
         self.machine, self.unit, self.address = machine, unit, address
         self.secrets = set()
+        settings = {**SETTINGS, **({} if address == ADDRESS else {"server.bind": "%s:%d" % address})}
         drop_in(machine, "test.conf", DROP_IN + "".join(
-            f"Environment=COLMEIA_{key.replace('.', '_').upper()}={value}\n" for key, value in SETTINGS.items()))
+            f"Environment=COLMEIA_{key.replace('.', '_').upper()}={value}\n" for key, value in settings.items()), unit)
 
     def install(self, package, code=0):
         return self.machine.run("dpkg", "--install", self.machine.take(package), code=code)
@@ -105,6 +106,11 @@ class Service:
         return self.machine.journal()
 
 
+def fetched(machine, *words):
+    """apt-get with the registry, in a machine on our network."""
+    return machine.run("apt-get", "-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *words)
+
+
 def nothing_lost(load):
     """As its clients saw it: the journal is too slow for a line of each request."""
     report = load.stop()
@@ -113,10 +119,9 @@ def nothing_lost(load):
     return report
 
 
-def drop_in(machine, name, text):
-    """For all units of the name colmeia, before they are there."""
-    for unit in "colmeia.service", "colmeia@.service":
-        folder = machine.root / f"etc/systemd/system/{unit}.d"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+def drop_in(machine, name, text, unit="colmeia.service"):
+    """Also before the unit is there. What is for an instance is for all of them."""
+    folder = machine.root / f"etc/systemd/system/{unit.replace('@blue', '@')}.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
     machine.run("systemctl", "daemon-reload", code=None)

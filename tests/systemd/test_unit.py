@@ -9,7 +9,7 @@ import pytest
 
 from harness.load import Load
 from harness.machine import Machine, why_not
-from harness.package import ADDRESS, Service, drop_in, nothing_lost, package    # noqa: F401
+from harness.package import ADDRESS, DROP_IN, Service, drop_in, nothing_lost, package    # noqa: F401
 from harness.server import await_true
 from harness.wire import Wire
 
@@ -25,6 +25,7 @@ def installed(package, tmp_path_factory):
         pytest.skip(f"SKIP: no machine with systemd can be had here: {reason}")
     with Machine(tmp_path_factory.mktemp("units")) as machine:
         service = Service(machine)
+        drop_in(machine, "test.conf", DROP_IN, "colmeia@.service")
         service.install(package)
         yield service
 
