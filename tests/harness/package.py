@@ -29,20 +29,25 @@ def output_of(*argv):
     return done.stdout
 
 
-def is_sanitized(binary=BINARY):
-    return "libasan" in output_of("objdump", "-p", binary)
+def made_by_cpack(place, *options):
+    config = BINARY.parent / "CPackConfig.cmake"
+    if not config.exists():
+        pytest.skip("this binary does not stand in its build directory")
+    output_of("cpack", "-G", "DEB", "--config", config, "-B", place, *options)
+    (file,) = place.glob("*.deb")
+    return file
 
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory):
-    """The package of this build, made by CPack."""
-    config = BINARY.parent / "CPackConfig.cmake"
-    if not config.exists():
-        pytest.skip("this binary does not stand in its build directory")
-    made = tmp_path_factory.mktemp("package")
-    output_of("cpack", "-G", "DEB", "--config", config, "-B", made)
-    (file,) = made.glob("*.deb")
-    return file
+    """The package of this build."""
+    return made_by_cpack(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def hasty_package(tmp_path_factory):
+    """The same, but nobody has looked for the libraries it depends on, which takes longest."""
+    return made_by_cpack(tmp_path_factory.mktemp("package"), "-D", "CPACK_DEBIAN_PACKAGE_SHLIBDEPS=OFF")
 
 
 def other_version(package, place, version, binary=NEWER, conduct=None):

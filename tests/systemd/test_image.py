@@ -51,8 +51,8 @@ class Container:
     """What `docker run` does, as far as process 1 can tell."""
 
     def __init__(self, tree, config):
-        inside = ["chroot", f"--userspec={config['User']}:{config['User']}", tree, "env", "-i", *config["Env"],
-                  f"--chdir={config['WorkingDir']}"]
+        inside = ["chroot", f"--userspec={config['User']}:{config['User']}", tree, "env", "-i",
+                  f"--chdir={config['WorkingDir']}", *config["Env"]]
         script = f"mount -t proc proc {tree}/proc && ip link set lo up && exec \"$@\""
         self.process = subprocess.Popen(
             ["unshare", *[name for name in NAMESPACES if name != "--cgroup"], "--fork", "--kill-child", "sh", "-c",

@@ -12,7 +12,7 @@ from harness.machine import Machine, machine, why_not    # noqa: F401
 from harness.package import Service, nothing_lost, other_version, output_of, package    # noqa: F401
 from harness.server import ROOT
 
-CLIENTS = dict(keepalive=1, connect=1, slow=1)
+CLIENTS = dict(slow=4)
 
 
 def fields(package):
