@@ -61,7 +61,7 @@ def other_version(package, place, version, binary=NEWER, conduct=None):
     control = tree / "DEBIAN/control"
     control.write_text(re.sub(r"^Version: .*$", f"Version: {version}", control.read_text(), flags=re.MULTILINE))
     (tree / "DEBIAN/md5sums").unlink()
-    return Path(output_of("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, place).split("'")[3])
+    return Path(output_of("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, place).split("'")[3])
 
 
 class Service:

@@ -129,8 +129,9 @@ def test_life(service, machine, package, place):
 
 
 def left_behind(machine):
-    said = machine.run("find", "/etc", "/run", "/usr/bin", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/usr/lib/tmpfiles.d",
-                       "/usr/share", "/var", "-name", "*colmeia*", "-print", "-prune")
+    said = machine.run("find", "/etc", "/run", "/usr/bin", "/usr/lib/systemd", "/usr/lib/sysusers.d",
+                       "/usr/lib/tmpfiles.d", "/usr/share/doc", "/usr/share/man", "/var/lib", "/var/log",
+                       "-maxdepth", "4", "-name", "*colmeia*", "-print", "-prune")
     return set(said.split())
 
 
