@@ -10,6 +10,7 @@ A test is a name and a function that returns what went wrong. Names say where to
     fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
     process/test_start.py::test_x      pytest: the real binary
     contract/test_vectors.py::test_x   pytest: captured exchanges
+    systemd/test_unit.py::test_x       pytest: the package and the units in a machine of their own
     bench/test_report.py::test_x       pytest: the benchmark's arithmetic; nothing is measured
     mutants/17-name                    only with --mutants: a planted fault must turn its test red
 """
@@ -31,7 +32,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 PYTEST_FOLDERS = ["process", "contract", "bench", "systemd"]
-SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh", "tests/bench/run"]
+SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm",
+           "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
 PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
 TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")

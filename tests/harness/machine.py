@@ -15,11 +15,12 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.server import PATIENCE_S, await_gone, await_true
+from harness.server import PATIENCE_S, await_gone, await_true, children
 
 SCRIPT = Path(__file__).with_suffix(".sh")
 NAMESPACES = ["--mount", "--pid", "--cgroup", "--ipc", "--uts", "--net"]
@@ -66,10 +67,13 @@ class Machine:
             ["sh", "-c", join, "sh", "setpriv", "--pdeathsig", "KILL", "unshare", *self.namespaces, "--fork",
              "--kill-child", "sh", str(SCRIPT), str(self.lower), str(self.directory), "yes" if self.init else "no"],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-        self.init_pid = await_true("it has a process 1", self.find_init)
+        while not self.init_pid:
+            time.sleep(0.05)        # to look costs more than that
+            self.init_pid = self.find_init()
         wanted = {"running", "degraded"} if self.init else {"offline"}
         try:
-            await_true("it is up", lambda: self.run("systemctl", "is-system-running", code=None).strip() in wanted)
+            await_true("it is up", lambda: self.run("systemctl", "is-system-running", "--wait",
+                                                    code=None).strip() in wanted)
         except BaseException:
             self.__exit__()
             raise
@@ -78,14 +82,9 @@ class Machine:
     def find_init(self):
         """Process 1 in there, as it is called out here, once it has become what it shall be."""
         assert self.process.poll() is None, self.process.stderr.read().decode()
-        for name in os.listdir("/proc"):
-            try:
-                if name.isdigit() and re.search(rf"^PPid:\t{self.process.pid}$.*^NSpid:\t{name}\t1$",
-                                                Path(f"/proc/{name}/status").read_text(), re.M | re.S):
-                    command = Path(f"/proc/{name}/cmdline").read_bytes()
-                    return int(name) if re.match(rb"/lib/systemd/systemd\0|/bin/sleep\0", command) else None
-            except (FileNotFoundError, ProcessLookupError):
-                pass
+        for pid, title in children(self.process.pid).items():
+            if title in ("/lib/systemd/systemd", "/bin/sleep"):
+                return pid
         return None
 
     def __exit__(self, *_):

@@ -87,7 +87,7 @@ def test_activated_service(serve, manager, program, web):
     server = serve.make(bind=None, activation=web, env={"NOTIFY_SOCKET": manager.name}, binary=program, config=FAST)
     server.start()
     same, held = Same(server), inode(web.sockets["web"])
-    with Load(server, keepalive=3, connect=3, slow=1) as load:
+    with Load(server, slow=4) as load:
         load.await_progress(2)
         for source, conduct in [(NEWER, None), (LAYOUT, "boot_crash"), (LAYOUT, None), (BINARY, None)]:
             mark = manager.mark()

@@ -9,7 +9,7 @@ import pytest
 
 from harness.load import Load
 from harness.machine import Machine, why_not
-from harness.package import Service, drop_in, fetched, nothing_lost, other_version, package    # noqa: F401
+from harness.package import Service, drop_in, fetched, nothing_lost, other_version, whole_package    # noqa: F401
 from harness.server import ROOT
 from harness.wire import Wire
 from process.test_behind_proxies import free_port
@@ -44,15 +44,15 @@ def service(debian, place):
         print(f"---- the machine's journal\n{machine.journal()}")
 
 
-def test_apt_brings_what_it_needs(service, package, place):
+def test_apt_brings_what_it_needs(service, whole_package, place):
     machine = service.machine
-    said = fetched(machine, "install", machine.take(package))
+    said = fetched(machine, "install", machine.take(whole_package))
     assert "libsodium23" in said
     assert service.is_active() and service.get("/healthcheck") == 200
     pid = service.pid()
     with Load(service, keepalive=2, connect=2, slow=1) as load:
         load.await_progress(3)
-        fetched(machine, "install", machine.take(other_version(package, place, "9.9.9")))
+        fetched(machine, "install", machine.take(other_version(whole_package, place, "9.9.9")))
         load.await_progress(3)
     nothing_lost(load)
     assert service.pid() == pid and service.status()["version"] == "9.9.9"
@@ -61,7 +61,7 @@ def test_apt_brings_what_it_needs(service, package, place):
     assert not service.is_active() and not (machine.root / "var/lib/colmeia").exists()
 
 
-def test_notify_reload(service, package):
+def test_notify_reload(service, whole_package):
     """The drop-in that is shipped for it, as its own comment says."""
     machine = service.machine
     sources = (machine.root / "etc/apt/sources.list")
@@ -70,7 +70,7 @@ def test_notify_reload(service, package):
     fetched(machine, "update")
     fetched(machine, "-t", f"{RELEASE}-backports", "install", "systemd", "systemd-sysv")
     machine.run("systemctl", "daemon-reexec")
-    fetched(machine, "install", machine.take(package))
+    fetched(machine, "install", machine.take(whole_package))
     drop_in(machine, "notify-reload.conf", (ROOT / "etc/notify-reload.conf").read_text())
     service.systemctl("restart")
     assert service.show("Type") == "notify-reload"

@@ -4,7 +4,7 @@ import re
 import shutil
 
 from harness.machine import machine    # noqa: F401
-from harness.package import DROP_IN, drop_in, hasty_package    # noqa: F401
+from harness.package import DROP_IN, drop_in, package    # noqa: F401
 from harness.server import ROOT, await_true
 
 # What is another way in a machine without a network, a compiler or a terminal.
@@ -26,8 +26,8 @@ def lines():
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-def test_installing_it(machine, hasty_package):
-    shutil.copy(hasty_package, machine.root / "tmp/package.deb")
+def test_installing_it(machine, package):
+    shutil.copy(package, machine.root / "tmp/package.deb")
     typed = lines()
     assert len(typed) >= 15 and set(INSTEAD) | set(EXPECTED) <= set(typed)
     for unit in "colmeia.service", "colmeia@.service":

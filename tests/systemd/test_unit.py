@@ -9,7 +9,7 @@ import pytest
 
 from harness.load import Load
 from harness.machine import Machine, why_not
-from harness.package import ADDRESS, DROP_IN, Service, drop_in, hasty_package, nothing_lost    # noqa: F401
+from harness.package import ADDRESS, DROP_IN, Service, drop_in, nothing_lost, package    # noqa: F401
 from harness.server import await_true
 from harness.wire import Wire
 
@@ -18,7 +18,7 @@ MANY = 50
 
 
 @pytest.fixture(scope="module")
-def installed(hasty_package, tmp_path_factory):
+def installed(package, tmp_path_factory):
     """One machine for all of them."""
     reason = why_not()
     if reason:
@@ -26,7 +26,7 @@ def installed(hasty_package, tmp_path_factory):
     with Machine(tmp_path_factory.mktemp("units")) as machine:
         service = Service(machine)
         drop_in(machine, "test.conf", DROP_IN, "colmeia@.service")
-        service.install(hasty_package)
+        service.install(package)
         yield service
 
 
