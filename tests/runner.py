@@ -11,6 +11,7 @@ A test is a name and a function that returns what went wrong. Names say where to
     process/test_start.py::test_x      pytest: the real binary
     contract/test_vectors.py::test_x   pytest: captured exchanges
     browser/test_docs.py::test_x       pytest: what people see, in Chromium
+    systemd/test_unit.py::test_x       pytest: the package and the units in a machine of their own
     bench/test_report.py::test_x       pytest: the benchmark's arithmetic; nothing is measured
     mutants/17-name                    only with --mutants: a planted fault must turn its test red
 """
@@ -31,8 +32,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-PYTEST_FOLDERS = ["process", "contract", "browser", "bench"]
-SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh", "tests/bench/run"]
+PYTEST_FOLDERS = ["process", "contract", "browser", "bench", "systemd"]
+SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm",
+           "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
 PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
 TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
@@ -270,7 +272,7 @@ def target_of(name):
         return "colmeia_plain"
     if name.startswith("contract/test_readers"):
         return "contract_reader"
-    return "colmeia_variants" if name.startswith("process/test_upgrade") else "colmeia"
+    return "colmeia_variants" if name.startswith(("process/test_upgrade", "systemd/")) else "colmeia"
 
 
 def find_pytest(preset, long):

@@ -28,26 +28,63 @@ def run_well(*argv, **options):
     return done.stdout + done.stderr
 
 
+SERVICES = ["colmeia.service", "colmeia@.service"]
+SOCKETS = ["colmeia.socket", "colmeia@.socket"]
+
+
 @pytest.fixture
-def units(place):
-    """Copies of the units, as if this build were installed."""
-    for name in "colmeia.service", "colmeia.socket":
-        (place / name).write_text((ETC / name).read_text().replace("/usr/bin/colmeia", str(BINARY)))
+def installed(place):
+    """The units that etc/install.cmake makes for /usr."""
+    run_well(tool("cmake"), f"-DETC={ETC}", f"-DMADE={place / 'made'}", "-DCMAKE_INSTALL_PREFIX=/usr", "-P",
+             ETC / "install.cmake", env={**os.environ, "DESTDIR": str(place / "installed")})
+    for name in SOCKETS:
+        shutil.copy(ETC / name, place / "installed/usr/lib/systemd/system")
+    return place / "installed/usr/lib/systemd/system"
+
+
+@pytest.fixture
+def units(place, installed):
+    """Copies of them, as if this build were there."""
+    for name in SERVICES + SOCKETS:
+        (place / name).write_text((installed / name).read_text().replace("/usr/bin/colmeia", str(BINARY)))
     return place
 
 
-def test_unit_is_well_closed(units):
+def as_instance(units, name):
+    """Its path; templates get a name, as systemd gives them one."""
+    if "@" not in name:
+        return units / name
+    for template in SERVICES[1], SOCKETS[1]:
+        (units / template).rename(units / template.replace("@", "@blue"))
+    return units / name.replace("@", "@blue")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_unit_is_well_closed(units, name):
     analyze = tool("systemd-analyze")
-    text = run_well(analyze, "security", "--offline=yes", "--no-pager", units / "colmeia.service")
-    exposure = re.search(r"Overall exposure level for colmeia.service: (\d+\.\d+)", text)
+    text = run_well(analyze, "security", "--offline=yes", "--no-pager", as_instance(units, name))
+    exposure = re.search(r"Overall exposure level for colmeia\S*: (\d+\.\d+)", text)
     assert float(exposure[1]) <= EXPOSURE_MAX, text
 
 
-@pytest.mark.parametrize("name", ["colmeia.service", "colmeia.socket"])
+@pytest.mark.parametrize("name", SERVICES + SOCKETS)
 def test_units_are_well_formed(units, name):
     """Not a word: an unknown key would only be a warning."""
     analyze = tool("systemd-analyze")
-    assert run_well(analyze, "verify", "--man=no", units / name) == ""
+    assert run_well(analyze, "verify", "--man=no", as_instance(units, name)) == ""
+
+
+def test_an_instance_shares_nothing(installed):
+    """Every path of the template is the instance's own; all else is as in the one it is made from."""
+    one, other = [(installed / name).read_text().splitlines() for name in SERVICES]
+    assert len(one) == len(other)
+    differences = [row for row, was in zip(other, one) if row != was]
+    assert differences == [
+        "Description=Colmeia users API (%i)",
+        "ExecStart=/usr/bin/colmeia --config /etc/colmeia/%i.ini",
+        "ExecReload=/usr/bin/colmeia ctl --config /etc/colmeia/%i.ini reload --wait --timeout 80",
+        "WorkingDirectory=%S/colmeia@%i", "RuntimeDirectory=colmeia@%i", "StateDirectory=colmeia@%i",
+        "LogsDirectory=colmeia@%i"]
 
 
 def test_reload_command_is_one_of_ours(place):
@@ -97,7 +134,7 @@ def test_install(place):
     found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
     assert found == {
         "usr/local/bin/colmeia",
-        "usr/local/lib/systemd/system/colmeia.service", "usr/local/lib/systemd/system/colmeia.socket",
+        *(f"usr/local/lib/systemd/system/{name}" for name in SERVICES + SOCKETS),
         "usr/local/lib/sysusers.d/colmeia.conf", "usr/local/lib/tmpfiles.d/colmeia.conf",
         "usr/local/etc/logrotate.d/colmeia",
         "usr/local/share/doc/colmeia/colmeia.ini", "usr/local/share/doc/colmeia/notify-reload.conf",
