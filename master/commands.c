@@ -187,14 +187,15 @@ static void do_stop(struct master *m, const struct control_call *call)
 static void on_call(void *ctx, const struct control_call *call)
 {
     struct master *m = ctx;
-    bool order = call->command != CONTROL_STATUS && call->command != CONTROL_WHY &&
-                 call->command != CONTROL_STOP;
+    bool order = call->command != CONTROL_STATUS && call->command != CONTROL_TOP &&
+                 call->command != CONTROL_WHY && call->command != CONTROL_STOP;
     if (order && commands_stopping(m)) {
         answer_text(m, call->id, false, SLICE("the server is stopping"));
         return;
     }
     switch (call->command) {
     case CONTROL_STATUS:
+    case CONTROL_TOP:
         do_status(m, call);
         return;
     case CONTROL_RELOAD:

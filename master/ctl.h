@@ -22,6 +22,7 @@ enum ctl_code {
 struct ctl {
     bool help;
     bool json;                 /* the answer as it came */
+    unsigned count;            /* --count; 0: it was not said */
     int64_t timeout_ms;        /* for the answer */
     const char *control;       /* --control; NULL: where the configuration says */
     struct config_flags flags; /* argv is owned */

@@ -10,7 +10,8 @@
 enum {
     TIMEOUT_MS = 10 * 1000,
     TIMEOUT_LONG_MS = 90 * 1000, /* what waits for workers */
-    TIMEOUT_MAX_S = 24 * 3600
+    TIMEOUT_MAX_S = 24 * 3600,
+    COUNT_MAX = 1000000
 };
 
 /* ---- words ----------------------------------------------------------------------------------- */
@@ -22,7 +23,8 @@ struct words {
     struct buf *error;
 };
 
-static const char *const own_words[] = {"--help", "--json", "--timeout", "--control", "--binary"};
+static const char *const own_words[] = {"--help", "--json", "--timeout", "--control", "--binary",
+                                        "--count"};
 static const char *const switches[] = {
 #define X(name, bit, word, field) word,
     COMMAND_SWITCHES(X)
@@ -63,6 +65,19 @@ static bool takes_timeout(struct words *w)
         w->ctl->timeout_ms = (int64_t)s * 1000;
     else if (w->error->len == 0)
         buf_printf(w->error, "--timeout is a number of seconds from 1 to %d", TIMEOUT_MAX_S);
+    return true;
+}
+
+static bool takes_count(struct words *w)
+{
+    const char *value;
+    uint64_t n;
+    if (!takes(w, "--count", &value))
+        return false;
+    if (slice_to_u64(slice_of(value), COUNT_MAX, &n) && n > 0)
+        w->ctl->count = (unsigned)n;
+    else if (w->error->len == 0)
+        buf_printf(w->error, "--count is a number from 1 to %d", COUNT_MAX);
     return true;
 }
 
@@ -153,7 +168,7 @@ static void take_one(struct words *w)
         ctl->help = true;
     else if (strcmp(word, "--json") == 0)
         ctl->json = true;
-    else if (takes_timeout(w) || takes_binary(w) || takes(w, "--control", &ctl->control) ||
+    else if (takes_timeout(w) || takes_count(w) || takes_binary(w) || takes(w, "--control", &ctl->control) ||
              takes(w, "--config", &ctl->flags.config_path) ||
              takes(w, "--env-file", &ctl->flags.env_path))
         ; /* taken */
@@ -189,6 +204,10 @@ bool ctl_parse(int argc, char **argv, char **environment, struct ctl *ctl_r, str
     }
     if (!command_parse(buf_slice(&ctl_r->line), &ctl_r->call, error))
         return false;
+    if (ctl_r->count && ctl_r->call.command != CONTROL_TOP) {
+        buf_printf(error, "--count belongs to top");
+        return false;
+    }
     if (ctl_r->timeout_ms == 0)
         ctl_r->timeout_ms = waits(&ctl_r->call) ? TIMEOUT_LONG_MS : TIMEOUT_MS;
     return true;
@@ -213,7 +232,8 @@ void ctl_help(struct buf *out)
     buf_printf(out,
                "\nOptions:\n"
                "  --control PATH    the socket (default: where the configuration says, so that\n"
-               "                    --config, --env-file, --bind and the others help, too)\n"
+               "                    --config, --env-file, --bind and the others help, too; if it\n"
+               "                    names none, and there is none, then /run/colmeia/ctl.sock)\n"
                "  --json            the answer as it came: one line of JSON\n"
                "  --timeout S       seconds to wait for it (default: 10; 90 for wait ready and\n"
                "                    with --wait)\n"
