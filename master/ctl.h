@@ -11,11 +11,9 @@
 #include <stdio.h>
 
 enum ctl_code {
-    CTL_DONE = 0,
-    CTL_FAILED = 1, /* refused or failed */
-    CTL_USAGE = 2,
-    CTL_NO_CONNECTION = 3,
-    CTL_TIMEOUT = 4
+#define CTL_CODE(name, number, meaning) CTL_##name = (number),
+#include "master/ctl_codes.def"
+#undef CTL_CODE
 };
 
 /* The command line taken apart. */

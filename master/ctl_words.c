@@ -238,7 +238,8 @@ void ctl_help(struct buf *out)
                "  --timeout S       seconds to wait for it (default: 10; 90 for wait ready and\n"
                "                    with --wait)\n"
                "\nExit codes:\n"
-               "  0  done                 3  cannot connect\n"
-               "  1  refused or failed    4  no answer in time\n"
-               "  2  wrong usage\n");
+#define CTL_CODE(name, number, meaning) "  " #number "  " meaning "\n"
+#include "master/ctl_codes.def"
+#undef CTL_CODE
+    );
 }

@@ -97,24 +97,11 @@ void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int s
 static const char *exit_code_text(int code)
 {
     switch ((enum exit_code)code) {
-    case EXIT_CODE_OK:
-        return "done";
-    case EXIT_CODE_FAILED:
-        return "failed";
-    case EXIT_CODE_USAGE:
-        return "usage";
-    case EXIT_CODE_NO_WORKER:
-        return "no worker";
-    case EXIT_CODE_BIND:
-        return "cannot bind";
-    case EXIT_CODE_CUT:
-        return "something was cut";
-    case EXIT_CODE_DATABASE:
-        return "database unusable";
-    case EXIT_CODE_INTERNAL:
-        return "internal error";
-    case EXIT_CODE_CONFIG:
-        return "configuration refused";
+#define EXIT_CODE(name, number, word, meaning)                                                     \
+    case EXIT_CODE_##name:                                                                         \
+        return word;
+#include "shared/exit_codes.def"
+#undef EXIT_CODE
     }
     return "unknown reason";
 }

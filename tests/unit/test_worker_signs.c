@@ -259,13 +259,13 @@ static const char *in_flight(const struct tester *t)
 static int ask_to_wait(struct tester *t, int number)
 {
     char request[128];
-    unsigned waiting = t->waiting_len;
+    unsigned before = t->waiting_len;
     int fd = tester_connect(t);
     snprintf(request, sizeof request,
              "GET /wait/%d?secret=1 HTTP/1.1\r\nHost: x\r\nX-Request-Id: w%d\r\n\r\n", number,
              number);
     tester_send(t, fd, request);
-    tester_await(t, &t->waiting_len, waiting + 1);
+    tester_await(t, &t->waiting_len, before + 1);
     return fd;
 }
 
