@@ -301,6 +301,8 @@ void top_screen_draw(const struct top_facts *f, struct top_view *view, struct to
     add_head(f, view, s);
     if (f->version[0])
         add_table(f, view, s);
+    else
+        view->first = 0;
     say_disarmed(&s->text, 0);
 }
 
