@@ -95,16 +95,3 @@ def test_pages_name_nothing_that_is_not_there(pages):
         "--json", "--timeout", "--control", "--host", "--port", "--uds", "--version"}
     for name, text in pages.items():
         assert set(re.findall(r"(?<![\w-])--[a-z-]*[a-z]", text)) <= known, name
-
-
-def test_installed(place):
-    """Where man(1) and bash look for them."""
-    done = subprocess.run(["cmake", "--install", str(BINARY.parent), "--prefix", str(place / "usr")],
-                          capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", "DESTDIR": ""})
-    share = place / "usr" / "share"
-    if done.returncode and not share.exists():
-        pytest.skip(f"this build cannot be installed here: {done.stderr.strip()}")
-    for name in NAMES:
-        assert (share / "man" / f"man{name[-1]}" / name).exists(), done.stdout
-    completion = share / "bash-completion" / "completions" / "colmeia"
-    assert "complete -F _colmeia colmeia" in completion.read_text()

@@ -57,10 +57,11 @@ def test_next_worker_in_that_slot_begins_anew(serve, place):
     server = serve(workers=1, config=FAST).await_served()
     server.secrets.add("told-to-nobody")
     (pid,) = server.workers()
-    with Wire(server.tcp()) as wire:
+    with Wire(server.tcp()) as wire, Wire(server.tcp()) as other:
         with disk_is_busy(place):
             wire.ask("POST", "/users/", [JSON], BODY)
-            server.await_status("it waits", lambda s: [row["busy"] for row in s["slots"]] == [1])
+            other.ask("POST", "/users/", [JSON], BODY)
+            server.await_status("they wait", lambda s: [row["busy"] for row in s["slots"]] == [2])
             os.kill(pid, signal.SIGKILL)
             await_gone(pid)
         (pid,) = server.await_workers(1, without=[pid])

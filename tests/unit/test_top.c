@@ -40,8 +40,8 @@ static const char second_answer[] =
     "\"leaving\":0,\"age_ms\":1200},\"last_death\":\"worker 1 died\",\"connections\":0,\"busy\":0,"
     "\"totals\":{\"requests\":1100,\"responses_5xx\":10},\"slots\":["
     "{\"slot\":0,\"pid\":10,\"state\":\"ready\",\"uptime_ms\":15000,\"requests\":550,\"cpu_ms\":1250,"
-    "\"latency\":[{\"below_us\":50,\"count\":20},{\"below_us\":100,\"count\":420},"
-    "{\"below_us\":1000,\"count\":106},{\"below_us\":null,\"count\":4}]},"
+    "\"latency\":[{\"below_us\":50,\"count\":5},{\"below_us\":100,\"count\":405},"
+    "{\"below_us\":1000,\"count\":136},{\"below_us\":null,\"count\":4}]},"
     "{\"slot\":2,\"pid\":12,\"state\":\"starting\",\"uptime_ms\":500,\"requests\":1,\"cpu_ms\":600,"
     "\"latency\":[{\"below_us\":3,\"count\":1}]}]}}";
 
@@ -112,7 +112,7 @@ static void test_second_answer(void **state)
     const struct top_row *r = &f.rows[0];
     assert_int_equal(r->rate_tenths, 100);
     assert_int_equal(r->cpu_permille, 50);
-    assert_int_equal(r->p50_us, 100); /* 20, 20 and 10 */
+    assert_int_equal(r->p50_us, 1000); /* 5, 5 and 40 */
     assert_int_equal(r->p99_us, 1000);
     r = &f.rows[1];
     assert_int_equal(r->rate_tenths, 20);
