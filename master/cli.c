@@ -246,12 +246,12 @@ void cli_help(const struct verb *verbs, size_t verbs_len, struct buf *out)
     buf_printf(out, "\n\"colmeia VERB --help\" says more.\n");
     option_help(out);
     buf_printf(out,
-               "\nExit codes:\n"
-               "   0  done                      5  stopped, but something had to be cut\n"
-               "   1  failed                    6  database unusable\n"
-               "   2  wrong usage              70  internal error\n"
-               "   3  no worker became ready   78  configuration refused\n"
-               "   4  cannot listen\n"
+               "\nExit codes:\n");
+#define EXIT_CODE(name, number, word, meaning)                                                     \
+    buf_printf(out, "  %2d  %s\n", number, meaning);
+#include "shared/exit_codes.def"
+#undef EXIT_CODE
+    buf_printf(out,
                "\nFiles:\n"
                "  /etc/colmeia/colmeia.ini   configuration\n"
                "  .env                       settings as environment lines\n"

@@ -12,66 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A call that is answered when something has happened. */
-struct waiting {
-    struct waiting *next;
-    unsigned id;
-    bool reload; /* number: that reload is over; else: all workers are ready */
-    unsigned number;
-};
-
-/* ---- answers --------------------------------------------------------------------------------- */
-
-static void answer(struct master *m, unsigned id, struct buf *json)
-{
-    control_answer(m->control, id,
-                   json->failed ? SLICE("{\"ok\":false,\"error\":\"out of memory\"}")
-                                : buf_slice(json));
-    buf_free(json);
-}
-
-/* {"ok":…,"text" or "error":…} */
-static void answer_text(struct master *m, unsigned id, bool ok, struct slice text)
-{
-    struct buf json = {0};
-    struct jsonw w = jsonw_on(&json);
-    jsonw_object_open(&w);
-    jsonw_name(&w, SLICE("ok"));
-    jsonw_bool(&w, ok);
-    jsonw_name(&w, ok ? SLICE("text") : SLICE("error"));
-    jsonw_string(&w, text);
-    jsonw_object_close(&w);
-    answer(m, id, &json);
-}
-
-static void write_lines(struct jsonw *w, struct slice name, struct slice lines)
-{
-    jsonw_name(w, name);
-    jsonw_array_open(w);
-    while (lines.ptr && lines.len > 0) {
-        struct slice line = slice_split(&lines, '\n');
-        if (line.len > 0)
-            jsonw_string(w, line);
-    }
-    jsonw_array_close(w);
-}
-
-static void answer_lines(struct master *m, unsigned id, bool ok, struct slice text,
-                         struct slice name, struct slice lines)
-{
-    struct buf json = {0};
-    struct jsonw w = jsonw_on(&json);
-    jsonw_object_open(&w);
-    jsonw_name(&w, SLICE("ok"));
-    jsonw_bool(&w, ok);
-    if (text.len > 0) {
-        jsonw_name(&w, ok ? SLICE("text") : SLICE("error"));
-        jsonw_string(&w, text);
-    }
-    write_lines(&w, name, lines);
-    jsonw_object_close(&w);
-    answer(m, id, &json);
-}
+/* ---- questions ----------------------------------------------------------------------------------- */
 
 static void do_status(struct master *m, const struct control_call *call)
 {
@@ -91,18 +32,7 @@ static void do_why(struct master *m, const struct control_call *call)
 
 /* ---- orders ---------------------------------------------------------------------------------- */
 
-static void wait_for(struct master *m, unsigned id, bool reload, unsigned number)
-{
-    struct waiting *w = malloc(sizeof *w);
-    if (!w) {
-        answer_text(m, id, false, SLICE("out of memory"));
-        return;
-    }
-    *w = (struct waiting){m->waiting, id, reload, number};
-    m->waiting = w;
-}
-
-static bool is_stopping(const struct master *m)
+bool commands_stopping(const struct master *m)
 {
     return m->supervisor->phase >= SUP_PHASE_DELAYING;
 }
@@ -145,7 +75,7 @@ static void do_reload(struct master *m, const struct control_call *call)
         return;
     unsigned number = t->reloads + 1;
     if (call->wait)
-        wait_for(m, call->id, true, number);
+        answer_later(m, call->id, true, number);
     feed_request(m, SUP_REQUEST_RELOAD, -1, upgrade);
     if (call->wait)
         return;
@@ -257,14 +187,15 @@ static void do_stop(struct master *m, const struct control_call *call)
 static void on_call(void *ctx, const struct control_call *call)
 {
     struct master *m = ctx;
-    bool order = call->command != CONTROL_STATUS && call->command != CONTROL_WHY &&
-                 call->command != CONTROL_STOP;
-    if (order && is_stopping(m)) {
+    bool order = call->command != CONTROL_STATUS && call->command != CONTROL_TOP &&
+                 call->command != CONTROL_WHY && call->command != CONTROL_STOP;
+    if (order && commands_stopping(m)) {
         answer_text(m, call->id, false, SLICE("the server is stopping"));
         return;
     }
     switch (call->command) {
     case CONTROL_STATUS:
+    case CONTROL_TOP:
         do_status(m, call);
         return;
     case CONTROL_RELOAD:
@@ -294,8 +225,8 @@ static void on_call(void *ctx, const struct control_call *call)
         answer_text(m, call->id, true, SLICE("whoever waited is tried again now"));
         return;
     case CONTROL_WAIT:
-        wait_for(m, call->id, false, 0);
-        commands_look(m);
+        answer_later(m, call->id, false, 0);
+        answers_look(m);
         return;
     case CONTROL_STOP:
         do_stop(m, call);
@@ -309,54 +240,7 @@ static void on_call(void *ctx, const struct control_call *call)
 
 static void on_gone(void *ctx, unsigned id)
 {
-    struct master *m = ctx;
-    for (struct waiting **at = &m->waiting; *at; at = &(*at)->next) {
-        if ((*at)->id != id)
-            continue;
-        struct waiting *gone = *at;
-        *at = gone->next;
-        free(gone);
-        return;
-    }
-}
-
-/* ---- what happens ---------------------------------------------------------------------------- */
-
-/* Takes the calls off the list that wait for that; the caller answers and frees each. */
-static struct waiting *take_waiting(struct master *m, bool reload, unsigned number)
-{
-    for (struct waiting **at = &m->waiting; *at; at = &(*at)->next) {
-        struct waiting *w = *at;
-        if (w->reload != reload || w->number > number)
-            continue;
-        *at = w->next;
-        return w;
-    }
-    return NULL;
-}
-
-void commands_look(struct master *m)
-{
-    struct waiting *w;
-    while (m->waiting && tell_all_ready(m) && (w = take_waiting(m, false, 0))) {
-        answer_text(m, w->id, true, SLICE("ready"));
-        free(w);
-    }
-    while (is_stopping(m) && (w = m->waiting)) {
-        m->waiting = w->next;
-        answer_text(m, w->id, false, SLICE("the server is stopping"));
-        free(w);
-    }
-}
-
-void commands_told(struct master *m, unsigned number, bool ok, struct slice line,
-                   struct slice details)
-{
-    struct waiting *w;
-    while (m->control && (w = take_waiting(m, true, number))) {
-        answer_lines(m, w->id, ok, line, SLICE("log"), details);
-        free(w);
-    }
+    answers_gone(ctx, id);
 }
 
 static void on_report(void *ctx, enum log_level level, struct slice line)
@@ -429,7 +313,7 @@ static void adopt_client(struct master *m, const struct state_client *from)
                                                         .eof = from->eof != 0,
                                                         .call = from->waits != STATE_WAITS_NOT});
     if (id)
-        wait_for(m, id, from->waits == STATE_WAITS_RELOAD, (unsigned)from->reload);
+        answer_later(m, id, from->waits == STATE_WAITS_RELOAD, (unsigned)from->reload);
 }
 
 /* Who waits for the end of this very reload asked another program for it. */
@@ -476,25 +360,16 @@ void commands_open(struct master *m)
     report_set_sink(on_report, m);
 }
 
-static void forget_waiting(struct master *m)
-{
-    while (m->waiting) {
-        struct waiting *next = m->waiting->next;
-        free(m->waiting);
-        m->waiting = next;
-    }
-}
-
 void commands_drop(struct master *m)
 {
     control_drop(m->control);
     m->control = NULL;
-    forget_waiting(m);
+    answers_forget(m);
 }
 
 void commands_close(struct master *m)
 {
     control_close(m->control);
     m->control = NULL;
-    forget_waiting(m);
+    answers_forget(m);
 }

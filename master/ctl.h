@@ -11,17 +11,16 @@
 #include <stdio.h>
 
 enum ctl_code {
-    CTL_DONE = 0,
-    CTL_FAILED = 1, /* refused or failed */
-    CTL_USAGE = 2,
-    CTL_NO_CONNECTION = 3,
-    CTL_TIMEOUT = 4
+#define CTL_CODE(name, number, meaning) CTL_##name = (number),
+#include "master/ctl_codes.def"
+#undef CTL_CODE
 };
 
 /* The command line taken apart. */
 struct ctl {
     bool help;
     bool json;                 /* the answer as it came */
+    unsigned count;            /* --count; 0: it was not said */
     int64_t timeout_ms;        /* for the answer */
     const char *control;       /* --control; NULL: where the configuration says */
     struct config_flags flags; /* argv is owned */

@@ -2,80 +2,32 @@
  * as "-", never an error. */
 #include "master/ctl_print.h"
 
+#include "master/ctl_json.h"
+#include "master/ctl_say.h"
 #include "master/ctl_table.h"
 #include "shared/check.h"
 
-#include <jansson.h>
 #include <time.h>
 
-enum { SHORT_MAX = 32 };
-
-/* ---- members --------------------------------------------------------------------------------- */
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "-";
-}
-
-/* *none* when it is no number. */
-static long long number_of(const json_t *object, const char *key, long long none)
-{
-    const json_t *n = json_object_get(object, key);
-    return json_is_integer(n) ? (long long)json_integer_value(n) : none;
-}
-
-/* ---- units ----------------------------------------------------------------------------------- */
-
-static void say_ms(long long ms, char out[static SHORT_MAX])
-{
-    long long s = ms / 1000, min = s / 60, h = min / 60;
-    if (ms < 0)
-        snprintf(out, SHORT_MAX, "-");
-    else if (ms < 1000)
-        snprintf(out, SHORT_MAX, "%lld ms", ms);
-    else if (s < 60)
-        snprintf(out, SHORT_MAX, "%lld.%lld s", s, ms % 1000 / 100);
-    else if (min < 60)
-        snprintf(out, SHORT_MAX, "%lldm%02llds", min, s % 60);
-    else if (h < 24)
-        snprintf(out, SHORT_MAX, "%lldh%02lldm", h, min % 60);
-    else
-        snprintf(out, SHORT_MAX, "%lldd%02lldh", h / 24, h % 24);
-}
-
-static void say_us(long long us, char out[static SHORT_MAX])
-{
-    if (us < 0)
-        snprintf(out, SHORT_MAX, "-");
-    else if (us < 1000)
-        snprintf(out, SHORT_MAX, "%lld us", us);
-    else
-        snprintf(out, SHORT_MAX, "%lld.%lld ms", us / 1000, us % 1000 / 100);
-}
-
-static void say_number(long long n, char out[static SHORT_MAX])
-{
-    snprintf(out, SHORT_MAX, n < 0 ? "-" : "%lld", n);
-}
+/* ---- cells ------------------------------------------------------------------------------------ */
 
 static void add_number(struct table *t, const json_t *object, const char *key)
 {
-    char text[SHORT_MAX];
+    char text[SAY_MAX];
     say_number(number_of(object, key, -1), text);
     table_add(t, "%s", text);
 }
 
 static void add_ms(struct table *t, const json_t *object, const char *key)
 {
-    char text[SHORT_MAX];
+    char text[SAY_MAX];
     say_ms(number_of(object, key, -1), text);
     table_add(t, "%s", text);
 }
 
 static void add_us(struct table *t, const json_t *object, const char *key)
 {
-    char text[SHORT_MAX];
+    char text[SAY_MAX];
     say_us(number_of(object, key, -1), text);
     table_add(t, "%s", text);
 }
@@ -105,7 +57,7 @@ static void print_config(const json_t *status, struct buf *out)
     time_t at = (time_t)number_of(c, "loaded_at", -1);
     const char *path = json_string_value(json_object_get(c, "path"));
     struct tm tm;
-    char when[SHORT_MAX] = "-";
+    char when[SAY_MAX] = "-";
     if (at >= 0 && gmtime_r(&at, &tm))
         strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
     buf_printf(out, "config       %s, loaded %s, hash %s\n", path ? path : "(no file)", when,
@@ -133,7 +85,7 @@ static void print_past(const json_t *status, struct buf *out)
 {
     const json_t *reload = json_object_get(status, "last_reload");
     const char *death = json_string_value(json_object_get(status, "last_death"));
-    char age[SHORT_MAX];
+    char age[SAY_MAX];
     if (json_is_object(reload)) {
         say_ms(number_of(reload, "age_ms", -1), age);
         buf_printf(out, "last reload  %s, %s ago: %s\n", text_of(reload, "result"), age,
@@ -252,7 +204,7 @@ static void print_upstream(const json_t *status, struct buf *out)
 static void print_status(const json_t *answer, struct buf *out)
 {
     const json_t *s = json_object_get(answer, "status"), *totals = json_object_get(s, "totals");
-    char up[SHORT_MAX];
+    char up[SAY_MAX];
     say_ms(number_of(s, "uptime_ms", -1), up);
     buf_printf(out, "colmeia %s: %s, pid %lld, up %s, generation %lld\n", text_of(s, "version"),
                text_of(s, "state"), number_of(s, "pid", 0), up, number_of(s, "generation", 0));
@@ -329,17 +281,39 @@ static void print_recent(const json_t *recent, struct buf *out)
     table_free(&t);
 }
 
+static void print_flights(const json_t *flights, struct buf *out)
+{
+    static const char *const heads[] = {">BEGAN", "REQUEST", "ID"};
+    struct table t;
+    size_t i;
+    const json_t *f;
+    table_init(&t, heads, sizeof heads / sizeof heads[0]);
+    json_array_foreach(flights, i, f)
+    {
+        add_ms(&t, f, "age_ms");
+        table_add(&t, "%s", text_of(f, "route"));
+        table_add(&t, "%s", text_of(f, "id"));
+    }
+    table_write(&t, out);
+    table_free(&t);
+}
+
 static void print_why(const json_t *answer, struct buf *out)
 {
     const char *words = json_string_value(json_object_get(answer, "words"));
     const json_t *stack = json_object_get(answer, "stack");
     const json_t *recent = json_object_get(answer, "recent");
+    const json_t *flights = json_object_get(answer, "in_flight");
     buf_printf(out, "%s\n", text_of(answer, "text"));
     if (words && words[0])
         buf_printf(out, "\nLast words:\n%s%s", words, words[strlen(words) - 1] == '\n' ? "" : "\n");
     if (json_array_size(stack) > 0) {
         buf_printf(out, "\nStack:\n");
         print_lines(stack, "  ", out);
+    }
+    if (json_array_size(flights) > 0) {
+        buf_printf(out, "\nIn flight, never answered:\n");
+        print_flights(flights, out);
     }
     if (json_array_size(recent) > 0) {
         buf_printf(out, "\nLast requests:\n");
@@ -358,6 +332,7 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
 {
     switch (ctl->call.command) {
     case CONTROL_STATUS:
+    case CONTROL_TOP:
         print_status(answer, out);
         return;
     case CONTROL_EVENTS:
@@ -391,20 +366,6 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
 }
 
 /* ---- public ---------------------------------------------------------------------------------- */
-
-/* Texts come from log lines and from clients of the server: what could steer a terminal (C0, DEL,
- * C1) becomes '?'. */
-static void disarm(struct buf *b, size_t from)
-{
-    for (size_t i = from; i < b->len; i++) {
-        unsigned char c = (unsigned char)b->data[i];
-        bool c1 = c == 0xc2 && i + 1 < b->len && (unsigned char)b->data[i + 1] < 0xa0;
-        if (c1)
-            b->data[i] = b->data[i + 1] = '?';
-        else if ((c < ' ' && c != '\n') || c == 0x7f)
-            b->data[i] = '?';
-    }
-}
 
 static void print_raw(struct slice line, struct buf *out)
 {
@@ -441,8 +402,8 @@ enum ctl_code ctl_print_answer(const struct ctl *ctl, struct slice line, struct 
     }
     json_decref(answer);
     if (!ctl->json)
-        disarm(out, out_from);
-    disarm(error, error_from);
+        say_disarmed(out, out_from);
+    say_disarmed(error, error_from);
     return good ? CTL_DONE : CTL_FAILED;
 }
 
@@ -458,7 +419,7 @@ enum ctl_code ctl_print_event(const struct ctl *ctl, struct slice line, struct b
         print_event(event, out);
     json_decref(event);
     if (!ctl->json)
-        disarm(out, out_from);
-    disarm(error, error_from);
+        say_disarmed(out, out_from);
+    say_disarmed(error, error_from);
     return good ? CTL_DONE : CTL_FAILED;
 }

@@ -1,8 +1,8 @@
 /* driver.h: the running master's state, shared by the files that turn the supervisor's decisions
  * into deeds and what happens into its events: master.c (loop, signals, children), perform.c
  * (actions), reload.c (configurations), adopt.c (programs), watch.c (hearts, worn workers),
- * commands.c and tell.c (control socket), announce.c (the service manager). Inner header of these;
- * nobody else includes it. */
+ * commands.c, answers.c and tell.c (control socket), announce.c (the service manager). Inner header
+ * of these; nobody else includes it. */
 #pragma once
 
 #include "master/binary.h"
@@ -44,6 +44,14 @@ struct receipt {
     uint64_t moved;
     uint64_t cut;
     bool changed; /* the configuration's bytes */
+};
+
+/* answers.c: a call that is answered when something has happened. */
+struct waiting {
+    struct waiting *next;
+    unsigned id;
+    bool reload; /* number: that reload is over; else: all workers are ready */
+    unsigned number;
 };
 
 struct files_watch;
@@ -191,15 +199,29 @@ void commands_open(struct master *m);
 void commands_save(const struct master *m, struct state *state);
 void commands_close(struct master *m);
 void commands_drop(struct master *m);
+/* Nothing new is begun. */
+bool commands_stopping(const struct master *m);
+
+/* answers.c: to a call: the JSON object (freed); {"ok":…,"text" or "error":…}; and the same with
+ * an array of lines. */
+void answer(struct master *m, unsigned id, struct buf *json);
+void answer_text(struct master *m, unsigned id, bool ok, struct slice text);
+void answer_lines(struct master *m, unsigned id, bool ok, struct slice text, struct slice name,
+                  struct slice lines);
+/* Once that reload is over; or (not *reload*) all workers are ready. */
+void answer_later(struct master *m, unsigned id, bool reload, unsigned number);
+/* The caller has left. */
+void answers_gone(struct master *m, unsigned id);
 /* Waiting calls that an event may have satisfied. */
-void commands_look(struct master *m);
+void answers_look(struct master *m);
+/* A transition ended with this line. */
+void answers_told(struct master *m, unsigned number, bool ok, struct slice line,
+                  struct slice details);
+/* Nobody is to be answered any more. */
+void answers_forget(struct master *m);
 /* tell.c: JSON objects; false: no worker has died in that slot. */
 void tell_status(struct master *m, struct buf *json);
 bool tell_why(const struct master *m, int slot, struct buf *json);
 bool tell_all_ready(const struct master *m);
 unsigned tell_ready_workers(const struct master *m);
 enum status_state tell_state(const struct master *m);
-
-/* A transition ended with this line. */
-void commands_told(struct master *m, unsigned number, bool ok, struct slice line,
-                   struct slice details);

@@ -1,4 +1,4 @@
-/* main.c: the program: verbs and exit codes. Each verb is a row of the table at the end. */
+/* main.c: the program: verbs and exit codes. The verbs are rows of verbs.def. */
 #include "master/cli.h"
 #include "master/ctl.h"
 #include "master/doctor.h"
@@ -281,56 +281,12 @@ static int verb_help(const struct cli *cli)
     return print_out(&out);
 }
 
-/* clang-format off */
 const struct verb verbs[] = {
-    {"run", "[--reload]", "Serves in the foreground",
-     "Stops on TERM or Ctrl-C after the requests in flight; quickly on QUIT or a second Ctrl-C. HUP\n"
-     "reloads: the configuration and, if another stands in its place, the program itself, USR2 that in any\n"
-     "case; TTIN and TTOU start and stop a worker; see also \"colmeia ctl\".\n\n"
-     "  --reload          reloads by itself when the program or a file of its configuration changes",
-     0, true, verb_run},
-    {"check", "", "Judges the configuration and starts nothing", "", 0, true, verb_check},
-    {"config", "[--origin]", "Prints the configuration as ini, secrets masked",
-     "  --origin          also where each value comes from", 0, true, verb_config},
-    {"migrate", "[upgrade|current|history]", "Brings the database to this version's schema",
-     "  upgrade   to the newest version (without a word)\n"
-     "  current   prints the database's version\n"
-     "  history   prints all versions, in order", 1, true, verb_migrate},
-    {"user", "add|list|passwd|delete …", "Manages the accounts, beside a running server as well",
-     "  add NAME EMAIL    makes one; asks for the password, twice\n"
-     "  list [--json]     all of them, in order of id\n"
-     "  passwd EMAIL|ID   gives it a new password; tokens given out before are refused\n"
-     "  delete EMAIL|ID   asks before, but not with --yes\n\n"
-     "A password is never an argument: it is asked for on the terminal, or read as one line from\n"
-     "standard input when that is no terminal. --json also makes add, passwd and delete print the\n"
-     "account as JSON. A name that begins with - stands behind \"--\".",
-     CLI_WORDS_OWN, true, verb_user},
-    {"backup", "[--force] FILE", "Copies the database to FILE, beside a running server as well",
-     "The copy holds all that was acknowledged before it began. It is checked, and on disk when the\n"
-     "command ends; until then it is called FILE.tmp. It does not hold secret.key.\n\n"
-     "  --force           replaces FILE if it exists",
-     CLI_WORDS_OWN, true, verb_backup},
-    {"calibrate", "[--quick] [--target 250ms]", "Measures password hashing and recommends its cost",
-     "Takes about 20 seconds. Run it on the machine that serves, while little else runs there.\n\n"
-     "  --target TIME     longest time of a login while all cores hash (default: 250ms)\n"
-     "  --quick           measures less: a few seconds",
-     CLI_WORDS_OWN, true, verb_calibrate},
-    {"doctor", "[--json]", "Looks for what is wrong, or will be: configuration, machine, database",
-     "A line for each thing it looks at: ok, warn or FAIL, what was found, and what to do about it.\n"
-     "Changes nothing. Exit code 1 when there is a FAIL. Run it as the server's user, or as root.\n\n"
-     "  --json            as one JSON document",
-     CLI_WORDS_OWN, true, verb_doctor},
-    {"openapi", "", "Prints the description of the API, as /openapi.json has it",
-     "OpenAPI 3.1, JSON. It holds what is served with this configuration; nothing needs to run.", 0, true,
-     verb_openapi},
-    {"ctl", "COMMAND", "Talks to the running server: status, reload, scale, …", "", CLI_WORDS_RAW, false,
-     verb_ctl},
-    {"version", "", "Prints the version", "", 0, false, verb_version},
-    {"adopt", "FD PREVIOUS [WHY]", "", "For the server's own use: see upgrade.h", 3, false, verb_adopt},
-    {"rehearse", "FD", "", "For the server's own use: see upgrade.h", 1, false, verb_rehearse},
-    {"help", "[VERB]", "Explains a verb", "", 1, false, verb_help},
+#define VERB(name, synopsis, summary, help, words_max, options, function)                          \
+    {name, synopsis, summary, help, words_max, options, function},
+#include "master/verbs.def"
+#undef VERB
 };
-/* clang-format on */
 const size_t verbs_len = sizeof verbs / sizeof verbs[0];
 
 /* "colmeia --help" is about the program, "colmeia run --help" about the verb. */

@@ -138,7 +138,7 @@ void feed(struct master *m, const struct sup_event *event)
     }
     publish(m);
     arm_wake(m);
-    commands_look(m);
+    answers_look(m);
     if (m->exec_due)
         adopt_exec(m);
 }

@@ -340,7 +340,7 @@ static void told_reload(struct master *m, const struct sup_action *a)
     m->last_reload_ok = ok;
     m->last_reload_at = clock_now();
     report_event(ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, buf_slice(&m->last_reload));
-    commands_told(m, a->count, ok, buf_slice(&m->last_reload), details);
+    answers_told(m, a->count, ok, buf_slice(&m->last_reload), details);
     adopt_over(m);
 }
 

@@ -42,6 +42,29 @@ static void take_recent(struct obituary *o, const struct scoreboard_slot *slot)
     }
 }
 
+static int by_age(const void *a, const void *b)
+{
+    const struct obituary_flight *x = a, *y = b;
+    return (x->age_ms < y->age_ms) - (x->age_ms > y->age_ms);
+}
+
+static void take_flights(struct obituary *o, const struct scoreboard_slot *slot, mono_ms now)
+{
+    uint32_t used = atomic_load(&slot->flights_used);
+    o->flights_len = 0;
+    for (uint32_t i = 0; i < used && i < SCOREBOARD_FLIGHTS_MAX; i++) {
+        const struct scoreboard_flight *from = &slot->flights[i];
+        int64_t began_ms = atomic_load(&from->began_ms);
+        if (began_ms == 0)
+            continue;
+        struct obituary_flight *to = &o->flights[o->flights_len++];
+        to->age_ms = mono_diff_ms(now, (mono_ms){began_ms});
+        copy_text(to->route, sizeof to->route, from->route);
+        copy_text(to->request_id, sizeof to->request_id, from->request_id);
+    }
+    qsort(o->flights, o->flights_len, sizeof o->flights[0], by_age);
+}
+
 static void take_stack(struct obituary *o, const struct scoreboard_slot *slot)
 {
     uint32_t len = atomic_load(&slot->stack_len);
@@ -57,6 +80,7 @@ void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int s
     memcpy(o->words, slot->last_words, sizeof o->words);
     o->words[sizeof o->words - 1] = '\0';
     take_recent(o, slot);
+    take_flights(o, slot, now);
     take_stack(o, slot);
     o->pid = atomic_load(&slot->pid);
     o->generation = atomic_load(&slot->generation);
@@ -73,24 +97,11 @@ void obituary_take(struct obituary *o, const struct scoreboard_slot *slot, int s
 static const char *exit_code_text(int code)
 {
     switch ((enum exit_code)code) {
-    case EXIT_CODE_OK:
-        return "done";
-    case EXIT_CODE_FAILED:
-        return "failed";
-    case EXIT_CODE_USAGE:
-        return "usage";
-    case EXIT_CODE_NO_WORKER:
-        return "no worker";
-    case EXIT_CODE_BIND:
-        return "cannot bind";
-    case EXIT_CODE_CUT:
-        return "something was cut";
-    case EXIT_CODE_DATABASE:
-        return "database unusable";
-    case EXIT_CODE_INTERNAL:
-        return "internal error";
-    case EXIT_CODE_CONFIG:
-        return "configuration refused";
+#define EXIT_CODE(name, number, word, meaning)                                                     \
+    case EXIT_CODE_##name:                                                                         \
+        return word;
+#include "shared/exit_codes.def"
+#undef EXIT_CODE
     }
     return "unknown reason";
 }

@@ -7,6 +7,13 @@
 #include "shared/log.h"
 #include "shared/scoreboard.h"
 
+/* A request that it took along. */
+struct obituary_flight {
+    int64_t age_ms; /* when it died */
+    char route[SCOREBOARD_ROUTE_MAX];
+    char request_id[SCOREBOARD_REQUEST_ID_MAX];
+};
+
 /* What is known of a process that ended, taken from the scoreboard before its slot is cleared. */
 struct obituary {
     pid_t pid;
@@ -22,6 +29,8 @@ struct obituary {
     char words[SCOREBOARD_WORDS_MAX]; /* its error lines */
     unsigned stack_len;
     void *stack[SCOREBOARD_STACK_MAX]; /* return addresses; ours, too: it was forked from us */
+    unsigned flights_len;
+    struct obituary_flight flights[SCOREBOARD_FLIGHTS_MAX]; /* oldest first; texts are clean */
     unsigned recent_len;
     struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX]; /* oldest first; texts are clean */
 };

@@ -75,6 +75,24 @@ static void write_hash(const struct master *m, char out[static 17])
     snprintf(out, 17, "%016llx", (unsigned long long)hash);
 }
 
+static void fill_transition(const struct supervisor *s, mono_ms now, struct status_facts *f)
+{
+    static const char *const kinds[] = {
+        [SUP_KIND_RELOAD] = "reload", [SUP_KIND_RECYCLE] = "recycle", [SUP_KIND_HUNG] = "hung"};
+    const struct sup_transition *t = &s->transition;
+    if (t->step == SUP_STEP_NONE)
+        return;
+    f->transition.kind = kinds[t->kind];
+    f->transition.step = sup_step_name(t->step);
+    f->transition.number = t->reloads;
+    f->transition.needed = t->needed;
+    f->transition.age_ms = mono_diff_ms(now, t->begun);
+    for (size_t i = 0; i < s->slots_len; i++) {
+        f->transition.ready += s->slots[i].candidate && s->slots[i].state == SLOT_READY;
+        f->transition.leaving += s->slots[i].retiring;
+    }
+}
+
 static void fill_facts(struct master *m, struct status_facts *f)
 {
     const struct supervisor *s = m->supervisor;
@@ -93,8 +111,10 @@ static void fill_facts(struct master *m, struct status_facts *f)
         .workers_override = (int)s->override,
         .workers_target = (int)sup_target(s, &s->settings),
         .scoreboard = m->estate.scoreboard,
+        .cpu = true,
         .memory = sup_target(s, &s->settings) <= MEMORY_WORKERS_MAX,
     };
+    fill_transition(s, now, f);
     f->last_reload.number = m->last_reload.len ? s->transition.reloads : 0;
     f->last_reload.result = m->last_reload_ok ? "ok" : "failed";
     f->last_reload.age_ms = mono_diff_ms(now, m->last_reload_at);
@@ -156,6 +176,25 @@ static void write_recent(struct jsonw *w, const struct obituary *o)
     jsonw_array_close(w);
 }
 
+/* Those nobody had answered yet. */
+static void write_flights(struct jsonw *w, const struct obituary *o)
+{
+    jsonw_name(w, SLICE("in_flight"));
+    jsonw_array_open(w);
+    for (unsigned i = 0; i < o->flights_len; i++) {
+        const struct obituary_flight *f = &o->flights[i];
+        jsonw_object_open(w);
+        jsonw_name(w, SLICE("age_ms"));
+        jsonw_i64(w, f->age_ms);
+        jsonw_name(w, SLICE("route"));
+        jsonw_string(w, slice_of(f->route));
+        jsonw_name(w, SLICE("id"));
+        jsonw_string(w, slice_of(f->request_id));
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
 static void write_stack(struct jsonw *w, const struct obituary *o)
 {
     char **names = report_frames(o);
@@ -184,6 +223,7 @@ bool tell_why(const struct master *m, int slot, struct buf *json)
     jsonw_name(&w, SLICE("words"));
     jsonw_string(&w, slice_of(o->words));
     write_stack(&w, o);
+    write_flights(&w, o);
     write_recent(&w, o);
     jsonw_object_close(&w);
     buf_free(&text);

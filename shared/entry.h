@@ -31,15 +31,9 @@ enum role {
 
 /* Exit codes of the program and of its children. */
 enum exit_code {
-    EXIT_CODE_OK = 0,
-    EXIT_CODE_FAILED = 1,     /* a verb failed */
-    EXIT_CODE_USAGE = 2,
-    EXIT_CODE_NO_WORKER = 3,  /* no worker ever became ready, or none is any more */
-    EXIT_CODE_BIND = 4,
-    EXIT_CODE_CUT = 5,        /* stopped, but something had to be cut */
-    EXIT_CODE_DATABASE = 6,   /* database unusable; the message says what to do */
-    EXIT_CODE_INTERNAL = 70,
-    EXIT_CODE_CONFIG = 78
+#define EXIT_CODE(name, number, word, meaning) EXIT_CODE_##name = (number),
+#include "shared/exit_codes.def"
+#undef EXIT_CODE
 };
 
 struct findings;

@@ -81,6 +81,9 @@ uint64_t scoreboard_layout(void)
         offsetof(struct scoreboard_slot, route),
         offsetof(struct scoreboard_slot, last_words),
         offsetof(struct scoreboard_slot, recent),
+        sizeof(struct scoreboard_flight),
+        offsetof(struct scoreboard_slot, latency),
+        offsetof(struct scoreboard_slot, flights),
     };
     uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), places, sizeof places);
     for (size_t c = 0; c < COUNTERS; c++)
@@ -177,6 +180,15 @@ void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value
         atomic_fetch_add(&s->totals[c], value - total);
 }
 
+uint64_t scoreboard_latency_below_us(unsigned bucket)
+{
+    ASSERT(bucket < SCOREBOARD_LATENCY_BUCKETS);
+    unsigned next = bucket + 1, octave = next / 4;
+    if (next == SCOREBOARD_LATENCY_BUCKETS)
+        return UINT64_MAX;
+    return octave == 0 ? next : UINT64_C(1) * (4 + next % 4) << (octave - 1);
+}
+
 static void clear(struct scoreboard_slot *slot)
 {
     atomic_store(&slot->pid, 0);
@@ -187,16 +199,22 @@ static void clear(struct scoreboard_slot *slot)
     atomic_store(&slot->busy_since_us, 0);
     atomic_store(&slot->connections, 0);
     atomic_store(&slot->busy, 0);
+    atomic_store(&slot->hashes_queued, 0);
+    atomic_store(&slot->store_queued, 0);
     atomic_store(&slot->holds_db_lock, 0);
     atomic_store(&slot->lag_us, 0);
     atomic_store(&slot->stack_len, 0);
     for (size_t i = 0; i < SCOREBOARD_TURN_BUCKETS; i++)
         atomic_store(&slot->turns[i], 0);
+    for (size_t i = 0; i < SCOREBOARD_LATENCY_BUCKETS; i++)
+        atomic_store(&slot->latency[i], 0);
     memset(slot->route, 0, sizeof slot->route);
     memset(slot->request_id, 0, sizeof slot->request_id);
     memset(slot->last_words, 0, sizeof slot->last_words);
     if (atomic_exchange(&slot->recent_next, 0) > 0) /* else its pages were never touched */
         memset(slot->recent, 0, sizeof slot->recent);
+    if (atomic_exchange(&slot->flights_used, 0) > 0)
+        memset(slot->flights, 0, sizeof slot->flights);
 }
 
 void scoreboard_retire(struct scoreboard *s, size_t slot)

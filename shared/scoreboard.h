@@ -23,6 +23,8 @@ enum {
     SCOREBOARD_STACK_MAX = 24,
     SCOREBOARD_WORDS_MAX = 1000,
     SCOREBOARD_RECENT_MAX = 64,
+    SCOREBOARD_FLIGHTS_MAX = 64,
+    SCOREBOARD_LATENCY_BUCKETS = 108, /* answers, by duration: scoreboard_note_latency() */
     SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
     SCOREBOARD_CALL_BUCKETS = 15 /* calls of the upstream, the same: scoreboard_note_call() */
 };
@@ -75,6 +77,13 @@ struct scoreboard_recent {
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
 };
 
+/* A request that is not answered yet, the same. */
+struct scoreboard_flight {
+    _Atomic(int64_t) began_ms; /* mono_ms; 0: free */
+    char route[SCOREBOARD_ROUTE_MAX];
+    char request_id[SCOREBOARD_REQUEST_ID_MAX];
+};
+
 struct scoreboard_slot {
     /* the master writes these */
     _Atomic(int32_t) pid;
@@ -86,6 +95,8 @@ struct scoreboard_slot {
     _Atomic(int64_t) busy_since_us;     /* a callback runs since then; 0: it waits */
     _Atomic(uint32_t) connections;      /* open */
     _Atomic(uint32_t) busy;             /* with a request in flight */
+    _Atomic(uint32_t) hashes_queued;    /* password hashes asked for and not answered */
+    _Atomic(uint32_t) store_queued;     /* calls of the database, the same */
     _Atomic(uint32_t) holds_db_lock;    /* 1 while its writer holds the database lock */
     _Atomic(uint32_t) lag_us;           /* longest time the loop was held by one turn in the last second */
     _Atomic(uint32_t) stack_len;        /* return addresses in *stack*, written on SIGABRT */
@@ -96,12 +107,15 @@ struct scoreboard_slot {
     _Atomic(uint32_t) upstream_busy;    /* calls under way */
     _Atomic(uint32_t) upstream_waiting; /* for their turn */
     _Atomic(uint64_t) upstream_took[SCOREBOARD_CALL_BUCKETS];
+    _Atomic(uint64_t) latency[SCOREBOARD_LATENCY_BUCKETS];
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
     char last_words[SCOREBOARD_WORDS_MAX]; /* its error lines, as far as they fit; log_keep_errors() */
     _Atomic(uint32_t) recent_next; /* how many requests were noted so far; the next one's place modulo */
     struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX];
+    _Atomic(uint32_t) flights_used; /* only the first so many have ever been in use */
+    struct scoreboard_flight flights[SCOREBOARD_FLIGHTS_MAX]; /* more than fit are not noted */
 } __attribute__((aligned(64)));
 
 struct scoreboard {
@@ -157,6 +171,20 @@ static inline void scoreboard_note_call(struct scoreboard_slot *slot, int64_t to
 {
     scoreboard_note_duration(slot->upstream_took, SCOREBOARD_CALL_BUCKETS, took_us);
 }
+
+/* A request was answered after so long. Four buckets for each doubling, exact below 4 us; the last one
+ * also takes all that took longer. The slot's worker. */
+static inline void scoreboard_note_latency(struct scoreboard_slot *slot, uint32_t us)
+{
+    unsigned octave = us < 4 ? 0 : 30 - (unsigned)__builtin_clz(us);
+    unsigned bucket = us < 4 ? us : 4 * octave + (us >> (octave - 1)) % 4;
+    if (bucket >= SCOREBOARD_LATENCY_BUCKETS)
+        bucket = SCOREBOARD_LATENCY_BUCKETS - 1;
+    uint64_t n = atomic_load_explicit(&slot->latency[bucket], memory_order_relaxed);
+    atomic_store_explicit(&slot->latency[bucket], n + 1, memory_order_relaxed);
+}
+/* The duration in microseconds that those in *bucket* do not reach; UINT64_MAX for the last one. */
+uint64_t scoreboard_latency_below_us(unsigned bucket);
 
 /* A worker lives in this slot, or will: readers look at it from now on. The memory of slots that
  * were never used is not even allocated. Master. */

@@ -39,19 +39,39 @@ struct status_listener status_listener_of(const struct listener *l, const char *
     return s;
 }
 
-int64_t status_memory_kib(pid_t pid)
+/* A file of /proc/PID as a string. */
+static bool read_about(pid_t pid, const char *file, char *text, size_t room)
 {
-    char path[48], text[4096];
-    long long kib;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
+        return false;
+    ssize_t n = read(fd, text, room - 1);
     close(fd);
-    if (n <= 0)
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+int64_t status_cpu_ms(pid_t pid)
+{
+    char text[1024];
+    unsigned long long user, system;
+    if (!read_about(pid, "stat", text, sizeof text))
         return -1;
-    text[n] = '\0';
+    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
+    if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+                      &system) != 2)
+        return -1;
+    return (int64_t)((user + system) * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK));
+}
+
+int64_t status_memory_kib(pid_t pid)
+{
+    char text[4096];
+    long long kib;
+    if (!read_about(pid, "smaps_rollup", text, sizeof text))
+        return -1;
     const char *at = strstr(text, "\nPss:");
     return at && sscanf(at, "\nPss: %lld kB", &kib) == 1 ? kib : -1;
 }
@@ -162,6 +182,24 @@ static void render_last_reload(const struct status_facts *f, struct jsonw *w)
     jsonw_object_close(w);
 }
 
+static void render_transition(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("transition"));
+    if (!f->transition.kind) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object_open(w);
+    text_member(w, "kind", f->transition.kind);
+    text_member(w, "step", f->transition.step);
+    number_member(w, "number", f->transition.number);
+    number_member(w, "ready", f->transition.ready);
+    number_member(w, "needed", f->transition.needed);
+    number_member(w, "leaving", f->transition.leaving);
+    number_member(w, "age_ms", f->transition.age_ms);
+    jsonw_object_close(w);
+}
+
 static void render_totals(const struct status_facts *f, struct jsonw *w)
 {
     open_member(w, "totals");
@@ -217,6 +255,24 @@ static void render_upstream(const struct scoreboard_slot *slot, struct jsonw *w)
     jsonw_object_close(w);
 }
 
+/* Its answers by how long they took, in microseconds, the same way. */
+static void render_latency(const struct scoreboard_slot *slot, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("latency"));
+    jsonw_array_open(w);
+    for (unsigned i = 0; i < SCOREBOARD_LATENCY_BUCKETS; i++) {
+        uint64_t n = atomic_load(&slot->latency[i]), below = scoreboard_latency_below_us(i);
+        if (n == 0)
+            continue;
+        jsonw_object_open(w);
+        known_member(w, "below_us", below < UINT64_MAX ? (int64_t)below : -1);
+        jsonw_name(w, SLICE("count"));
+        jsonw_u64(w, n);
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
 static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, enum counter c)
 {
     jsonw_name(w, slice_of(counter_name(c)));
@@ -245,6 +301,11 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));
     jsonw_u64(w, atomic_load(&slot->counters[COUNTER_requests]));
+    render_latency(slot, w);
+    number_member(w, "hashes_queued", atomic_load(&slot->hashes_queued));
+    number_member(w, "store_queued", atomic_load(&slot->store_queued));
+    if (f->cpu)
+        known_member(w, "cpu_ms", lives ? status_cpu_ms(pid) : -1);
     if (f->memory)
         known_member(w, "memory_kib", lives ? status_memory_kib(pid) : -1);
     known_member(w, "retry_ms", f->retry_ms ? f->retry_ms[i] : STATUS_NO_RETRY);
@@ -288,6 +349,7 @@ void status_render(const struct status_facts *facts, struct buf *out)
     render_workers(facts, w);
     render_listeners(facts, w);
     render_last_reload(facts, w);
+    render_transition(facts, w);
     text_member(w, "last_death", facts->last_death);
     render_gauges(facts, w);
     render_totals(facts, w);

@@ -61,15 +61,28 @@ struct status_facts {
         const char *text;
         int64_t age_ms;
     } last_reload;
+    /* Workers being replaced. */
+    struct {
+        const char *kind; /* "reload", "recycle", "hung"; NULL: nothing goes on */
+        const char *step;
+        unsigned number;  /* of the reload */
+        unsigned ready;   /* of the new ones */
+        unsigned needed;  /* … in all */
+        unsigned leaving; /* old ones, or new ones after a failure */
+        int64_t age_ms;
+    } transition;
     const char *last_death;
     const struct scoreboard *scoreboard;
     /* By slot of the scoreboard: until the next try, or STATUS_NO_RETRY. NULL: none at all. */
     const int64_t *retry_ms;
+    bool cpu;    /* read each worker's processor time */
     bool memory; /* read each worker's Pss: a walk over its pages by the kernel */
 };
 
 /* Appends one JSON object without line end. Slots that are empty are left out. */
 void status_render(const struct status_facts *facts, struct buf *out);
 
+/* Processor time that a process has used, -1 when it cannot be read. */
+int64_t status_cpu_ms(pid_t pid);
 /* Proportional set size of a process in KiB, -1 when it cannot be read. */
 int64_t status_memory_kib(pid_t pid);

@@ -35,7 +35,7 @@ TESTS = ROOT / "tests"
 PYTEST_FOLDERS = ["process", "contract", "browser", "bench", "systemd"]
 SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm",
            "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
-PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
+PYTHON_SCRIPTS = ["bench/**/*.py", "pictures/*.py"]    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
 TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
@@ -210,7 +210,7 @@ def find_scripts():
     yield Test("layering/self-test", lambda: run_program([TESTS / "layering.sh", "--self-test"]))
     for script in SCRIPTS:
         yield Test(f"scripts/{script}", lambda s=script: run_program(["sh", "-n", ROOT / s]))
-    for script in sorted(TESTS.glob(PYTHON_SCRIPTS)):
+    for script in sorted(s for pattern in PYTHON_SCRIPTS for s in TESTS.glob(pattern)):
         yield Test(f"scripts/{script.relative_to(ROOT)}", lambda s=script: compile_python(s))
 
 

@@ -22,6 +22,8 @@ static void on_turn_begins(struct ev_loop *ev, struct ev_check *w, int revents)
 static void on_turn_ends(struct ev_loop *ev, struct ev_prepare *w, int revents)
 {
     struct pulse *p = w->data;
+    if (p->each_turn)
+        p->each_turn(p->ctx);
     int64_t since_us = atomic_load_explicit(&p->slot->busy_since_us, memory_order_relaxed);
     if (since_us == 0)
         return;

@@ -16,8 +16,10 @@ struct pulse {
     struct scoreboard_slot *slot;
     struct loop *loop;
     uint32_t longest_us; /* of the present second */
-    /* Called about once a second; set after pulse_start(), NULL: not called. */
+    /* Called about once a second, and whenever the loop is about to sleep; set after pulse_start(),
+     * NULL: not called. */
     void (*each_second)(void *ctx);
+    void (*each_turn)(void *ctx);
     void *ctx;
 };
 

@@ -133,6 +133,8 @@ static void forget_probes(struct worker *w)
     http_service_cut(&w->service); /* what lingers of them would count later */
     for (int c = 0; c < COUNTERS; c++)
         atomic_store_explicit(&w->slot->counters[c], 0, memory_order_relaxed);
+    for (int b = 0; b < SCOREBOARD_LATENCY_BUCKETS; b++)
+        atomic_store_explicit(&w->slot->latency[b], 0, memory_order_relaxed);
     atomic_store_explicit(&w->slot->recent_next, 0, memory_order_relaxed);
 }
 
@@ -286,6 +288,7 @@ static int build(struct worker *w)
  * services close, so the service itself goes last. */
 static void tear_down(struct worker *w)
 {
+    w->pulse.each_turn = NULL;
     selfprobe_free(w->probe);
     acceptor_free(w->acceptor);
     w->acceptor = NULL;
@@ -315,6 +318,15 @@ static void each_second(void *ctx)
         http_service_look(&w->service);
 }
 
+static void each_turn(void *ctx)
+{
+    struct worker *w = ctx;
+    unsigned hashes = w->passwords ? passwords_queued(w->passwords) : 0;
+    unsigned calls = w->store ? store_queued(w->store) : 0;
+    atomic_store_explicit(&w->slot->hashes_queued, hashes, memory_order_relaxed);
+    atomic_store_explicit(&w->slot->store_queued, calls, memory_order_relaxed);
+}
+
 int worker_serve(const struct entry *entry)
 {
     struct worker w = {.entry = entry, .exit_code = EXIT_CODE_OK};
@@ -335,6 +347,7 @@ int worker_serve(const struct entry *entry)
     }
     pulse_start(&w.pulse, w.loop, w.slot, entry->config->debug_slow_callback_duration);
     w.pulse.each_second = each_second;
+    w.pulse.each_turn = each_turn;
     w.pulse.ctx = &w;
     leave_watch(&w);
     w.exit_code = build(&w);

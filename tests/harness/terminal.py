@@ -20,6 +20,7 @@ class Terminal:
         self.shown = ""
         self.seen = 0            # of shown: await_text() looks behind it
         self.ours, self.theirs = pty.openpty()
+        self.prepare()
         self.before = termios.tcgetattr(self.theirs)
         if held:
             termios.tcflow(self.theirs, termios.TCOOFF)
@@ -27,6 +28,9 @@ class Terminal:
             argv or without_aslr([str(BINARY), *words]), cwd=directory, env=clean_environment(env),
             stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def prepare(self):
+        """Before the program starts."""
 
     def __enter__(self):
         return self

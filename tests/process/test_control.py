@@ -358,3 +358,62 @@ def test_sockets_are_closed(serve):
     for _ in range(100):
         server.status()
     await_true("no more than before", lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= before)
+
+
+# ---- where systemd's unit has the socket ----
+
+IN_A_RUN_OF_ITS_OWN = ["unshare", "--mount", "--map-root-user", "sh", "-ec",
+                       'mount --bind "$1" /run && shift && exec "$@"', "sh"]
+
+
+@pytest.fixture
+def run_directory(place):
+    """What /run is for colmeia() below: a directory of the test's own."""
+    run = place / "run"
+    (run / "colmeia").mkdir(parents=True)
+    tried = subprocess.run([*IN_A_RUN_OF_ITS_OWN, str(run), "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no name space for mounts here: {tried.stderr.strip()}")
+    return run
+
+
+def ctl_in(run, cwd, *words, env=None):
+    return subprocess.run([*IN_A_RUN_OF_ITS_OWN, str(run), *without_aslr([str(BINARY), "ctl", *words])], cwd=cwd,
+                          env=clean_environment(env), capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+def test_without_configuration_systemds_place_is_looked_at(serve, place, run_directory):
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    none = ctl_in(run_directory, elsewhere, "status")
+    assert none.returncode == 3 and "database.db.ctl.sock: there is no such socket" in none.stderr
+    server = serve(workers=1, config={"supervisor.control": str(run_directory / "colmeia" / "ctl.sock")})
+    found = ctl_in(run_directory, elsewhere, "status")
+    assert found.returncode == 0 and f"pid {server.process.pid}" in found.stdout, found.stderr
+    # who names a place means that one
+    named = ctl_in(run_directory, elsewhere, "status", env={"COLMEIA_SUPERVISOR_CONTROL": "other.sock"})
+    assert named.returncode == 3 and "other.sock: there is no such socket" in named.stderr
+    named = ctl_in(run_directory, elsewhere, "--control", "other.sock", "status")
+    assert named.returncode == 3 and "other.sock" in named.stderr
+    none = ctl_in(run_directory, elsewhere, "status", env={"COLMEIA_SUPERVISOR_CONTROL": ""})
+    assert none.returncode == 3 and "names no control socket" in none.stderr
+    # a wrong configuration does not hide it
+    (elsewhere / "wrong.ini").write_text("[server]\nworkers = many\n")
+    wrong = ctl_in(run_directory, elsewhere, "--config", "wrong.ini", "status")
+    assert wrong.returncode == 0 and "wrong.ini:2" in wrong.stderr
+    server.stop()
+    (run_directory / "colmeia" / "ctl.sock").touch()
+    gone = ctl_in(run_directory, elsewhere, "status")
+    assert gone.returncode == 3 and "/run/colmeia/ctl.sock: no server answers there any more" in gone.stderr
+
+
+def test_own_server_comes_first(serve, place, run_directory):
+    """One that runs here, and another one that systemd has."""
+    theirs = serve(workers=1, config={"supervisor.control": str(run_directory / "colmeia" / "ctl.sock"),
+                                      "database.url": "sqlite:///theirs.db"})
+    ours = serve.make(workers=1)
+    del ours.config["supervisor.control"]
+    ours.start()
+    done = ctl_in(run_directory, place, "--config", "colmeia.ini", "status")
+    assert done.returncode == 0 and f"pid {ours.process.pid}" in done.stdout, done.stderr
+    assert theirs.process.pid != ours.process.pid

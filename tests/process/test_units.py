@@ -139,6 +139,8 @@ def test_install(place):
         "usr/local/etc/logrotate.d/colmeia",
         "usr/local/share/doc/colmeia/colmeia.ini", "usr/local/share/doc/colmeia/notify-reload.conf",
         "usr/local/share/doc/colmeia/README.md",
+        "usr/local/share/man/man1/colmeia-ctl.1", "usr/local/share/man/man5/colmeia.ini.5",
+        "usr/local/share/man/man8/colmeia.8", "usr/local/share/bash-completion/completions/colmeia",
     }
     unit = (place / "usr/local/lib/systemd/system/colmeia.service").read_text()
     assert unit == (ETC / "colmeia.service").read_text().replace("/usr/bin/", "/usr/local/bin/")

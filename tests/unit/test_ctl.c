@@ -58,6 +58,14 @@ static const struct words_case {
     {"--debug debug on", "debug on|10||-|-|-| --debug"},
     {"--debug=no debug off", "debug off|10||-|-|-| --debug=no"},
     {"--bind=:81 --port 9 status", "status|10||-|-|-| --bind=:81 --port 9"},
+    {"top", "top|10||-|-|-|"},
+    {"top --count 3", "top|10||-|-|-|"},
+    {"--count=1000000 top", "top|10||-|-|-|"},
+    {"top --count", "--count needs a value"},
+    {"top --count 0", "--count is a number from 1 to 1000000"},
+    {"top --count 1000001", "--count is a number from 1 to 1000000"},
+    {"top --cuont 3", "unknown option \"--cuont\"; did you mean --count?"},
+    {"status --count 3", "--count belongs to top"},
     {"", "which command? as in: colmeia ctl status"},
     {"--json", "which command? as in: colmeia ctl status"},
     {"statsu", "unknown command \"statsu\"; did you mean \"status\"?"},
@@ -203,11 +211,15 @@ static const struct talk_case {
     {"why 1", "{\"ok\":true,\"text\":\"worker 1 died\"}\n", CTL_DONE, "worker 1 died\n", ""},
     {"why 1",
      "{\"ok\":true,\"text\":\"worker 1 (pid 7) died\",\"words\":\"out of luck\\n\","
-     "\"stack\":[\"main+0x1\",\"start\"],\"recent\":[{\"age_ms\":65000,\"route\":\"GET /\","
+     "\"stack\":[\"main+0x1\",\"start\"],\"in_flight\":[{\"age_ms\":2500,\"route\":\"PUT /users/7\","
+     "\"id\":\"c3\"}],\"recent\":[{\"age_ms\":65000,\"route\":\"GET /\","
      "\"status\":200,\"duration_us\":412,\"id\":\"a1\"},{\"age_ms\":1200,\"route\":"
      "\"POST /users/\",\"status\":0,\"duration_us\":1234567,\"id\":\"b22\"}]}\n",
      CTL_DONE,
      "worker 1 (pid 7) died\n\nLast words:\nout of luck\n\nStack:\n  main+0x1\n  start\n\n"
+     "In flight, never answered:\n"
+     "BEGAN  REQUEST       ID\n"
+     "2.5 s  PUT /users/7  c3\n\n"
      "Last requests:\n"
      "  AGO  REQUEST       STATUS       TOOK  ID\n"
      "1m05s  GET /            200     412 us  a1\n"

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -202,10 +203,36 @@ static void fill(struct scoreboard_slot *slot)
     slot->connections = 4;
     slot->busy = 5;
     slot->holds_db_lock = 1;
+    slot->hashes_queued = 6;
+    slot->store_queued = 7;
+    slot->flights_used = 2;
+    memset(slot->flights, 'f', 2 * sizeof slot->flights[0]);
+    scoreboard_note_latency(slot, 5);
     memset(slot->route, 'r', sizeof slot->route);
     memset(slot->request_id, 'i', sizeof slot->request_id);
     for (int c = 0; c < COUNTERS; c++)
         counter_add(slot, (enum counter)c, (uint64_t)c + 1);
+}
+
+/* Every duration is below its bucket's bound, and not below the one before; bounds grow by a quarter. */
+static void test_latency_buckets(void **state)
+{
+    (void)state;
+    struct scoreboard_slot *slot = calloc(1, sizeof *slot);
+    for (uint64_t us = 0; us <= UINT32_MAX; us = us < 300 ? us + 1 : us * 17 / 16 + 1) {
+        scoreboard_note_latency(slot, (uint32_t)us);
+        unsigned bucket = 0;
+        while (atomic_load(&slot->latency[bucket]) == 0)
+            bucket++;
+        atomic_store(&slot->latency[bucket], 0);
+        assert_true(us < scoreboard_latency_below_us(bucket));
+        assert_true(bucket == 0 || us >= scoreboard_latency_below_us(bucket - 1));
+    }
+    for (unsigned b = 4; b < SCOREBOARD_LATENCY_BUCKETS - 1; b++) {
+        uint64_t below = scoreboard_latency_below_us(b), before = scoreboard_latency_below_us(b - 1);
+        assert_true(below > before && below * 4 <= before * 5);
+    }
+    free(slot);
 }
 
 /* Its counters live on in the totals; the slot is as new, the others' are untouched. */
@@ -347,6 +374,7 @@ int main(void)
         TEST(test_state_names),
         TEST(test_counter_names),
         TEST(test_misuse_aborts),
+        TEST(test_latency_buckets),
         TEST(test_retire),
         TEST(test_generations),
         TEST(test_fold_left_open),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -52,7 +53,7 @@ static void test_bare(void **state)
                       "\"generation\":0,\"debug\":false,\"config\":{\"path\":null,\"loaded_at\":0,\"hash\":null},"
                       "\"workers\":{\"configured\":0,\"override\":null,\"target\":0,\"by_state\":"
                       "{\"starting\":0,\"ready\":0,\"draining\":0,\"killed\":0,\"backoff\":0}},"
-                      "\"listeners\":[],\"last_reload\":null,\"last_death\":null,"
+                      "\"listeners\":[],\"last_reload\":null,\"transition\":null,\"last_death\":null,"
                       "\"connections\":0,\"busy\":0,");
     totals(&want, 0);
     buf_printf(&want, ",\"slots\":[]}");
@@ -96,6 +97,11 @@ static void test_full(void **state)
     atomic_store(&s->slots[0].upstream_waiting, 8);
     scoreboard_note_call(&s->slots[0], 300000);
     scoreboard_note_call(&s->slots[0], 100000000);
+    static const uint32_t answers_us[] = {0, 384, 447, UINT32_MAX};
+    for (size_t i = 0; i < sizeof answers_us / sizeof *answers_us; i++)
+        scoreboard_note_latency(&s->slots[0], answers_us[i]);
+    atomic_store(&s->slots[0].hashes_queued, 7);
+    atomic_store(&s->slots[0].store_queued, 8);
     struct status_facts facts = {
         .version = "0.1.0",
         .pid = 4242,
@@ -113,6 +119,7 @@ static void test_full(void **state)
         .listeners = listeners,
         .listeners_len = 2,
         .last_reload = {12, "ok", "reload 12: done", 1234},
+        .transition = {"reload", "start", 13, 1, 3, 2, 77},
         .last_death = "worker 2 died",
         .scoreboard = s,
         .retry_ms = retry_ms,
@@ -127,7 +134,8 @@ static void test_full(void **state)
                "\"limit\":128,\"limit_asked\":2048},{\"address\":\"unix:/run/a\\\"b\","
                "\"source\":\"bind\",\"queue\":null,\"limit\":null,\"limit_asked\":2048}],"
                "\"last_reload\":{\"number\":12,\"result\":\"ok\",\"text\":\"reload 12: done\","
-               "\"age_ms\":1234},\"last_death\":\"worker 2 died\",\"connections\":5,\"busy\":2,");
+               "\"age_ms\":1234},\"transition\":{\"kind\":\"reload\",\"step\":\"start\",\"number\":13,"
+               "\"ready\":1,\"needed\":3,\"leaving\":2,\"age_ms\":77},\"last_death\":\"worker 2 died\",\"connections\":5,\"busy\":2,");
     totals(&want, 42);
     buf_printf(&want, ",\"slots\":["
                       "{\"slot\":0,\"pid\":4711,\"generation\":3,\"state\":\"ready\","
@@ -137,12 +145,38 @@ static void test_full(void **state)
                       "\"upstream\":{\"breaker\":\"half-open\",\"busy\":7,\"waiting\":8,"
                       "\"took\":[{\"below_ms\":512,\"count\":1},{\"below_ms\":null,\"count\":1}]},"
                       "\"connections\":5,"
-                      "\"busy\":2,\"requests\":40,\"retry_ms\":null},"
+                      "\"busy\":2,\"requests\":40,\"latency\":[{\"below_us\":1,\"count\":1},"
+                      "{\"below_us\":448,\"count\":2},{\"below_us\":null,\"count\":1}],"
+                      "\"hashes_queued\":7,\"store_queued\":8,\"retry_ms\":null},"
                       "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
                       "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[],\"upstream\":null,\"connections\":0,"
-                      "\"busy\":0,\"requests\":0,\"retry_ms\":250}]}");
+                      "\"busy\":0,\"requests\":0,\"latency\":[],\"hashes_queued\":0,\"store_queued\":0,"
+                      "\"retry_ms\":250}]}");
     check(&facts, &want);
+    scoreboard_free(s);
+}
+
+static void test_cpu(void **state)
+{
+    (void)state;
+    struct buf got = {0};
+    struct scoreboard *s = scoreboard_new(1);
+    struct status_facts facts = {.scoreboard = s, .cpu = true};
+    struct rusage before;
+    do /* until the kernel's ticks show it */
+        getrusage(RUSAGE_SELF, &before);
+    while (before.ru_utime.tv_usec + before.ru_stime.tv_usec < 20000 && before.ru_utime.tv_sec == 0);
+    int64_t ms = status_cpu_ms(getpid());
+    assert_in_range(ms, 10, 3600 * 1000);
+    assert_int_equal(status_cpu_ms(0x7fffffff), -1);
+    occupy(s, 0, SLOT_READY, getpid());
+    status_render(&facts, &got);
+    buf_append_char(&got, '\0');
+    const char *at = strstr(got.data, "\"cpu_ms\":");
+    assert_non_null(at);
+    assert_true(atoll(at + strlen("\"cpu_ms\":")) >= ms);
+    buf_free(&got);
     scoreboard_free(s);
 }
 
@@ -214,6 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bare),   cmocka_unit_test(test_full),
+        cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_memory), cmocka_unit_test(test_listeners),
         cmocka_unit_test(test_names),
     };

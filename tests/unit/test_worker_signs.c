@@ -239,6 +239,105 @@ static void test_dump(void **state)
     tester_turn(t);
 }
 
+/* ---- in flight ------------------------------------------------------------------------------- */
+
+/* "GET /wait/1 w1, GET /wait/3 w3": what is in flight, by place. */
+static const char *in_flight(const struct tester *t)
+{
+    static char text[8192];
+    size_t len = 0;
+    text[0] = 0;
+    for (unsigned i = 0; i < t->slot.flights_used; i++) {
+        const struct scoreboard_flight *f = &t->slot.flights[i];
+        if (f->began_ms)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s %s", len ? ", " : "",
+                                    f->route, f->request_id);
+    }
+    return text;
+}
+
+static int ask_to_wait(struct tester *t, int number)
+{
+    char request[128];
+    unsigned before = t->waiting_len;
+    int fd = tester_connect(t);
+    snprintf(request, sizeof request,
+             "GET /wait/%d?secret=1 HTTP/1.1\r\nHost: x\r\nX-Request-Id: w%d\r\n\r\n", number,
+             number);
+    tester_send(t, fd, request);
+    tester_await(t, &t->waiting_len, before + 1);
+    return fd;
+}
+
+static void test_in_flight(void **state)
+{
+    struct tester *t = *state;
+    int64_t before_ms = clock_now().ms;
+    int first = ask_to_wait(t, 1), second = ask_to_wait(t, 2), third = ask_to_wait(t, 3);
+    assert_string_equal(in_flight(t), "GET /wait/1 w1, GET /wait/2 w2, GET /wait/3 w3");
+    assert_in_range(t->slot.flights[0].began_ms, before_ms, clock_now().ms);
+    tester_answer(t, 1, "1");
+    tester_receive_until(t, second, "\r\n\r\n1");
+    assert_string_equal(in_flight(t), "GET /wait/1 w1, GET /wait/3 w3");
+    close(first); /* a client that leaves takes its request along */
+    tester_turn(t);
+    assert_string_equal(in_flight(t), "GET /wait/3 w3");
+    int fourth = ask_to_wait(t, 4);
+    assert_string_equal(in_flight(t), "GET /wait/4 w4, GET /wait/3 w3");
+    assert_int_equal(t->slot.flights_used, 3);
+    while (t->waiting_len > 0)
+        tester_answer(t, 0, "1");
+    tester_turn(t);
+    assert_string_equal(in_flight(t), "");
+    close(second);
+    close(third);
+    close(fourth);
+    tester_turn(t);
+}
+
+/* Those beyond are served and not noted. */
+static void test_in_flight_is_bounded(void **state)
+{
+    struct tester *t = *state;
+    int fds[SCOREBOARD_FLIGHTS_MAX];
+    for (int i = 0; i < SCOREBOARD_FLIGHTS_MAX; i++)
+        fds[i] = ask_to_wait(t, i);
+    char all[8192];
+    snprintf(all, sizeof all, "%s", in_flight(t));
+    int fd = tester_connect(t);
+    tester_send(t, fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    tester_receive_until(t, fd, "}");
+    assert_string_equal(in_flight(t), all);
+    assert_int_equal(t->slot.flights_used, SCOREBOARD_FLIGHTS_MAX);
+    while (t->waiting_len > 0)
+        tester_answer(t, 0, "1");
+    tester_turn(t);
+    assert_string_equal(in_flight(t), "");
+    close(fd);
+    for (int i = 0; i < SCOREBOARD_FLIGHTS_MAX; i++)
+        close(fds[i]);
+    tester_turn(t);
+}
+
+/* Answers are counted by how long they took; one that nobody heard is none. */
+static void test_latency(void **state)
+{
+    struct tester *t = *state;
+    uint64_t count = 0;
+    int fd = ask_to_wait(t, 1);
+    tester_answer(t, 0, "1");
+    tester_receive_until(t, fd, "\r\n\r\n1");
+    int gone = ask_to_wait(t, 2);
+    close(gone);
+    tester_turn(t);
+    tester_answer(t, 0, "1");
+    for (unsigned b = 0; b < SCOREBOARD_LATENCY_BUCKETS; b++)
+        count += t->slot.latency[b];
+    assert_int_equal(count, 1);
+    close(fd);
+    tester_turn(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +345,9 @@ int main(void)
         cmocka_unit_test(test_last_stack),
         cmocka_unit_test_setup_teardown(test_recent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_recent_goes_round, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_in_flight, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_in_flight_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_latency, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dump, setup, teardown),
     };
     return cmocka_run_group_tests_name("worker_signs", tests, NULL, NULL);

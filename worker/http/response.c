@@ -168,7 +168,7 @@ void response_send(struct request *r, int status, struct slice content_type, str
     if (!t->gone) {
         build(t, status, content_type, body, headers ? headers : &none);
         count(t->home, status);
-        service_note_answer(t->home, r, status);
+        service_note_answer(t->home, t, status);
         response_log(t, status, body.len);
         session_answered(t->session);
     }

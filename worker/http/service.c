@@ -114,28 +114,60 @@ static void copy_id(char id_r[static SCOREBOARD_REQUEST_ID_MAX], const struct re
     id_r[n] = 0;
 }
 
-void service_note_work(struct http_service_private *sp, const struct request *r)
+/* Among those in flight, as far as there is room. */
+static void take_off(struct http_service_private *sp, struct turn *t)
 {
     struct scoreboard_slot *slot = sp->service->slot;
+    if (sp->flights == UINT64_MAX)
+        return;
+    unsigned place = (unsigned)__builtin_ctzll(~sp->flights);
+    struct scoreboard_flight *flight = &slot->flights[place];
+    memcpy(flight->route, slot->route, sizeof flight->route);
+    memcpy(flight->request_id, slot->request_id, sizeof flight->request_id);
+    atomic_store_explicit(&flight->began_ms, t->r.started_us / 1000, memory_order_release);
+    if (place >= atomic_load_explicit(&slot->flights_used, memory_order_relaxed))
+        atomic_store_explicit(&slot->flights_used, place + 1, memory_order_release);
+    sp->flights |= UINT64_C(1) << place;
+    t->flight = (uint8_t)(place + 1);
+}
+
+static void land(struct http_service_private *sp, struct turn *t)
+{
+    if (t->flight == 0)
+        return;
+    unsigned place = t->flight - 1u;
+    atomic_store_explicit(&sp->service->slot->flights[place].began_ms, 0, memory_order_relaxed);
+    sp->flights &= ~(UINT64_C(1) << place);
+    t->flight = 0;
+}
+
+void service_note_work(struct http_service_private *sp, struct turn *t)
+{
+    struct scoreboard_slot *slot = sp->service->slot;
+    const struct request *r = &t->r;
     copy_route(slot->route, r);
     copy_id(slot->request_id, r);
+    take_off(sp, t);
     if (debug_is_on())
         stall_note_request(loop_stall(sp->conns.loop), r->method_name, r->raw_path, r->id);
 }
 
-void service_note_answer(struct http_service_private *sp, const struct request *r, int status)
+void service_note_answer(struct http_service_private *sp, struct turn *t, int status)
 {
     struct scoreboard_slot *slot = sp->service->slot;
     uint32_t next = atomic_load_explicit(&slot->recent_next, memory_order_relaxed);
     struct scoreboard_recent *note = &slot->recent[next % SCOREBOARD_RECENT_MAX];
     int64_t now_us = clock_now_us();
-    int64_t took_us = now_us - r->started_us;
+    int64_t took_us = now_us - t->r.started_us;
     note->at_ms = now_us / 1000;
     note->duration_us = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
     note->status = (uint16_t)status;
-    copy_route(note->route, r);
-    copy_id(note->request_id, r);
+    copy_route(note->route, &t->r);
+    copy_id(note->request_id, &t->r);
     atomic_store_explicit(&slot->recent_next, next + 1, memory_order_release);
+    if (status > 0)
+        scoreboard_note_latency(slot, note->duration_us);
+    land(sp, t);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

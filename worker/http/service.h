@@ -25,6 +25,7 @@ struct http_service_private {
     struct session *sessions; /* list; owned */
     unsigned connections;
     unsigned busy;
+    uint64_t flights; /* taken, a bit each, in the scoreboard's list */
     bool draining;
     bool moving;                  /* never with draining */
     bool move_refused;            /* … and logged */
@@ -56,9 +57,9 @@ struct slice service_next_id(struct http_service_private *sp);
 void service_count_connection(struct http_service_private *sp, int change);
 void service_count_busy(struct http_service_private *sp, int change);
 /* For the obituary: what is worked on now. */
-void service_note_work(struct http_service_private *sp, const struct request *r);
+void service_note_work(struct http_service_private *sp, struct turn *t);
 /* … and what was answered last. status 0: the client had left. */
-void service_note_answer(struct http_service_private *sp, const struct request *r, int status);
+void service_note_answer(struct http_service_private *sp, struct turn *t, int status);
 
 /* In session_drain.c: the watcher. */
 void service_drain_init(struct http_service_private *sp);

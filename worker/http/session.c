@@ -54,7 +54,7 @@ static void abandon(struct turn *t)
     t->session = NULL;
     if (t->started && !t->answered) {
         t->gone = true;
-        service_note_answer(t->home, &t->r, 0);
+        service_note_answer(t->home, t, 0);
         response_log(t, 0, 0);
         if (t->r.on_gone)
             t->r.on_gone(&t->r);
@@ -223,7 +223,7 @@ static bool start_waiting(struct session *s)
     turn_hold(t); /* until it is answered */
     ledger_reached(LEDGER_REQUEST, t, LEDGER_UNANSWERED);
     set_busy(s, true);
-    service_note_work(s->home, &t->r);
+    service_note_work(s->home, t);
     s->home->service->handle(&t->r);
     return true;
 }

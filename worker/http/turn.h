@@ -28,6 +28,7 @@ struct turn {
     bool gone;           /* the session ended before the answer */
     bool close;          /* the connection ends with this answer */
     bool interim;        /* no request: a 100 Continue on its way */
+    uint8_t flight;      /* its place in the scoreboard's list, from 1 on; 0: none */
     bool missed;         /* debug mode: nobody will answer it, and this was said */
     struct iovec out[2]; /* what is left to send: head and body */
     int out_len;         /* 0 although answered: there was no memory for an answer */
