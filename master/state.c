@@ -425,6 +425,13 @@ static bool regimes_are_sound(const struct state *s)
         if (!regime_of(s, s->listener[i].regime) || s->listener[i].fd < 0 ||
             !s->listener[i].asked.ptr)
             return false;
+    for (size_t i = 0; i < s->admin_door_len; i++)
+        if (!regime_of(s, s->admin_door[i].regime) || s->admin_door[i].fd < 0 ||
+            !s->admin_door[i].asked.ptr)
+            return false;
+    for (size_t i = 0; i < s->admin_child_len; i++)
+        if (s->admin_child[i].pid <= 0 || s->admin_child[i].pid > INT32_MAX)
+            return false;
     return current == 1;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "shared/clock.h"
+#include "shared/histogram.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -23,7 +24,9 @@ enum {
     SCOREBOARD_STACK_MAX = 24,
     SCOREBOARD_WORDS_MAX = 1000,
     SCOREBOARD_RECENT_MAX = 64,
-    SCOREBOARD_TURN_BUCKETS = 12 /* turns of a loop, by duration: scoreboard_note_turn() */
+    SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
+    SCOREBOARD_ROUTES_MAX = 32,   /* that are timed each for itself; the first is for all others */
+    SCOREBOARD_CLASSES = 4        /* of answers: 2xx to 5xx */
 };
 
 /* A slot's life: names for logs and status come from the same list. */
@@ -51,6 +54,25 @@ enum counter {
 const char *counter_name(enum counter c);
 const char *counter_help(enum counter c);
 
+/* What is timed. The requests' series follow: scoreboard_series(). */
+enum timed {
+#define TIMED(name, metric, label, help) TIMED_##name,
+#include "shared/histograms.def"
+#undef TIMED
+    TIMED_REQUESTS,
+    SCOREBOARD_SERIES = TIMED_REQUESTS + SCOREBOARD_ROUTES_MAX * SCOREBOARD_CLASSES
+};
+
+/* "hash", "store_read" … */
+const char *timed_name(enum timed t);
+
+/* "GET /users/{user_id}". Routes get their places from the workers that serve them, of whatever
+ * program; who comes first writes the name, which then stays. */
+struct scoreboard_route {
+    _Atomic(uint32_t) state; /* 0: free, 1: its name is being written, 2: it stands */
+    char name[SCOREBOARD_ROUTE_MAX];
+};
+
 /* A request that was answered, for `ctl why`. Torn reads are possible and harmless. */
 struct scoreboard_recent {
     int64_t at_ms; /* mono_ms of the answer */
@@ -77,12 +99,15 @@ struct scoreboard_slot {
     _Atomic(uint64_t) stack[SCOREBOARD_STACK_MAX];
     _Atomic(uint64_t) counters[COUNTERS];
     _Atomic(uint64_t) turns[SCOREBOARD_TURN_BUCKETS];
+    _Atomic(int64_t) store_ok_ms;       /* mono_ms: the database answered; 0: not yet */
+    _Atomic(int64_t) store_bad_ms;      /* … it did not, or with an error; 0: never */
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
     char last_words[SCOREBOARD_WORDS_MAX]; /* its error lines, as far as they fit; log_keep_errors() */
     _Atomic(uint32_t) recent_next; /* how many requests were noted so far; the next one's place modulo */
     struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX];
+    struct histogram series[SCOREBOARD_SERIES];
 } __attribute__((aligned(64)));
 
 struct scoreboard {
@@ -94,6 +119,8 @@ struct scoreboard {
     _Atomic(uint32_t) slots_used;       /* the first so many have been used by workers; the master */
     _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
+    struct scoreboard_route routes[SCOREBOARD_ROUTES_MAX];
+    struct histogram total_series[SCOREBOARD_SERIES]; /* as *totals* */
     struct scoreboard_slot slots[];
 };
 
@@ -106,6 +133,8 @@ struct scoreboard *scoreboard_map(int fd, size_t slots_len);
 uint64_t scoreboard_layout(void);
 /* Sets *stopping* in a scoreboard of any layout, by its descriptor. */
 void scoreboard_say_stopping(int fd);
+/* In a child: it can only be read from now on. -1 with errno. */
+int scoreboard_protect(struct scoreboard *s);
 /* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
 
@@ -139,3 +168,28 @@ void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value
 /* Folds the counters of a worker that has been reaped into the totals and zeroes the slot (state
  * EMPTY). Master. */
 void scoreboard_retire(struct scoreboard *s, size_t slot);
+
+/* ---- durations ------------------------------------------------------------------------------- */
+
+/* The place of a route, for scoreboard_series(); 0, which stands for all others, when there is no
+ * more room. Any process; not for the way of a request. */
+unsigned scoreboard_route(struct scoreboard *s, const char *method, const char *path);
+unsigned scoreboard_route_named(struct scoreboard *s, const char *name);
+/* The name of that place, or NULL if nobody has it; "other" is the first. */
+const char *scoreboard_route_name(const struct scoreboard *s, unsigned route);
+/* Where requests of a route with answers of a class (status / 100, 2 to 5) are timed. */
+static inline size_t scoreboard_series(unsigned route, unsigned status_class)
+{
+    return TIMED_REQUESTS + route * SCOREBOARD_CLASSES + (status_class - 2);
+}
+/* Adds the dead and the living of one series to *to_r*: never fewer than before. Any process. */
+void scoreboard_collect(const struct scoreboard *s, size_t series, struct histogram_copy *to_r);
+/* The requests of one slot, all routes and classes. */
+void scoreboard_collect_slot(const struct scoreboard *s, size_t slot, struct histogram_copy *to_r);
+/* What was counted and timed so far in this slot does not count. Its worker. */
+void scoreboard_forget(struct scoreboard *s, size_t slot);
+/* One more in the totals. Master. */
+void scoreboard_count(struct scoreboard *s, enum counter c);
+void scoreboard_note(struct scoreboard *s, enum timed what, int64_t us);
+/* Lets a cell's sum be at least *value*, as scoreboard_raise_total. Master. */
+void scoreboard_raise_cell(struct scoreboard *s, size_t series, size_t cell, uint64_t value);

@@ -91,15 +91,13 @@ static void open_member(struct jsonw *w, const char *name)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Of shared memory: another process may have written anything. */
-static enum slot_state state_of(const struct scoreboard_slot *slot)
+enum slot_state status_slot_state(const struct scoreboard_slot *slot)
 {
     uint32_t state = atomic_load(&slot->state);
     return state <= SLOT_BACKOFF ? (enum slot_state)state : SLOT_EMPTY;
 }
 
-/* Those ever used: the memory of the others need not even exist. */
-static size_t slots_of(const struct scoreboard *s)
+size_t status_slots(const struct scoreboard *s)
 {
     size_t used = atomic_load(&s->slots_used);
     return used < s->slots_len ? used : s->slots_len;
@@ -117,8 +115,8 @@ static void render_config(const struct status_facts *f, struct jsonw *w)
 static void render_workers(const struct status_facts *f, struct jsonw *w)
 {
     int64_t by_state[SLOT_BACKOFF + 1] = {0};
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
-        by_state[state_of(&f->scoreboard->slots[i])]++;
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+        by_state[status_slot_state(&f->scoreboard->slots[i])]++;
     open_member(w, "workers");
     number_member(w, "configured", f->workers_configured);
     known_member(w, "override", f->workers_override > 0 ? f->workers_override : -1);
@@ -162,6 +160,35 @@ static void render_last_reload(const struct status_facts *f, struct jsonw *w)
     jsonw_object_close(w);
 }
 
+static void render_transition(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("transition"));
+    if (!f->transition.kind) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object_open(w);
+    text_member(w, "kind", f->transition.kind);
+    text_member(w, "step", f->transition.step);
+    number_member(w, "generation", f->transition.generation);
+    number_member(w, "age_ms", f->transition.age_ms);
+    jsonw_object_close(w);
+}
+
+static void render_deaths(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("deaths"));
+    jsonw_array_open(w);
+    for (size_t i = 0; i < f->deaths_len; i++) {
+        jsonw_object_open(w);
+        number_member(w, "slot", f->deaths[i].slot);
+        number_member(w, "age_ms", f->deaths[i].age_ms);
+        text_member(w, "text", f->deaths[i].text);
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
+}
+
 static void render_totals(const struct status_facts *f, struct jsonw *w)
 {
     open_member(w, "totals");
@@ -199,6 +226,34 @@ static void render_turns(const struct scoreboard_slot *slot, struct jsonw *w)
     jsonw_array_close(w);
 }
 
+/* Of the requests that it has answered: how long they took. "counts" are those of the buckets whose
+ * upper bounds are "latency_bounds_us" of the whole, and one more for what took longer. */
+static void render_latency(const struct status_facts *f, size_t i, struct jsonw *w)
+{
+    struct histogram_copy h;
+    scoreboard_collect_slot(f->scoreboard, i, &h);
+    open_member(w, "latency");
+    known_member(w, "p50_us", histogram_quantile_us(&h, 500));
+    known_member(w, "p99_us", histogram_quantile_us(&h, 990));
+    jsonw_name(w, SLICE("sum_us"));
+    jsonw_u64(w, h.cells[HISTOGRAM_BUCKETS]);
+    jsonw_name(w, SLICE("counts"));
+    jsonw_array_open(w);
+    for (size_t b = 0; b < HISTOGRAM_BUCKETS; b++)
+        jsonw_u64(w, h.cells[b]);
+    jsonw_array_close(w);
+    jsonw_object_close(w);
+}
+
+static void render_bounds(struct jsonw *w)
+{
+    jsonw_name(w, SLICE("latency_bounds_us"));
+    jsonw_array_open(w);
+    for (size_t b = 0; b < HISTOGRAM_BOUNDS_LEN; b++)
+        jsonw_i64(w, histogram_bounds_us[b]);
+    jsonw_array_close(w);
+}
+
 static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, enum counter c)
 {
     jsonw_name(w, slice_of(counter_name(c)));
@@ -208,7 +263,7 @@ static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, 
 static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
 {
     const struct scoreboard_slot *slot = &f->scoreboard->slots[i];
-    enum slot_state state = state_of(slot);
+    enum slot_state state = status_slot_state(slot);
     pid_t pid = atomic_load(&slot->pid);
     bool lives = pid > 0 && state != SLOT_BACKOFF;
     jsonw_object_open(w);
@@ -226,6 +281,7 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));
     jsonw_u64(w, atomic_load(&slot->counters[COUNTER_requests]));
+    render_latency(f, i, w);
     if (f->memory)
         known_member(w, "memory_kib", lives ? status_memory_kib(pid) : -1);
     known_member(w, "retry_ms", f->retry_ms ? f->retry_ms[i] : STATUS_NO_RETRY);
@@ -236,8 +292,8 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 {
     jsonw_name(w, SLICE("slots"));
     jsonw_array_open(w);
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
-        if (state_of(&f->scoreboard->slots[i]) != SLOT_EMPTY)
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+        if (status_slot_state(&f->scoreboard->slots[i]) != SLOT_EMPTY)
             render_slot(f, i, w);
     jsonw_array_close(w);
 }
@@ -246,7 +302,7 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 static void render_gauges(const struct status_facts *f, struct jsonw *w)
 {
     int64_t connections = 0, busy = 0;
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++) {
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++) {
         connections += atomic_load(&f->scoreboard->slots[i].connections);
         busy += atomic_load(&f->scoreboard->slots[i].busy);
     }
@@ -268,10 +324,20 @@ void status_render(const struct status_facts *facts, struct buf *out)
     render_config(facts, w);
     render_workers(facts, w);
     render_listeners(facts, w);
+    render_transition(facts, w);
     render_last_reload(facts, w);
     text_member(w, "last_death", facts->last_death);
+    render_deaths(facts, w);
     render_gauges(facts, w);
     render_totals(facts, w);
+    render_bounds(w);
     render_slots(facts, w);
     jsonw_object_close(w);
+}
+
+void status_answer(const struct status_facts *facts, struct buf *out)
+{
+    buf_append_slice(out, SLICE("{\"ok\":true,\"status\":"));
+    status_render(facts, out);
+    buf_append_char(out, '}');
 }

@@ -22,8 +22,9 @@ worker/auth     worker/loop shared
 worker/store    worker/loop shared
 worker/upstream worker/loop shared
 worker/api      worker/validate worker/auth worker/store worker/upstream worker/http worker/net worker/loop shared
+worker/admin    worker/http worker/net worker/loop shared
 worker/tools    worker/validate worker/auth worker/store worker/loop shared
-worker          worker/tools worker/api worker/validate worker/auth worker/store worker/upstream worker/http worker/net worker/loop shared
+worker          worker/admin worker/tools worker/api worker/validate worker/auth worker/store worker/upstream worker/http worker/net worker/loop shared
 END
 }
 

@@ -21,6 +21,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { STORE_ASKED_EVERY_MS = 900 }; /* once a second, when the beat comes */
+
 void worker_title(const struct worker *w, const char *state)
 {
     title_set("worker %d gen %u [%s]", w->entry->slot, w->entry->generation, state);
@@ -130,8 +132,7 @@ static bool open_doors(struct worker *w)
 static void forget_probes(struct worker *w)
 {
     http_service_cut(&w->service); /* what lingers of them would count later */
-    for (int c = 0; c < COUNTERS; c++)
-        atomic_store_explicit(&w->slot->counters[c], 0, memory_order_relaxed);
+    scoreboard_forget(w->entry->scoreboard, (size_t)w->entry->slot);
     atomic_store_explicit(&w->slot->recent_next, 0, memory_order_relaxed);
 }
 
@@ -226,6 +227,7 @@ static int open_auth(struct worker *w)
 static int open_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
+    api_place_routes(w->entry->scoreboard, w->route_places);
     w->api = (struct api){c, w->store, w->tokens, w->passwords, w->entry->scoreboard};
     w->service = (struct http_service){
         .loop = w->loop,
@@ -236,6 +238,8 @@ static int open_service(struct worker *w)
         .handle = api_handle,
         .context = &w->api,
         .awaits = api_awaits,
+        .routes = api_routes(),
+        .places = w->route_places,
         .drained = leave_on_drained,
     };
     if (http_service_init(&w->service) == 0) {
@@ -281,9 +285,26 @@ static void tear_down(struct worker *w)
     tokens_free(w->tokens);
 }
 
+static void on_store_asked(void *ctx, const struct store_reply *reply)
+{
+    struct worker *w = ctx;
+    w->asks_store = false; /* what came is on the scoreboard */
+}
+
+/* Whether the database answers is asked of us by the admin child: when nobody else needs it, a row
+ * that does not exist is looked for. */
+static void keep_asking_store(struct worker *w)
+{
+    bool wanted = w->entry->config->admin_bind.len > 0 && w->acceptor && !w->left;
+    int64_t age_ms = loop_now(w->loop).ms - atomic_load(&w->slot->store_ok_ms);
+    if (wanted && !w->asks_store && age_ms >= STORE_ASKED_EVERY_MS)
+        w->asks_store = store_user_by_id(w->store, 0, on_store_asked, w);
+}
+
 static void each_second(void *ctx)
 {
     struct worker *w = ctx;
+    keep_asking_store(w);
     memory_look(&w->memory, atomic_load(&w->slot->counters[COUNTER_requests]));
     if (debug_is_on() && w->service_made)
         http_service_look(&w->service);
