@@ -163,6 +163,21 @@ void admin_tell(struct master *m)
     tell_free(&tale);
 }
 
+/* Once, and when it changes. */
+static void say_where(struct master *m)
+{
+    struct buf where = {0};
+    listeners_describe(&m->current->admin, &where);
+    if (!slice_equals(buf_slice(&where), buf_slice(&m->admin.said))) {
+        if (where.len > 0)
+            log_info("admin on %.*s", SLICE_ARGS(buf_slice(&where)));
+        else
+            log_info("admin: closed");
+    }
+    buf_free(&m->admin.said);
+    m->admin.said = where;
+}
+
 void admin_renew(struct master *m)
 {
     bool wanted = m->current->admin.len > 0;
@@ -173,6 +188,7 @@ void admin_renew(struct master *m)
         return;
     }
     admin_tell(m);
+    say_where(m);
     step(m, wanted ? ADMIN_WANT : ADMIN_UNWANT, 0);
 }
 
@@ -244,6 +260,7 @@ void admin_end(struct master *m)
 {
     struct admin_child *a = &m->admin.child;
     struct admin_actions out;
+    buf_free(&m->admin.said);
     if (!m->loop)
         return;
     admin_tell(m);

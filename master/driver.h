@@ -74,6 +74,7 @@ struct admin {
     struct admin_child child;
     struct admin_channel channels[ADMIN_CHANNELS];
     struct bulletin *bulletin; /* NULL: nobody reads it */
+    struct buf said;           /* where it is, as it was logged last */
     ev_timer timer;
 };
 

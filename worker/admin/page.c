@@ -1,7 +1,7 @@
 /* page.c: see page.h. Content Security Policy Level 3, 2.3 (nonces). */
 #include "worker/admin/page.h"
 
-#include "embedded/status_page.h"
+#include "embedded_status_page.h"
 
 #include <stdint.h>
 #include <sys/random.h>
