@@ -25,7 +25,7 @@ enum {
     SCOREBOARD_WORDS_MAX = 1000,
     SCOREBOARD_RECENT_MAX = 64,
     SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
-    SCOREBOARD_ROUTES_MAX = 32,   /* that are timed each for itself; the first is for all others */
+    SCOREBOARD_ROUTES_MAX = 48,   /* that are timed each for itself; the first is for all others */
     SCOREBOARD_CLASSES = 4        /* of answers: 2xx to 5xx */
 };
 

@@ -10,6 +10,7 @@ A test is a name and a function that returns what went wrong. Names say where to
     fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
     process/test_start.py::test_x      pytest: the real binary
     contract/test_vectors.py::test_x   pytest: captured exchanges
+    browser/test_docs.py::test_x       pytest: what people see, in Chromium
     bench/test_report.py::test_x       pytest: the benchmark's arithmetic; nothing is measured
     mutants/17-name                    only with --mutants: a planted fault must turn its test red
 """
@@ -30,7 +31,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-PYTEST_FOLDERS = ["process", "contract", "bench"]
+PYTEST_FOLDERS = ["process", "contract", "browser", "bench"]
 SCRIPTS = [".ci/run", "etc/packages", "etc/run", "tests/run", "tests/layering.sh", "tests/bench/run"]
 PYTHON_SCRIPTS = "bench/**/*.py"    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.

@@ -12,6 +12,7 @@
 #include "shared/log.h"
 #include "shared/message.h"
 #include "shared/title.h"
+#include "worker/http/router.h"
 #include "worker/last_stack.h"
 #include "worker/worker_internal.h"
 
@@ -224,10 +225,21 @@ static int open_auth(struct worker *w)
     return EXIT_CODE_INTERNAL;
 }
 
+/* Each route is timed for itself; those for whom there is no room are timed together. */
+static void place_routes(struct worker *w, const struct route *routes, size_t len)
+{
+    ASSERT(len <= SCOREBOARD_ROUTES_MAX);
+    for (size_t i = 0; i < len; i++)
+        w->route_places[i] = (uint8_t)scoreboard_route(
+            w->entry->scoreboard, http_method_name(routes[i].method), routes[i].path);
+}
+
 static int open_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
-    api_place_routes(w->entry->scoreboard, w->route_places);
+    size_t routes_len;
+    const struct route *routes = api_routes(&routes_len);
+    place_routes(w, routes, routes_len);
     w->api = (struct api){c, w->store, w->tokens, w->passwords, w->entry->scoreboard};
     w->service = (struct http_service){
         .loop = w->loop,
@@ -238,7 +250,7 @@ static int open_service(struct worker *w)
         .handle = api_handle,
         .context = &w->api,
         .awaits = api_awaits,
-        .routes = api_routes(),
+        .routes = routes,
         .places = w->route_places,
         .drained = leave_on_drained,
     };

@@ -20,7 +20,7 @@ static void answer(struct request *r, int status, struct slice type, const struc
         response_status(r, 503, NULL);
     else
         response_send(r, status, type, buf_slice(body),
-                      &(struct response_headers){.more = SLICE(NO_STORE)});
+                      &(struct response_headers){.lines = SLICE(NO_STORE)});
 }
 
 static void answer_json(struct request *r, int status, const struct buf *json)
@@ -45,7 +45,7 @@ static void livez(struct request *r, struct admin_view *view)
 {
     (void)view;
     response_send(r, 200, SLICE("application/json"), SLICE("{\"alive\":true}"),
-                  &(struct response_headers){.more = SLICE(NO_STORE)});
+                  &(struct response_headers){.lines = SLICE(NO_STORE)});
 }
 
 static void readyz(struct request *r, struct admin_view *view)
@@ -107,7 +107,7 @@ static void status(struct request *r, struct admin_view *view)
         return;
     }
     response_send(r, 200, SLICE("text/html; charset=utf-8"), buf_slice(&out),
-                  &(struct response_headers){.more = policy});
+                  &(struct response_headers){.lines = policy});
 }
 
 bool admin_wants_page(struct slice accept)

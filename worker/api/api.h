@@ -20,9 +20,7 @@ struct api {
 
 /* http_service.handle: r->context is a struct api. Routes, judges and answers the request. */
 void api_handle(struct request *r);
-/* The table of routes; http_service.routes. */
-const struct route *api_routes(void);
-/* Gives each of them its place on the scoreboard, for http_service.places: places_r[i] is route i's. */
-void api_place_routes(struct scoreboard *s, uint8_t places_r[static SCOREBOARD_ROUTES_MAX]);
+/* The table of routes. */
+const struct route *api_routes(size_t *len_r);
 /* http_service.awaits: a task is in flight for it. */
 bool api_awaits(const struct request *r);

@@ -29,18 +29,10 @@ static const struct route routes[] = {
 #undef ROUTE
 };
 
-_Static_assert(COUNT(routes) < SCOREBOARD_ROUTES_MAX, "each has a place on the scoreboard");
-
-const struct route *api_routes(void)
+const struct route *api_routes(size_t *len_r)
 {
+    *len_r = COUNT(routes);
     return routes;
-}
-
-void api_place_routes(struct scoreboard *s, uint8_t places_r[static SCOREBOARD_ROUTES_MAX])
-{
-    for (size_t i = 0; i < COUNT(routes); i++)
-        places_r[i] =
-            (uint8_t)scoreboard_route(s, http_method_name(routes[i].method), routes[i].path);
 }
 
 /* ---- path, query, body ------------------------------------------------------------------------ */

@@ -97,7 +97,7 @@ static char *put_head(char *at, struct turn *t, int status, struct slice content
     at = put_number(at, SLICE("content-length: "), body_len);
     at = put_field(at, SLICE("content-type: "), content_type);
     at = put_field(at, SLICE("location: "), h->location);
-    at = put(at, h->more);
+    at = put(at, h->lines);
     if (t->close)
         at = put(at, SLICE("connection: close\r\n"));
     return put(at, SLICE("\r\n"));
@@ -109,7 +109,7 @@ static void build(struct turn *t, int status, struct slice content_type, struct 
 {
     struct slice sent = t->r.method == HTTP_HEAD ? SLICE("") : body;
     size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + content_type.len +
-                  h->www_authenticate.len + h->allow.len + h->location.len + h->more.len;
+                  h->www_authenticate.len + h->allow.len + h->location.len + h->lines.len;
     bool copied = sent.len <= COPIED_BODY_MAX;
     char *head = arena_alloc(t->r.arena, room + (copied ? sent.len : 0));
     if (!head)

@@ -14,7 +14,7 @@ struct response_headers {
     struct slice allow;
     struct slice location;
     int retry_after_s; /* 0: none */
-    struct slice more; /* further whole lines, each with its CRLF */
+    struct slice lines; /* whole header lines, each with its CRLF, to stand after these */
 };
 
 /* content_type {NULL,0}: none is sent. *headers* may be NULL; it is read before the call returns.
