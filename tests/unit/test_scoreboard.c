@@ -227,6 +227,129 @@ static void test_retire(void **state)
     assert_int_equal(board->fold % 2, 0);
 }
 
+/* Durations live on as counters do. */
+static void test_retire_folds_durations(void **state)
+{
+    struct histogram_copy h;
+    use(3);
+    size_t series = scoreboard_series(scoreboard_route(board, "GET", "/"), 2);
+    histogram_note(&board->slots[0].series[series], 50);
+    histogram_note(&board->slots[1].series[series], 60);
+    histogram_note(&board->slots[1].series[TIMED_hash], 70);
+    scoreboard_note(board, TIMED_reload, 80);
+    for (int dead = 0; dead < 3; dead++) {
+        scoreboard_collect(board, series, &h);
+        assert_int_equal(h.cells[0], 2);
+        assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 110);
+        scoreboard_collect(board, TIMED_hash, &h);
+        assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 70);
+        scoreboard_retire(board, (size_t)dead);
+        assert_true(is_zero(&board->slots[dead], sizeof board->slots[dead]));
+    }
+    scoreboard_collect(board, TIMED_reload, &h);
+    assert_int_equal(histogram_count(&h), 1);
+}
+
+static void test_slot_of_all_routes(void **state)
+{
+    struct histogram_copy h;
+    use(2);
+    unsigned get = scoreboard_route(board, "GET", "/"), post = scoreboard_route(board, "POST", "/");
+    histogram_note(&board->slots[1].series[scoreboard_series(get, 2)], 10);
+    histogram_note(&board->slots[1].series[scoreboard_series(post, 5)], 20);
+    histogram_note(&board->slots[1].series[scoreboard_series(0, 4)], 30);
+    histogram_note(&board->slots[1].series[TIMED_hash], 40); /* is no request */
+    histogram_note(&board->slots[0].series[scoreboard_series(get, 2)], 50);
+    scoreboard_collect_slot(board, 1, &h);
+    assert_int_equal(histogram_count(&h), 3);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 60);
+    scoreboard_forget(board, 1);
+    scoreboard_collect_slot(board, 1, &h);
+    assert_int_equal(histogram_count(&h), 0);
+    scoreboard_collect_slot(board, 0, &h);
+    assert_int_equal(histogram_count(&h), 1);
+}
+
+/* Places are given once, by name, to whoever comes first, and never end beyond the table. */
+static void test_routes(void **state)
+{
+    char path[32], long_path[100];
+    use(2);
+    assert_string_equal(scoreboard_route_name(board, 0), "other");
+    assert_null(scoreboard_route_name(board, 1));
+    unsigned users = scoreboard_route(board, "GET", "/users/");
+    assert_int_equal(users, 1);
+    assert_int_equal(scoreboard_route(board, "POST", "/users/"), 2);
+    assert_int_equal(scoreboard_route(board, "GET", "/users/"), 1);
+    assert_int_equal(scoreboard_route_named(board, "POST /users/"), 2);
+    assert_int_equal(scoreboard_route_named(board, "other"), 0);
+    assert_string_equal(scoreboard_route_name(board, users), "GET /users/");
+    memset(long_path, 'x', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    assert_int_equal(scoreboard_route(board, "GET", long_path), 3);
+    assert_int_equal(scoreboard_route(board, "GET", long_path), 3);
+    assert_int_equal(strlen(scoreboard_route_name(board, 3)), SCOREBOARD_ROUTE_MAX - 1);
+    for (unsigned i = 4; i < SCOREBOARD_ROUTES_MAX; i++) {
+        snprintf(path, sizeof path, "/%u", i);
+        assert_int_equal(scoreboard_route(board, "GET", path), i);
+    }
+    assert_int_equal(scoreboard_route(board, "GET", "/one-too-many"), 0);
+}
+
+/* One whose writer was killed in the middle is lost; nobody waits for it for ever. */
+static void test_lost_route(void **state)
+{
+    use(2);
+    atomic_store(&board->routes[1].state, 1);
+    assert_int_equal(scoreboard_route(board, "GET", "/"), 2);
+    assert_null(scoreboard_route_name(board, 1));
+}
+
+/* Processes that come at the same time agree. */
+static void test_routes_of_many(void **state)
+{
+    enum { MANY = 6, NAMES = 20 };
+    pid_t pids[MANY];
+    char path[32];
+    use(2);
+    for (unsigned n = 0; n < MANY; n++) {
+        pids[n] = fork();
+        assert_true(pids[n] >= 0);
+        for (unsigned i = 0; pids[n] == 0 && i < NAMES; i++) {
+            snprintf(path, sizeof path, "/%u", (i + 3 * n) % NAMES);
+            if (scoreboard_route(board, "GET", path) == 0)
+                _exit(1);
+        }
+        if (pids[n] == 0)
+            _exit(0);
+    }
+    for (unsigned n = 0; n < MANY; n++) {
+        int status;
+        assert_int_equal(waitpid(pids[n], &status, 0), pids[n]);
+        assert_int_equal(status, 0);
+    }
+    for (unsigned i = 0; i < NAMES; i++) {
+        snprintf(path, sizeof path, "/%u", i);
+        unsigned place = scoreboard_route(board, "GET", path);
+        assert_in_range(place, 1, NAMES);
+        assert_string_equal(scoreboard_route_name(board, place) + strlen("GET "), path);
+    }
+    assert_null(scoreboard_route_name(board, NAMES + 1));
+}
+
+static void test_raise_cell(void **state)
+{
+    struct histogram_copy h;
+    use(2);
+    histogram_note(&board->slots[0].series[TIMED_hash], 50);
+    scoreboard_raise_cell(board, TIMED_hash, 0, 5);
+    scoreboard_raise_cell(board, TIMED_hash, 0, 4);
+    scoreboard_raise_cell(board, TIMED_hash, HISTOGRAM_BUCKETS, 1000);
+    scoreboard_collect(board, TIMED_hash, &h);
+    assert_int_equal(h.cells[0], 5);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 1000);
+}
+
 /* Worker after worker in one slot. */
 static void test_generations(void **state)
 {
