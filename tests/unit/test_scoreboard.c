@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -471,6 +472,12 @@ int main(void)
         TEST(test_counter_names),
         TEST(test_misuse_aborts),
         TEST(test_retire),
+        TEST(test_retire_folds_durations),
+        TEST(test_slot_of_all_routes),
+        TEST(test_routes),
+        TEST(test_lost_route),
+        TEST(test_routes_of_many),
+        TEST(test_raise_cell),
         TEST(test_generations),
         TEST(test_fold_left_open),
         TEST(test_never_backwards),
