@@ -34,7 +34,7 @@ static void time_boot(struct master *m, int slot, pid_t pid)
 {
     const struct sup_slot *s = &m->supervisor->slots[slot];
     if (s->state == SLOT_STARTING && s->pid == pid && pid != 0)
-        scoreboard_note(m->estate.scoreboard, TIMED_worker_boot,
+        scoreboard_note(m->estate.scoreboard, TIMED_boot,
                         mono_diff_ms(clock_now(), m->tenancies[slot].born) * 1000);
 }
 

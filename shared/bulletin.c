@@ -140,8 +140,27 @@ static uint32_t at_most(uint32_t value, uint32_t max)
     return value < max ? value : max;
 }
 
+/* A point of mono_ms, or -1; far from where sums overflow. */
+static void bound_time(int64_t *at_ms)
+{
+    const int64_t max = INT64_C(1) << 60;
+    *at_ms = *at_ms < -1 ? -1 : *at_ms > max ? max : *at_ms;
+}
+
+static void bound_times(struct bulletin_page *p)
+{
+    bound_time(&p->started_ms);
+    bound_time(&p->transition_begun_ms);
+    bound_time(&p->reload_at_ms);
+    for (size_t i = 0; i < BULLETIN_DEATHS_MAX; i++)
+        bound_time(&p->deaths[i].at_ms);
+    for (size_t i = 0; i < SCOREBOARD_SLOTS_MAX; i++)
+        bound_time(&p->retry_at_ms[i]);
+}
+
 static void sanitise(struct bulletin_page *p)
 {
+    bound_times(p);
     END_TEXT(p->version);
     END_TEXT(p->config_path);
     END_TEXT(p->config_hash);

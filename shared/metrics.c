@@ -231,8 +231,7 @@ typedef double slot_value(const struct status_facts *f, const struct scoreboard_
 
 static double age_of(const struct status_facts *f, int64_t at_ms)
 {
-    int64_t age = f->now.ms - at_ms;
-    return at_ms == 0 ? (double)NAN : age > 0 ? (double)age / 1000 : 0;
+    return at_ms <= 0 ? (double)NAN : at_ms < f->now.ms ? (double)(f->now.ms - at_ms) / 1000 : 0;
 }
 
 static double slot_connections(const struct status_facts *f, const struct scoreboard_slot *slot)

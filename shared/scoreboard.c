@@ -151,10 +151,17 @@ void scoreboard_use(struct scoreboard *s, size_t slot)
         atomic_store(&s->slots_used, (uint32_t)slot + 1);
 }
 
+/* Of shared memory: anything may have been written there. */
+static uint32_t slots_used(const struct scoreboard *s)
+{
+    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    return used < s->slots_len ? used : s->slots_len;
+}
+
 static uint64_t sum(const struct scoreboard *s, enum counter c)
 {
     uint64_t total = atomic_load_explicit(&s->totals[c], memory_order_relaxed);
-    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    uint32_t used = slots_used(s);
     for (size_t i = 0; i < used; i++)
         total += atomic_load_explicit(&s->slots[i].counters[c], memory_order_relaxed);
     return total;
@@ -312,11 +319,6 @@ const char *scoreboard_route_name(const struct scoreboard *s, unsigned route)
     return atomic_load_explicit(&r->state, memory_order_acquire) == ROUTE_STANDS ? r->name : NULL;
 }
 
-static uint32_t slots_used(const struct scoreboard *s)
-{
-    return atomic_load_explicit(&s->slots_used, memory_order_relaxed);
-}
-
 void scoreboard_collect(const struct scoreboard *s, size_t series, struct histogram_copy *to_r)
 {
     ASSERT(series < SCOREBOARD_SERIES);
@@ -325,7 +327,7 @@ void scoreboard_collect(const struct scoreboard *s, size_t series, struct histog
         *to_r = (struct histogram_copy){0};
         begin_reading(s, &r);
         histogram_collect(&s->total_series[series], to_r);
-        for (size_t i = 0; i < slots_used(s); i++)
+        for (size_t i = 0, used = slots_used(s); i < used; i++)
             histogram_collect(&s->slots[i].series[series], to_r);
     } while (!has_read(s, &r));
 }

@@ -203,8 +203,7 @@ static void render_totals(const struct status_facts *f, struct jsonw *w)
 static int64_t age_of(const struct status_facts *f, const _Atomic(int64_t) *at_ms)
 {
     int64_t at = atomic_load(at_ms);
-    int64_t age = f->now.ms - at;
-    return at == 0 ? -1 : age > 0 ? age : 0;
+    return at <= 0 ? -1 : at < f->now.ms ? f->now.ms - at : 0;
 }
 
 /* Turns of its loop by how long they held it, in milliseconds: "below" names the first bound that a

@@ -18,7 +18,7 @@ const char *readiness_reason_text(enum readiness_reason reason)
 static bool reaches_store(const struct scoreboard_slot *slot, mono_ms now, int64_t store_ms)
 {
     int64_t ok_ms = atomic_load(&slot->store_ok_ms);
-    return ok_ms != 0 && ok_ms >= atomic_load(&slot->store_bad_ms) && now.ms - ok_ms <= store_ms;
+    return ok_ms > 0 && ok_ms >= atomic_load(&slot->store_bad_ms) && now.ms - ok_ms <= store_ms;
 }
 
 unsigned readiness_judge(enum status_state state, const struct scoreboard *s, mono_ms now,
