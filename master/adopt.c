@@ -62,20 +62,46 @@ static void save_way(const struct master *m, struct state_master *to)
     }
 }
 
+static struct state_listener listener_record(const struct regime *r, const struct listeners *l,
+                                             size_t i)
+{
+    const struct listener *from = &l->items[i];
+    return (struct state_listener){.regime = r->generation,
+                                   .fd = from->fd,
+                                   .asked = slice_of(l->notes[i].asked),
+                                   .fate = l->notes[i].fate,
+                                   .backlog = from->backlog_asked,
+                                   .path_dev = (int64_t)from->path_dev,
+                                   .path_ino = (int64_t)from->path_ino,
+                                   .activated = from->activated,
+                                   .source = slice_of(l->notes[i].source)};
+}
+
+/* A record of its own, so that a program without an admin child does not take these for its others. */
+static void save_admin_door(struct state *s, const struct state_listener *l)
+{
+    *state_add_admin_door(s) = (struct state_admin_door){
+        l->regime, l->fd, l->asked, l->fate, l->backlog, l->path_dev, l->path_ino};
+}
+
+static struct state_listener admin_door_of(const struct state_admin_door *d)
+{
+    return (struct state_listener){.regime = d->regime,
+                                   .fd = d->fd,
+                                   .asked = d->asked,
+                                   .fate = d->fate,
+                                   .backlog = d->backlog,
+                                   .path_dev = d->path_dev,
+                                   .path_ino = d->path_ino};
+}
+
 static void save_listeners(const struct regime *r, struct state *s)
 {
-    for (size_t i = 0; i < r->listeners.len; i++) {
-        const struct listener *from = &r->listeners.items[i];
-        struct state_listener *to = state_add_listener(s);
-        to->regime = r->generation;
-        to->fd = from->fd;
-        to->asked = slice_of(r->listeners.notes[i].asked);
-        to->fate = r->listeners.notes[i].fate;
-        to->backlog = from->backlog_asked;
-        to->path_dev = (int64_t)from->path_dev;
-        to->path_ino = (int64_t)from->path_ino;
-        to->activated = from->activated;
-        to->source = slice_of(r->listeners.notes[i].source);
+    for (size_t i = 0; i < r->listeners.len; i++)
+        *state_add_listener(s) = listener_record(r, &r->listeners, i);
+    for (size_t i = 0; i < r->admin.len; i++) {
+        struct state_listener door = listener_record(r, &r->admin, i);
+        save_admin_door(s, &door);
     }
 }
 
@@ -117,6 +143,7 @@ static void collect(const struct master *m, struct state *s)
     save_regimes(m, s);
     save_tenancies(m, s);
     estate_save(&m->estate, s);
+    admin_save(m, s);
     commands_save(m, s);
 }
 
@@ -160,6 +187,20 @@ static bool adopt_listeners(struct listeners *l, const struct state *s, int64_t 
     return true;
 }
 
+static bool adopt_admin_doors(struct listeners *l, const struct state *s, int64_t generation)
+{
+    *l = (struct listeners){.items = calloc(s->admin_door_len + 1, sizeof l->items[0]),
+                            .notes = calloc(s->admin_door_len + 1, sizeof l->notes[0])};
+    if (!l->items || !l->notes)
+        return false;
+    for (size_t i = 0; i < s->admin_door_len; i++) {
+        struct state_listener door = admin_door_of(&s->admin_door[i]);
+        if (door.regime == generation && !adopt_listener(l, &door))
+            return false;
+    }
+    return true;
+}
+
 static bool adopt_regime(struct master *m, const struct state *s, const struct state_regime *from)
 {
     struct regime *r = calloc(1, sizeof *r);
@@ -169,7 +210,8 @@ static bool adopt_regime(struct master *m, const struct state *s, const struct s
     r->over = from->over != 0;
     r->next = m->regimes;
     m->regimes = r;
-    if (!adopt_listeners(&r->listeners, s, from->generation))
+    if (!adopt_listeners(&r->listeners, s, from->generation) ||
+        !adopt_admin_doors(&r->admin, s, from->generation))
         return false;
     r->listeners.refusing = from->refusing != 0;
     if (r->over)

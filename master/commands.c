@@ -21,6 +21,13 @@ static void do_status(struct master *m, const struct control_call *call)
     answer(m, call->id, &json);
 }
 
+static void do_metrics(struct master *m, const struct control_call *call)
+{
+    struct buf json = {0};
+    tell_metrics(m, &json);
+    answer(m, call->id, &json);
+}
+
 static void do_why(struct master *m, const struct control_call *call)
 {
     struct buf json = {0};
@@ -188,7 +195,8 @@ static void on_call(void *ctx, const struct control_call *call)
 {
     struct master *m = ctx;
     bool order = call->command != CONTROL_STATUS && call->command != CONTROL_TOP &&
-                 call->command != CONTROL_WHY && call->command != CONTROL_STOP;
+                 call->command != CONTROL_METRICS && call->command != CONTROL_WHY &&
+                 call->command != CONTROL_STOP;
     if (order && commands_stopping(m)) {
         answer_text(m, call->id, false, SLICE("the server is stopping"));
         return;
@@ -210,6 +218,9 @@ static void on_call(void *ctx, const struct control_call *call)
         return;
     case CONTROL_DUMP:
         do_dump(m, call);
+        return;
+    case CONTROL_METRICS:
+        do_metrics(m, call);
         return;
     case CONTROL_WHY:
         do_why(m, call);

@@ -335,6 +335,9 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
     case CONTROL_TOP:
         print_status(answer, out);
         return;
+    case CONTROL_METRICS:
+        buf_printf(out, "%s", text_of(answer, "metrics"));
+        return;
     case CONTROL_EVENTS:
         print_events(answer, out);
         return;

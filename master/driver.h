@@ -5,6 +5,7 @@
  * of these; nobody else includes it. */
 #pragma once
 
+#include "master/admin_child.h"
 #include "master/binary.h"
 #include "master/control.h"
 #include "master/estate.h"
@@ -14,6 +15,7 @@
 #include "master/report.h"
 #include "master/signals.h"
 #include "master/supervisor.h"
+#include "shared/bulletin.h"
 
 #include <ev.h>
 
@@ -67,6 +69,33 @@ struct announcer {
     uint64_t rps;
 };
 
+/* admin.c: the master's ends of the admin children's channels: of the one that serves and of the one
+ * that comes. */
+enum { ADMIN_CHANNELS = 2 };
+struct admin_channel {
+    ev_io io;
+    struct master *master; /* borrowed */
+    pid_t pid;             /* 0: none */
+};
+
+struct admin {
+    struct admin_child child;
+    struct admin_channel channels[ADMIN_CHANNELS];
+    struct bulletin *bulletin; /* NULL: nobody reads it */
+    struct buf said;           /* where it is, as it was logged last */
+    ev_timer timer;
+};
+
+/* tell.c: the last deaths, the latest first. */
+struct deaths {
+    size_t len;
+    struct {
+        int slot;
+        mono_ms at;
+        char text[BULLETIN_TEXT_MAX];
+    } items[BULLETIN_DEATHS_MAX];
+};
+
 struct master {
     const struct master_options *options; /* borrowed */
     struct estate estate;
@@ -105,6 +134,8 @@ struct master {
     struct files_watch *files; /* --reload; NULL: not asked */
 
     struct announcer announcer;
+    struct admin admin;
+    struct deaths deaths;
     /* adopt.c */
     struct binary binary; /* that runs; fd -1: no other can take over */
     struct binary other;  /* in an upgrade: the one to come; or the one before, for the way back */
@@ -132,7 +163,21 @@ void feed(struct master *m, const struct sup_event *event);
 void feed_request(struct master *m, enum sup_request request, int slot, int64_t value);
 void channel_open(struct master *m, int slot, int fd);
 
+/* admin.c: its life, from before the supervisor's to after it. */
+void admin_begin(struct master *m);
+void admin_end(struct master *m);
+/* There is a new configuration. */
+void admin_renew(struct master *m);
+/* Puts up what is new. After each event, and once a second. */
+void admin_tell(struct master *m);
+/* False: it is no admin child. */
+bool admin_reaped(struct master *m, pid_t pid, int status);
+void admin_save(const struct master *m, struct state *state);
+/* In a child. */
+void admin_drop(struct master *m);
+
 /* perform.c */
+void drop_for_admin(void *ctx);
 void perform(struct master *m, const struct sup_action *action);
 
 void feed_later(struct master *m, const struct sup_event *answer);
@@ -219,8 +264,21 @@ void answers_told(struct master *m, unsigned number, bool ok, struct slice line,
                   struct slice details);
 /* Nobody is to be answered any more. */
 void answers_forget(struct master *m);
-/* tell.c: JSON objects; false: no worker has died in that slot. */
+/* tell.c: the facts, and what they point to. */
+struct tale {
+    struct status_facts facts;
+    struct buf death, reload;
+    struct status_listener listeners[LISTENERS_MAX];
+    struct status_death deaths[BULLETIN_DEATHS_MAX];
+    int64_t *retry_ms;
+    char hash[17];
+};
+void tell_gather(struct master *m, struct tale *tale_r);
+void tell_free(struct tale *tale);
+void tell_note_death(struct master *m, int slot);
+/* JSON objects; false: no worker has died in that slot. */
 void tell_status(struct master *m, struct buf *json);
+void tell_metrics(struct master *m, struct buf *json);
 bool tell_why(const struct master *m, int slot, struct buf *json);
 bool tell_all_ready(const struct master *m);
 unsigned tell_ready_workers(const struct master *m);

@@ -6,6 +6,7 @@
 #include "shared/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,6 +52,35 @@ static void save_table(struct state *state, int kind, uint64_t layout, int fd)
     t->fd = fd;
 }
 
+static void save_series(struct state *state, const struct scoreboard *board, size_t series,
+                        struct state_histogram like)
+{
+    struct histogram_copy h;
+    scoreboard_collect(board, series, &h);
+    for (size_t i = 0; i < HISTOGRAM_CELLS; i++) {
+        if (h.cells[i] == 0)
+            continue;
+        like.below_us = i < HISTOGRAM_BOUNDS_LEN  ? histogram_bounds_us[i]
+                        : i < HISTOGRAM_BUCKETS ? INT64_MAX
+                                                : -1;
+        like.value = (int64_t)h.cells[i];
+        *state_add_histogram(state) = like;
+    }
+}
+
+static void save_histograms(const struct estate *e, struct state *state)
+{
+    for (enum timed t = 0; t < TIMED_REQUESTS; t++)
+        save_series(state, e->scoreboard, t,
+                    (struct state_histogram){.name = slice_of(timed_name(t))});
+    for (unsigned route = 0; route < SCOREBOARD_ROUTES_MAX; route++) {
+        const char *name = scoreboard_route_name(e->scoreboard, route);
+        for (unsigned class = 2; class <= 5 && name; class ++)
+            save_series(state, e->scoreboard, scoreboard_series(route, class),
+                        (struct state_histogram){.route = slice_of(name), .class = class});
+    }
+}
+
 void estate_save(const struct estate *e, struct state *state)
 {
     save_table(state, STATE_TABLE_SCOREBOARD, scoreboard_layout(), e->scoreboard_fd);
@@ -62,6 +92,7 @@ void estate_save(const struct estate *e, struct state *state)
         t->name = slice_of(counter_name((enum counter)c));
         t->value = (int64_t)scoreboard_total(e->scoreboard, (enum counter)c);
     }
+    save_histograms(e, state);
 }
 
 static void keep_foreign(struct estate *e, const struct state_table *t)
@@ -103,6 +134,39 @@ static void raise_totals(struct estate *e, const struct state *state)
                                        (uint64_t)state->total[i].value);
 }
 
+/* The series that a record is of; SCOREBOARD_SERIES: of none that is known here. */
+static size_t series_of(struct estate *e, const struct state_histogram *h)
+{
+    char route[SCOREBOARD_ROUTE_MAX];
+    for (enum timed t = 0; t < TIMED_REQUESTS && h->name.ptr; t++)
+        if (slice_equals(h->name, slice_of(timed_name(t))))
+            return t;
+    if (h->name.ptr || !h->route.ptr || h->class < 2 || h->class > 5)
+        return SCOREBOARD_SERIES;
+    snprintf(route, sizeof route, "%.*s", SLICE_ARGS(h->route));
+    return scoreboard_series(scoreboard_route_named(e->scoreboard, route), (unsigned)h->class);
+}
+
+/* HISTOGRAM_CELLS: of other bounds than ours. */
+static size_t cell_of(int64_t below_us)
+{
+    if (below_us == -1)
+        return HISTOGRAM_BUCKETS;
+    size_t i = histogram_bucket(below_us);
+    bool known = i == HISTOGRAM_BOUNDS_LEN ? below_us == INT64_MAX : histogram_bounds_us[i] == below_us;
+    return known ? i : HISTOGRAM_CELLS;
+}
+
+static void raise_histograms(struct estate *e, const struct state *state)
+{
+    for (size_t i = 0; i < state->histogram_len; i++) {
+        const struct state_histogram *h = &state->histogram[i];
+        size_t series = series_of(e, h), cell = cell_of(h->below_us);
+        if (series < SCOREBOARD_SERIES && cell < HISTOGRAM_CELLS)
+            scoreboard_raise_cell(e->scoreboard, series, cell, (uint64_t)h->value);
+    }
+}
+
 enum exit_code estate_adopt(struct estate *e, size_t slots_len, const struct state *state)
 {
     for (size_t i = 0; i < state->table_len; i++)
@@ -113,6 +177,7 @@ enum exit_code estate_adopt(struct estate *e, size_t slots_len, const struct sta
     if (make_tables(e, slots_len) != EXIT_CODE_OK)
         return EXIT_CODE_INTERNAL;
     raise_totals(e, state);
+    raise_histograms(e, state);
     e->handover[0] = state->master[0].handover_take;
     e->handover[1] = state->master[0].handover_give;
     return EXIT_CODE_OK;

@@ -135,6 +135,23 @@ int listeners_open(struct listeners *l, const struct config *config,
     return -1;
 }
 
+int listeners_open_list(struct listeners *l, const struct config_list *bind, int backlog,
+                        const struct listeners *current, struct buf *error)
+{
+    *l = (struct listeners){.items = calloc(bind->len + 1, sizeof l->items[0]),
+                            .notes = calloc(bind->len + 1, sizeof l->notes[0])};
+    bool ok = l->items && l->notes;
+    for (size_t i = 0; i < bind->len && ok; i++)
+        ok = open_one(l, bind->items[i], backlog, current, error) == 0;
+    if (ok)
+        return 0;
+    if (error->len == 0)
+        buf_printf(error, "cannot listen: out of memory");
+    listeners_take_back(l);
+    listeners_shut(l);
+    return -1;
+}
+
 void listeners_warn_capped(const struct listeners *l)
 {
     for (size_t i = 0; i < l->len; i++) {

@@ -42,6 +42,9 @@ struct listeners {
  * All or nothing: 0, or -1 with one line in *error*. */
 int listeners_open(struct listeners *l, const struct config *config, const struct listeners *current,
                    struct buf *error);
+/* The same for any list of addresses, none of them given by a service manager. An empty one is fine. */
+int listeners_open_list(struct listeners *l, const struct config_list *bind, int backlog,
+                        const struct listeners *current, struct buf *error);
 /* A log line, with the remedy, for each whose backlog the kernel capped. */
 void listeners_warn_capped(const struct listeners *l);
 /* *next*, opened beside *l*, takes over: what it does not have ends, and its backlogs count. */

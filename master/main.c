@@ -116,6 +116,8 @@ static void describe(const struct config *c, struct buf *out)
     buf_printf(out, "configuration ok\n");
     for (size_t i = 0; i < c->server_bind.len; i++)
         buf_printf(out, "  listens on  %s\n", c->server_bind.items[i]);
+    for (size_t i = 0; i < c->admin_bind.len; i++)
+        buf_printf(out, "  admin on    %s\n", c->admin_bind.items[i]);
     if (c->server_workers == 0)
         config_auto_workers(&why);
     buf_printf(out, "  workers     %d%s%.*s%s\n", config_workers(c), why.len ? " (" : "",

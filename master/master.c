@@ -29,14 +29,25 @@ void channel_close(struct channel *c)
     c->fd = -1;
 }
 
+/* What is reported late, or by another, is not timed. */
+static void time_boot(struct master *m, int slot, pid_t pid)
+{
+    const struct sup_slot *s = &m->supervisor->slots[slot];
+    if (s->state == SLOT_STARTING && s->pid == pid && pid != 0)
+        scoreboard_note(m->estate.scoreboard, TIMED_boot,
+                        mono_diff_ms(clock_now(), m->tenancies[slot].born) * 1000);
+}
+
 static void report_message(struct master *m, int slot, const struct message *message)
 {
     struct sup_event event = {.slot = slot,
                               .generation = message->generation,
                               .pid = message->pid,
                               .value = message->value};
-    if (message->type == MESSAGE_READY)
+    if (message->type == MESSAGE_READY) {
         event.type = SUP_READY;
+        time_boot(m, slot, message->pid);
+    }
     else if (message->type == MESSAGE_CUT)
         event.type = SUP_CUT;
     else
@@ -137,6 +148,7 @@ void feed(struct master *m, const struct sup_event *event)
         step(m, &answer);
     }
     publish(m);
+    admin_tell(m);
     arm_wake(m);
     answers_look(m);
     if (m->exec_due)
@@ -165,11 +177,18 @@ static void bury(struct master *m, int slot, pid_t pid, int status)
     obituary_take(&m->buried, &m->estate.scoreboard->slots[slot], status, clock_now());
     if (m->tenancies[slot].adopted)
         m->buried.stack_len = 0; /* addresses in another program's memory */
-    if (status != 0 || m->supervisor->slots[slot].state != SLOT_DRAINING) {
+    bool worker = m->supervisor->slots[slot].role == ROLE_SERVE;
+    bool unasked = status != 0 || m->supervisor->slots[slot].state != SLOT_DRAINING;
+    if (unasked) {
         m->last[slot] = m->buried;
-        if (m->supervisor->slots[slot].role == ROLE_SERVE)
+        if (worker) {
             m->latest = &m->last[slot];
+            tell_note_death(m, slot);
+        }
     }
+    if (worker)
+        scoreboard_count(m->estate.scoreboard,
+                         unasked ? COUNTER_workers_died : COUNTER_workers_left);
     reload_tenant_gone(m, slot);
     scoreboard_retire(m->estate.scoreboard, (size_t)slot);
     tickets_reclaim(m->estate.tickets, pid);
@@ -190,7 +209,7 @@ static void reap(struct master *m)
         int slot = slot_of(m, pid);
         if (slot >= 0)
             bury(m, slot, pid, status);
-        else
+        else if (!admin_reaped(m, pid, status))
             log_debug("reaped process %d, which is none of ours", (int)pid);
     }
 }
@@ -306,8 +325,8 @@ static enum exit_code open_doors(struct master *m, struct buf *errors)
     struct listeners given;
     enum exit_code code = activation_take(&given, errors);
     if (code == EXIT_CODE_OK)
-        code = regime_open(m->options->config, m->supervisor->generation, &given, &m->current,
-                           errors);
+        code = regime_open(m->options->config, m->supervisor->generation, &given, NULL,
+                           &m->current, errors);
     if (code == EXIT_CODE_OK)
         listeners_hand_on(&given, &m->current->listeners);
     listeners_shut(&given);
@@ -367,6 +386,7 @@ static void close_loop(struct master *m)
 
 static void close_all(struct master *m)
 {
+    admin_end(m);
     if (m->loop)
         close_loop(m);
     reload_close(m);
@@ -408,6 +428,7 @@ static void begin(struct master *m)
         adopt_done(m);
         type = m->options->way_back ? SUP_RETURNED : SUP_ADOPTED;
     }
+    admin_begin(m);
     feed(m, &(struct sup_event){.type = type, .slot = -1});
     if (m->options->state)
         reap(m); /* whose SIGCHLD the program before has read */

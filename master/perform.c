@@ -22,6 +22,7 @@
 static void drop_but(struct master *m, const struct regime *keep, bool check)
 {
     adopt_drop(m, check);
+    admin_drop(m);
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
         channel_close(&m->channels[i]);
     for (struct regime *r = m->regimes; r; r = r->next)
@@ -46,6 +47,18 @@ static void drop_for_worker(void *ctx)
 {
     struct master *m = ctx;
     drop_but(m, m->forking, false);
+    listeners_drop(&m->forking->admin);
+}
+
+/* It serves its own doors, and needs no key. */
+void drop_for_admin(void *ctx)
+{
+    struct master *m = ctx;
+    drop_but(m, m->current, false);
+    listeners_drop(&m->current->listeners);
+    secret_free(m->current->secret);
+    m->current->secret = NULL;
+    estate_disown(&m->estate);
 }
 
 /* A one-shot child serves nobody and signs nothing. */
@@ -137,6 +150,8 @@ static void do_spawn(struct master *m, const struct sup_action *a)
         answer.type = SUP_SPAWNED;
         answer.pid = child.pid;
         reload_tenant(m, a->slot, a->role == ROLE_SERVE ? m->forking : NULL);
+        if (a->role == ROLE_SERVE)
+            scoreboard_count(m->estate.scoreboard, COUNTER_workers_started);
         if (child.channel_fd >= 0)
             channel_open(m, a->slot, child.channel_fd);
         if (tried)

@@ -16,9 +16,23 @@ static enum exit_code open_secret(struct regime *r, struct buf *errors)
     return code;
 }
 
+/* Few ask there, one after the other. */
+enum { ADMIN_BACKLOG = 64 };
+
+static int open_admin(struct regime *r, const struct listeners *admin, struct buf *errors)
+{
+    struct buf error = {0};
+    int result =
+        listeners_open_list(&r->admin, &r->config->admin_bind, ADMIN_BACKLOG, admin, &error);
+    if (result != 0)
+        buf_printf(errors, "[admin] bind: %.*s", SLICE_ARGS(buf_slice(&error)));
+    buf_free(&error);
+    return result;
+}
+
 enum exit_code regime_open(struct config *config, unsigned generation,
-                           const struct listeners *current, struct regime **regime_r,
-                           struct buf *errors)
+                           const struct listeners *current, const struct listeners *admin,
+                           struct regime **regime_r, struct buf *errors)
 {
     struct regime *r = calloc(1, sizeof *r);
     *regime_r = NULL;
@@ -29,7 +43,8 @@ enum exit_code regime_open(struct config *config, unsigned generation,
     r->config = config;
     r->generation = generation;
     enum exit_code code = EXIT_CODE_BIND;
-    if (listeners_open(&r->listeners, config, current, errors) == 0) {
+    if (listeners_open(&r->listeners, config, current, errors) == 0 &&
+        open_admin(r, admin, errors) == 0) {
         listeners_warn_capped(&r->listeners);
         code = open_secret(r, errors);
     }
@@ -38,7 +53,7 @@ enum exit_code regime_open(struct config *config, unsigned generation,
         return code;
     }
     if (current)
-        listeners_take_back(&r->listeners);
+        regime_take_back(r);
     regime_free(r);
     return code;
 }
@@ -48,6 +63,7 @@ void regime_free(struct regime *r)
     if (!r)
         return;
     listeners_shut(&r->listeners);
+    listeners_shut(&r->admin);
     secret_free(r->secret);
     if (r->owns_config)
         config_free(r->config);
@@ -57,6 +73,19 @@ void regime_free(struct regime *r)
 void regime_disown(struct regime *r)
 {
     listeners_drop(&r->listeners);
+    listeners_drop(&r->admin);
     secret_free(r->secret);
     r->secret = NULL;
+}
+
+void regime_hand_on(struct regime *r, struct regime *next)
+{
+    listeners_hand_on(&r->listeners, &next->listeners);
+    listeners_hand_on(&r->admin, &next->admin);
+}
+
+void regime_take_back(struct regime *next)
+{
+    listeners_take_back(&next->listeners);
+    listeners_take_back(&next->admin);
 }

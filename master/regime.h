@@ -16,18 +16,22 @@ struct regime {
     bool owns_config;
     struct secret *secret;
     struct listeners listeners;
+    struct listeners admin; /* [admin] bind: for the admin child only */
     unsigned users; /* slots whose process was forked under it */
     bool over;      /* neither current nor on trial: goes with its last user */
 };
 
-/* Opens doors (*current*, which may be NULL, are shared), then the key: a second server on
+/* Opens doors (those of *current* and *admin*, which may be NULL, are shared), then the key: a second server on
  * a taken port leaves no key file behind. The configuration is borrowed until owns_config is set.
  * EXIT_CODE_OK, or the code to leave with and one or more lines in *errors*; what is worth saying
  * else is logged. NULL in *regime_r* then. */
 enum exit_code regime_open(struct config *config, unsigned generation,
-                           const struct listeners *current, struct regime **regime_r,
-                           struct buf *errors);
+                           const struct listeners *current, const struct listeners *admin,
+                           struct regime **regime_r, struct buf *errors);
 /* Shuts and closes what is not shared with another, wipes, frees. Accepts NULL. */
 void regime_free(struct regime *r);
 /* In a child of another regime, or of none: closes and wipes its copies. */
 void regime_disown(struct regime *r);
+/* *next*, opened beside *r*, takes over; or will not be. See listeners.h. */
+void regime_hand_on(struct regime *r, struct regime *next);
+void regime_take_back(struct regime *next);

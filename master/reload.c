@@ -106,7 +106,8 @@ void reload_bind(struct master *m, const struct sup_action *a)
     buf_free(&warnings); /* the child has said them */
     if (next) {
         keep_what_needs_a_restart(m, next);
-        regime_open(next, a->generation, &m->current->listeners, &m->trial, &m->reload_error);
+        regime_open(next, a->generation, &m->current->listeners, &m->current->admin, &m->trial,
+                    &m->reload_error);
         if (!m->trial)
             config_free(next);
     }
@@ -201,7 +202,7 @@ void reload_commit(struct master *m)
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
         if (m->tenancies[i].regime == old)
             note_leaving(m, i);
-    listeners_hand_on(&old->listeners, &m->trial->listeners);
+    regime_hand_on(old, m->trial);
     m->current = m->trial;
     m->trial = NULL;
     config_text_free(&m->text);
@@ -214,6 +215,7 @@ void reload_commit(struct master *m)
     debug_set(m->current->config->debug_enabled);
     m->loaded_wall_s = clock_wall_s();
     reload_set_title(m);
+    admin_renew(m);
     FAULT_POINT(reload_committed);
 }
 
@@ -223,7 +225,7 @@ void reload_rollback(struct master *m)
     config_text_free(&m->next);
     if (!m->trial)
         return;
-    listeners_take_back(&m->trial->listeners);
+    regime_take_back(m->trial);
     m->trial->over = true;
     struct regime *trial = m->trial;
     m->trial = NULL;
@@ -339,6 +341,10 @@ static void told_reload(struct master *m, const struct sup_action *a)
     }
     m->last_reload_ok = ok;
     m->last_reload_at = clock_now();
+    scoreboard_count(m->estate.scoreboard, ok ? COUNTER_reloads_ok : COUNTER_reloads_failed);
+    if (ok)
+        scoreboard_note(m->estate.scoreboard, TIMED_reload,
+                        mono_diff_ms(m->last_reload_at, m->reload_begun) * 1000);
     report_event(ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, buf_slice(&m->last_reload));
     answers_told(m, a->count, ok, buf_slice(&m->last_reload), details);
     adopt_over(m);

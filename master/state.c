@@ -413,6 +413,16 @@ static bool slot_is_sound(const struct state *s, size_t i)
     return true;
 }
 
+/* It is told to leave: it must be nobody else. */
+static bool admin_child_is_sound(const struct state *s, size_t i)
+{
+    int64_t pid = s->admin_child[i].pid;
+    bool sound = pid > 1 && pid <= INT32_MAX && pid != s->master[0].pid;
+    for (size_t k = 0; k < s->slot_len && sound; k++)
+        sound = s->slot[k].pid != pid;
+    return sound;
+}
+
 static bool regimes_are_sound(const struct state *s)
 {
     unsigned current = 0;
@@ -424,6 +434,10 @@ static bool regimes_are_sound(const struct state *s)
     for (size_t i = 0; i < s->listener_len; i++)
         if (!regime_of(s, s->listener[i].regime) || s->listener[i].fd < 0 ||
             !s->listener[i].asked.ptr)
+            return false;
+    for (size_t i = 0; i < s->admin_door_len; i++)
+        if (!regime_of(s, s->admin_door[i].regime) || s->admin_door[i].fd < 0 ||
+            !s->admin_door[i].asked.ptr)
             return false;
     return current == 1;
 }
@@ -446,5 +460,8 @@ bool state_is_sound(const struct state *s, struct buf *error)
     for (size_t i = 0; i < s->slot_len; i++)
         if (!slot_is_sound(s, i))
             return refuse(error, "has processes that do not fit together");
+    for (size_t i = 0; i < s->admin_child_len; i++)
+        if (!admin_child_is_sound(s, i))
+            return refuse(error, "has an admin child that cannot be one");
     return true;
 }

@@ -3,11 +3,13 @@
 
 #include "shared/debug.h"
 #include "shared/jsonw.h"
+#include "shared/metrics.h"
 #include "shared/status.h"
 #include "version.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Each worker's memory is a walk over its pages by the kernel: for so many the master has time. */
@@ -85,6 +87,7 @@ static void fill_transition(const struct supervisor *s, mono_ms now, struct stat
     f->transition.kind = kinds[t->kind];
     f->transition.step = sup_step_name(t->step);
     f->transition.number = t->reloads;
+    f->transition.generation = t->generation;
     f->transition.needed = t->needed;
     f->transition.age_ms = mono_diff_ms(now, t->begun);
     for (size_t i = 0; i < s->slots_len; i++) {
@@ -102,6 +105,7 @@ static void fill_facts(struct master *m, struct status_facts *f)
         .pid = getpid(),
         .now = now,
         .uptime_ms = mono_diff_ms(now, m->started),
+        .started_at = m->started_wall_s,
         .state = tell_state(m),
         .generation = s->generation,
         .debug = debug_is_on(),
@@ -120,36 +124,90 @@ static void fill_facts(struct master *m, struct status_facts *f)
     f->last_reload.age_ms = mono_diff_ms(now, m->last_reload_at);
 }
 
+static void fill_deaths(const struct master *m, struct tale *t)
+{
+    for (size_t i = 0; i < m->deaths.len; i++)
+        t->deaths[i] = (struct status_death){m->deaths.items[i].slot,
+                                             mono_diff_ms(t->facts.now, m->deaths.items[i].at),
+                                             m->deaths.items[i].text};
+    t->facts.deaths = t->deaths;
+    t->facts.deaths_len = m->deaths.len;
+}
+
+static void fill_listeners(const struct master *m, struct tale *t)
+{
+    const struct listeners *l = &m->current->listeners;
+    for (size_t n = 0; n < l->len; n++)
+        t->listeners[n] =
+            status_listener_of(&l->items[n], l->notes[n].source ? l->notes[n].source : "bind");
+    t->facts.listeners = t->listeners;
+    t->facts.listeners_len = l->len;
+}
+
+void tell_gather(struct master *m, struct tale *t)
+{
+    t->death = t->reload = (struct buf){0};
+    t->retry_ms = calloc(m->supervisor->slots_len, sizeof *t->retry_ms);
+    fill_facts(m, &t->facts);
+    write_hash(m, t->hash);
+    t->facts.config_hash = t->hash;
+    t->facts.last_death = last_death(m, &t->death);
+    buf_append_slice(&t->reload, buf_slice(&m->last_reload));
+    buf_append_char(&t->reload, '\0');
+    t->facts.last_reload.text = t->reload.failed ? "" : t->reload.data;
+    fill_deaths(m, t);
+    fill_listeners(m, t);
+    if (t->retry_ms)
+        fill_retries(m, t->facts.now, t->retry_ms);
+    t->facts.retry_ms = t->retry_ms;
+}
+
+void tell_free(struct tale *t)
+{
+    free(t->retry_ms);
+    buf_free(&t->death);
+    buf_free(&t->reload);
+}
+
+/* Of the process that was buried last. */
+void tell_note_death(struct master *m, int slot)
+{
+    struct deaths *d = &m->deaths;
+    struct buf text = {0};
+    size_t kept = d->len < BULLETIN_DEATHS_MAX ? d->len : BULLETIN_DEATHS_MAX - 1;
+    report_obituary(&m->buried, slot, &text);
+    memmove(&d->items[1], &d->items[0], kept * sizeof d->items[0]);
+    d->len = kept + 1;
+    d->items[0].slot = slot;
+    d->items[0].at = m->buried.at;
+    snprintf(d->items[0].text, sizeof d->items[0].text, "%.*s", SLICE_ARGS(buf_slice(&text)));
+    buf_free(&text);
+}
+
 void tell_status(struct master *m, struct buf *json)
 {
-    struct status_facts facts;
-    struct buf death = {0}, reload = {0};
-    struct status_listener listeners[LISTENERS_MAX];
-    int64_t *retry_ms = calloc(m->supervisor->slots_len, sizeof *retry_ms);
-    char hash[17];
-    fill_facts(m, &facts);
-    write_hash(m, hash);
-    facts.config_hash = hash;
-    facts.last_death = last_death(m, &death);
-    buf_append_slice(&reload, buf_slice(&m->last_reload));
-    buf_append_char(&reload, '\0');
-    facts.last_reload.text = reload.failed ? "" : reload.data;
-    facts.listeners_len = m->current->listeners.len;
-    for (size_t n = 0; n < facts.listeners_len; n++) {
-        const char *source = m->current->listeners.notes[n].source;
-        listeners[n] =
-            status_listener_of(&m->current->listeners.items[n], source ? source : "bind");
-    }
-    facts.listeners = listeners;
-    if (retry_ms)
-        fill_retries(m, facts.now, retry_ms);
-    facts.retry_ms = retry_ms;
-    buf_printf(json, "{\"ok\":true,\"status\":");
-    status_render(&facts, json);
-    buf_printf(json, "}");
-    free(retry_ms);
-    buf_free(&death);
-    buf_free(&reload);
+    struct tale tale;
+    tell_gather(m, &tale);
+    status_answer(&tale.facts, json);
+    tell_free(&tale);
+}
+
+void tell_metrics(struct master *m, struct buf *json)
+{
+    struct tale tale;
+    struct buf text = {0};
+    struct jsonw w = jsonw_on(json);
+    tell_gather(m, &tale);
+    metrics_render(&tale.facts, &text);
+    jsonw_object_open(&w);
+    jsonw_name(&w, SLICE("ok"));
+    jsonw_bool(&w, true);
+    jsonw_name(&w, SLICE("metrics"));
+    jsonw_string(&w, buf_slice(&text));
+    jsonw_object_close(&w);
+    json->failed |= text.failed;
+    buf_free(&text);
+    tell_free(&tale);
 }
 
 /* ---- why ------------------------------------------------------------------------------------- */

@@ -3,14 +3,13 @@
 
 #include "master/ctl_json.h"
 #include "master/ctl_say.h"
+#include "shared/histogram.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LATENCY_MAX = 256, ROWS_MAX = 4096 };
-/* Of answers slower than the last bound that the server tells. */
-static const long long SLOWEST_US = 300 * 1000000LL;
+enum { ROWS_MAX = 4096 };
 static const long long LARGEST = INT64_MAX / 100000; /* what comes from outside is reckoned with */
 
 /* ---- members --------------------------------------------------------------------------------- */
@@ -73,62 +72,42 @@ static long long per(long long amount, long long scale, long long ms)
     return amount < 0 || ms <= 0 || amount > LARGEST / scale ? -1 : amount * scale / ms;
 }
 
-struct bucket {
-    long long below_us; /* the last one's is SLOWEST_US */
-    long long count;
-};
-
-static size_t read_latency(const json_t *row, struct bucket buckets[static LATENCY_MAX])
+/* False when the server times in other buckets than we know. */
+static bool read_latency(const json_t *status, const json_t *row, struct histogram_copy *h_r)
 {
-    size_t i, len = 0;
-    const json_t *b;
-    json_array_foreach(json_object_get(row, "latency"), i, b)
-    {
-        if (len == LATENCY_MAX)
-            break;
-        long long below = count_of(b, "below_us"), n = count_of(b, "count");
-        buckets[len++] = (struct bucket){below < 0 ? SLOWEST_US : below, n < 0 ? 0 : n};
+    const json_t *bounds = json_object_get(status, "latency_bounds_us");
+    const json_t *counts = json_object_get(json_object_get(row, "latency"), "counts");
+    *h_r = (struct histogram_copy){0};
+    if (json_array_size(bounds) != HISTOGRAM_BOUNDS_LEN || json_array_size(counts) != HISTOGRAM_BUCKETS)
+        return false;
+    for (size_t i = 0; i < HISTOGRAM_BOUNDS_LEN; i++)
+        if (json_integer_value(json_array_get(bounds, i)) != histogram_bounds_us[i])
+            return false;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        json_int_t n = json_integer_value(json_array_get(counts, i));
+        h_r->cells[i] = n > 0 && n < LARGEST ? (uint64_t)n : 0;
     }
-    return len;
+    return true;
 }
 
-/* Both are in the same order, but an empty bucket is left out. */
-static void subtract(struct bucket *now, size_t now_len, const struct bucket *old, size_t old_len)
+static void take_latency(struct top_row *r, const json_t *status, const json_t *row,
+                         const struct top_past *past, const json_t *before)
 {
-    for (size_t i = 0, j = 0; i < now_len; i++) {
-        while (j < old_len && old[j].below_us < now[i].below_us)
-            j++;
-        if (j < old_len && old[j].below_us == now[i].below_us)
-            now[i].count = now[i].count > old[j].count ? now[i].count - old[j].count : 0;
-    }
-}
-
-/* The bound that *permille* of them do not exceed; -1: there are none. */
-static long long percentile(const struct bucket *buckets, size_t len, long long permille)
-{
-    long long all = 0, seen = 0;
-    for (size_t i = 0; i < len; i++)
-        all += buckets[i].count;
-    for (size_t i = 0; i < len && all > 0; i++) {
-        seen += buckets[i].count;
-        if ((double)seen * 1000 >= (double)all * (double)permille)
-            return buckets[i].below_us;
-    }
-    return -1;
-}
-
-static void take_latency(struct top_row *r, const json_t *row, const json_t *before)
-{
-    struct bucket now[LATENCY_MAX], old[LATENCY_MAX];
-    size_t len = read_latency(row, now);
-    subtract(now, len, old, before ? read_latency(before, old) : 0);
-    r->p50_us = percentile(now, len, 500);
-    r->p99_us = percentile(now, len, 990);
+    struct histogram_copy now, old;
+    r->p50_us = r->p99_us = -1;
+    if (!read_latency(status, row, &now))
+        return;
+    if (before && read_latency(past->status, before, &old))
+        for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+            now.cells[i] = now.cells[i] > old.cells[i] ? now.cells[i] - old.cells[i] : 0;
+    r->p50_us = histogram_quantile_us(&now, 500);
+    r->p99_us = histogram_quantile_us(&now, 990);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-static void take_row(struct top_row *r, const json_t *row, const struct top_past *past, mono_ms now)
+static void take_row(struct top_row *r, const json_t *status, const json_t *row,
+                     const struct top_past *past, mono_ms now)
 {
     const json_t *before = row_before(past, row);
     long long uptime_ms = count_of(row, "uptime_ms");
@@ -149,7 +128,7 @@ static void take_row(struct top_row *r, const json_t *row, const struct top_past
         .retry_us = us_of(row, "retry_ms"),
     };
     copy(r->state, sizeof r->state, text_of(row, "state"));
-    take_latency(r, row, before);
+    take_latency(r, status, row, past, before);
 }
 
 static bool take_rows(struct top_facts *f, const json_t *status, const struct top_past *past,
@@ -169,7 +148,7 @@ static bool take_rows(struct top_facts *f, const json_t *status, const struct to
     {
         if (i == len)
             break;
-        take_row(&rows[i], row, past, now);
+        take_row(&rows[i], status, row, past, now);
         f->hashes += rows[i].hashes > 0 ? rows[i].hashes % INT32_MAX : 0;
         f->calls += rows[i].calls > 0 ? rows[i].calls % INT32_MAX : 0;
     }

@@ -235,7 +235,7 @@ bool text_list(const struct option *o, struct slice text, struct arena *arena,
             return text_refuse(why, item, "is listed twice");
         len++;
     }
-    if (len == 0 && strcmp(o->check, "address") == 0) {
+    if (len == 0 && strcmp(o->check, "address") == 0 && o->fallback) {
         buf_printf(why, "it is empty; at least one address is needed");
         return false;
     }

@@ -11,9 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a child is for. Roles other than SERVE are one-shot: they do their work and return. */
+/* What a child is for. Roles other than SERVE and ADMIN are one-shot: they do their work and return. */
 #define ROLES(X)                                                                                   \
     X(SERVE, "worker")                                                                             \
+    X(ADMIN, "admin")           /* serves [admin] bind; lives as long as the master */              \
     X(CHECK, "check")           /* judges a configuration before a reload; runs in master/ */      \
     X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
     X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */                            \
@@ -36,11 +37,12 @@ enum exit_code {
 #undef EXIT_CODE
 };
 
+struct bulletin;
 struct findings;
 
 struct entry {
     enum role role;
-    int slot;                          /* scoreboard slot, or -1 for one-shot children */
+    int slot;                          /* scoreboard slot of SERVE; -1 for all others */
     unsigned generation;
     int channel_fd;                    /* message.h; end-of-file: the master is gone. -1: none */
     const struct listener *listeners;  /* open, non-blocking, shared with the other workers */
@@ -53,6 +55,7 @@ struct entry {
                                           the master has now, and hands down by the fork */
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
+    struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */
     struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
     int argc;                          /* one-shot verbs: the words after the verb */

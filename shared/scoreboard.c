@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -31,6 +33,18 @@ static const struct {
 #include "shared/counters.def"
 #undef COUNTER
 };
+
+static const char *const timed_names[] = {
+#define TIMED(name, metric, label, help) #name,
+#include "shared/histograms.def"
+#undef TIMED
+};
+
+const char *timed_name(enum timed t)
+{
+    ASSERT(t < TIMED_REQUESTS);
+    return timed_names[t];
+}
 
 const char *slot_state_name(enum slot_state state)
 {
@@ -82,13 +96,16 @@ uint64_t scoreboard_layout(void)
         offsetof(struct scoreboard_slot, last_words),
         offsetof(struct scoreboard_slot, recent),
         sizeof(struct scoreboard_flight),
-        offsetof(struct scoreboard_slot, latency),
         offsetof(struct scoreboard_slot, flights),
+        offsetof(struct scoreboard_slot, series),
+        offsetof(struct scoreboard, total_series),
     };
     uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), places, sizeof places);
     for (size_t c = 0; c < COUNTERS; c++)
         hash = mix(hash, counters[c].name, strlen(counters[c].name) + 1);
-    return hash;
+    for (size_t i = 0; i < TIMED_REQUESTS; i++)
+        hash = mix(hash, timed_names[i], strlen(timed_names[i]) + 1);
+    return mix(hash, histogram_bounds_us, sizeof histogram_bounds_us);
 }
 
 struct scoreboard *scoreboard_make(size_t slots_len, int *fd_r)
@@ -130,6 +147,11 @@ void scoreboard_say_stopping(int fd)
     (void)n; /* then its workers hear it when they are told to leave */
 }
 
+int scoreboard_protect(struct scoreboard *s)
+{
+    return mprotect(s, map_len(s->slots_len), PROT_READ);
+}
+
 void scoreboard_free(struct scoreboard *s)
 {
     if (s)
@@ -143,10 +165,17 @@ void scoreboard_use(struct scoreboard *s, size_t slot)
         atomic_store(&s->slots_used, (uint32_t)slot + 1);
 }
 
+/* Of shared memory: anything may have been written there. */
+static uint32_t slots_used(const struct scoreboard *s)
+{
+    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    return used < s->slots_len ? used : s->slots_len;
+}
+
 static uint64_t sum(const struct scoreboard *s, enum counter c)
 {
     uint64_t total = atomic_load_explicit(&s->totals[c], memory_order_relaxed);
-    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    uint32_t used = slots_used(s);
     for (size_t i = 0; i < used; i++)
         total += atomic_load_explicit(&s->slots[i].counters[c], memory_order_relaxed);
     return total;
@@ -156,20 +185,37 @@ static uint64_t sum(const struct scoreboard *s, enum counter c)
  * could count a worker twice, or not at all, and a counter would seem to run backwards. A master
  * killed in mid-fold leaves it odd for good, hence the bound; one that only lost its processor
  * there gets it back sooner when the reader yields. */
+struct reading {
+    uint32_t before;
+    int tries;
+};
+
+static void begin_reading(const struct scoreboard *s, struct reading *r)
+{
+    r->before = atomic_load_explicit(&s->fold, memory_order_acquire);
+}
+
+/* What was read meanwhile counts, or it is to be read again. */
+static bool has_read(const struct scoreboard *s, struct reading *r)
+{
+    atomic_thread_fence(memory_order_acquire);
+    uint32_t after = atomic_load_explicit(&s->fold, memory_order_relaxed);
+    if ((r->before == after && after % 2 == 0) || ++r->tries >= 10000)
+        return true;
+    if (r->tries >= 100)
+        sched_yield();
+    return false;
+}
+
 uint64_t scoreboard_total(const struct scoreboard *s, enum counter c)
 {
     ASSERT(c < COUNTERS);
-    uint64_t total = 0;
-    for (int tries = 0; tries < 10000; tries++) {
-        uint32_t before = atomic_load_explicit(&s->fold, memory_order_acquire);
+    struct reading r = {0};
+    uint64_t total;
+    do {
+        begin_reading(s, &r);
         total = sum(s, c);
-        atomic_thread_fence(memory_order_acquire);
-        uint32_t after = atomic_load_explicit(&s->fold, memory_order_relaxed);
-        if (before == after && before % 2 == 0)
-            break;
-        if (tries >= 100)
-            sched_yield();
-    }
+    } while (!has_read(s, &r));
     return total;
 }
 
@@ -178,15 +224,6 @@ void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value
     uint64_t total = scoreboard_total(s, c);
     if (total < value)
         atomic_fetch_add(&s->totals[c], value - total);
-}
-
-uint64_t scoreboard_latency_below_us(unsigned bucket)
-{
-    ASSERT(bucket < SCOREBOARD_LATENCY_BUCKETS);
-    unsigned next = bucket + 1, octave = next / 4;
-    if (next == SCOREBOARD_LATENCY_BUCKETS)
-        return UINT64_MAX;
-    return octave == 0 ? next : UINT64_C(1) * (4 + next % 4) << (octave - 1);
 }
 
 static void clear(struct scoreboard_slot *slot)
@@ -206,8 +243,8 @@ static void clear(struct scoreboard_slot *slot)
     atomic_store(&slot->stack_len, 0);
     for (size_t i = 0; i < SCOREBOARD_TURN_BUCKETS; i++)
         atomic_store(&slot->turns[i], 0);
-    for (size_t i = 0; i < SCOREBOARD_LATENCY_BUCKETS; i++)
-        atomic_store(&slot->latency[i], 0);
+    atomic_store(&slot->store_ok_ms, 0);
+    atomic_store(&slot->store_bad_ms, 0);
     memset(slot->route, 0, sizeof slot->route);
     memset(slot->request_id, 0, sizeof slot->request_id);
     memset(slot->last_words, 0, sizeof slot->last_words);
@@ -215,6 +252,25 @@ static void clear(struct scoreboard_slot *slot)
         memset(slot->recent, 0, sizeof slot->recent);
     if (atomic_exchange(&slot->flights_used, 0) > 0)
         memset(slot->flights, 0, sizeof slot->flights);
+}
+
+/* The memory of places that no route has is left alone. */
+static bool has_series(const struct scoreboard *s, size_t series)
+{
+    return series < TIMED_REQUESTS ||
+           scoreboard_route_name(s, (unsigned)((series - TIMED_REQUESTS) / SCOREBOARD_CLASSES));
+}
+
+static void fold_series(struct scoreboard *s, struct scoreboard_slot *dead)
+{
+    for (size_t i = 0; i < SCOREBOARD_SERIES; i++)
+        for (size_t c = 0; c < HISTOGRAM_CELLS && has_series(s, i); c++) {
+            uint64_t n = atomic_load(&dead->series[i].cells[c]);
+            if (n == 0)
+                continue;
+            atomic_store(&dead->series[i].cells[c], 0);
+            atomic_fetch_add(&s->total_series[i].cells[c], n);
+        }
 }
 
 void scoreboard_retire(struct scoreboard *s, size_t slot)
@@ -227,6 +283,108 @@ void scoreboard_retire(struct scoreboard *s, size_t slot)
         uint64_t n = atomic_exchange(&dead->counters[c], 0);
         atomic_fetch_add(&s->totals[c], n);
     }
+    fold_series(s, dead);
     atomic_fetch_add(&s->fold, 1);
     clear(dead);
+}
+
+/* ---- durations ------------------------------------------------------------------------------- */
+
+enum { ROUTE_FREE, ROUTE_WRITING, ROUTE_STANDS };
+
+/* Who writes it does so in no time, or was killed in the middle: then the place is lost. */
+static uint32_t await_name(const struct scoreboard_route *r)
+{
+    uint32_t state = atomic_load_explicit(&r->state, memory_order_acquire);
+    for (int tries = 0; state == ROUTE_WRITING && tries < 1000; tries++) {
+        sched_yield();
+        state = atomic_load_explicit(&r->state, memory_order_acquire);
+    }
+    return state;
+}
+
+unsigned scoreboard_route(struct scoreboard *s, const char *method, const char *path)
+{
+    char name[SCOREBOARD_ROUTE_MAX];
+    snprintf(name, sizeof name, "%s %s", method, path);
+    return scoreboard_route_named(s, name);
+}
+
+unsigned scoreboard_route_named(struct scoreboard *s, const char *name)
+{
+    if (strcmp(name, scoreboard_route_name(s, 0)) == 0)
+        return 0;
+    for (unsigned i = 1; i < SCOREBOARD_ROUTES_MAX; i++) {
+        struct scoreboard_route *r = &s->routes[i];
+        uint32_t state = ROUTE_FREE;
+        if (atomic_compare_exchange_strong(&r->state, &state, ROUTE_WRITING)) {
+            snprintf(r->name, sizeof r->name, "%s", name);
+            atomic_store_explicit(&r->state, ROUTE_STANDS, memory_order_release);
+            return i;
+        }
+        if (await_name(r) == ROUTE_STANDS && strncmp(r->name, name, sizeof r->name) == 0)
+            return i;
+    }
+    return 0;
+}
+
+const char *scoreboard_route_name(const struct scoreboard *s, unsigned route)
+{
+    ASSERT(route < SCOREBOARD_ROUTES_MAX);
+    if (route == 0)
+        return "other";
+    const struct scoreboard_route *r = &s->routes[route];
+    return atomic_load_explicit(&r->state, memory_order_acquire) == ROUTE_STANDS ? r->name : NULL;
+}
+
+void scoreboard_collect(const struct scoreboard *s, size_t series, struct histogram_copy *to_r)
+{
+    ASSERT(series < SCOREBOARD_SERIES);
+    struct reading r = {0};
+    do {
+        *to_r = (struct histogram_copy){0};
+        begin_reading(s, &r);
+        histogram_collect(&s->total_series[series], to_r);
+        for (size_t i = 0, used = slots_used(s); i < used; i++)
+            histogram_collect(&s->slots[i].series[series], to_r);
+    } while (!has_read(s, &r));
+}
+
+void scoreboard_collect_slot(const struct scoreboard *s, size_t slot, struct histogram_copy *to_r)
+{
+    ASSERT(slot < s->slots_len);
+    *to_r = (struct histogram_copy){0};
+    for (size_t i = TIMED_REQUESTS; i < SCOREBOARD_SERIES; i++)
+        if (has_series(s, i))
+            histogram_collect(&s->slots[slot].series[i], to_r);
+}
+
+void scoreboard_forget(struct scoreboard *s, size_t slot)
+{
+    struct scoreboard_slot *own = &s->slots[slot];
+    for (size_t c = 0; c < COUNTERS; c++)
+        atomic_store_explicit(&own->counters[c], 0, memory_order_relaxed);
+    for (size_t i = 0; i < SCOREBOARD_SERIES; i++)
+        for (size_t c = 0; c < HISTOGRAM_CELLS && has_series(s, i); c++)
+            atomic_store_explicit(&own->series[i].cells[c], 0, memory_order_relaxed);
+}
+
+void scoreboard_count(struct scoreboard *s, enum counter c)
+{
+    atomic_fetch_add(&s->totals[c], 1);
+}
+
+void scoreboard_note(struct scoreboard *s, enum timed what, int64_t us)
+{
+    ASSERT(what < TIMED_REQUESTS);
+    histogram_note(&s->total_series[what], us);
+}
+
+void scoreboard_raise_cell(struct scoreboard *s, size_t series, size_t cell, uint64_t value)
+{
+    struct histogram_copy now;
+    ASSERT(cell < HISTOGRAM_CELLS);
+    scoreboard_collect(s, series, &now);
+    if (now.cells[cell] < value)
+        atomic_fetch_add(&s->total_series[series].cells[cell], value - now.cells[cell]);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "shared/clock.h"
+#include "shared/histogram.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -24,9 +25,9 @@ enum {
     SCOREBOARD_WORDS_MAX = 1000,
     SCOREBOARD_RECENT_MAX = 64,
     SCOREBOARD_FLIGHTS_MAX = 64,
-    SCOREBOARD_LATENCY_BUCKETS = 108, /* answers, by duration: scoreboard_note_latency() */
     SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
-    SCOREBOARD_CALL_BUCKETS = 15 /* calls of the upstream, the same: scoreboard_note_call() */
+    SCOREBOARD_ROUTES_MAX = 48,   /* that are timed each for itself; the first is for all others */
+    SCOREBOARD_CLASSES = 4        /* of answers: 2xx to 5xx */
 };
 
 /* A slot's life: names for logs and status come from the same list. */
@@ -68,6 +69,25 @@ enum counter {
 const char *counter_name(enum counter c);
 const char *counter_help(enum counter c);
 
+/* What is timed. The requests' series follow: scoreboard_series(). */
+enum timed {
+#define TIMED(name, metric, label, help) TIMED_##name,
+#include "shared/histograms.def"
+#undef TIMED
+    TIMED_REQUESTS,
+    SCOREBOARD_SERIES = TIMED_REQUESTS + SCOREBOARD_ROUTES_MAX * SCOREBOARD_CLASSES
+};
+
+/* "hash", "store_read" … */
+const char *timed_name(enum timed t);
+
+/* "GET /users/{user_id}". Routes get their places from the workers that serve them, of whatever
+ * program; who comes first writes the name, which then stays. */
+struct scoreboard_route {
+    _Atomic(uint32_t) state; /* 0: free, 1: its name is being written, 2: it stands */
+    char name[SCOREBOARD_ROUTE_MAX];
+};
+
 /* A request that was answered, for `ctl why`. Torn reads are possible and harmless. */
 struct scoreboard_recent {
     int64_t at_ms; /* mono_ms of the answer */
@@ -106,8 +126,8 @@ struct scoreboard_slot {
     _Atomic(uint32_t) upstream_breaker; /* enum breaker_state */
     _Atomic(uint32_t) upstream_busy;    /* calls under way */
     _Atomic(uint32_t) upstream_waiting; /* for their turn */
-    _Atomic(uint64_t) upstream_took[SCOREBOARD_CALL_BUCKETS];
-    _Atomic(uint64_t) latency[SCOREBOARD_LATENCY_BUCKETS];
+    _Atomic(int64_t) store_ok_ms;       /* mono_ms: the database answered; 0: not yet */
+    _Atomic(int64_t) store_bad_ms;      /* … it did not, or with an error; 0: never */
     /* what it works on, for the obituary; torn reads are possible and harmless */
     char route[SCOREBOARD_ROUTE_MAX];
     char request_id[SCOREBOARD_REQUEST_ID_MAX];
@@ -116,6 +136,7 @@ struct scoreboard_slot {
     struct scoreboard_recent recent[SCOREBOARD_RECENT_MAX];
     _Atomic(uint32_t) flights_used; /* only the first so many have ever been in use */
     struct scoreboard_flight flights[SCOREBOARD_FLIGHTS_MAX]; /* more than fit are not noted */
+    struct histogram series[SCOREBOARD_SERIES];
 } __attribute__((aligned(64)));
 
 struct scoreboard {
@@ -127,6 +148,8 @@ struct scoreboard {
     _Atomic(uint32_t) slots_used;       /* the first so many have been used by workers; the master */
     _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
+    struct scoreboard_route routes[SCOREBOARD_ROUTES_MAX];
+    struct histogram total_series[SCOREBOARD_SERIES]; /* as *totals* */
     struct scoreboard_slot slots[];
 };
 
@@ -139,6 +162,8 @@ struct scoreboard *scoreboard_map(int fd, size_t slots_len);
 uint64_t scoreboard_layout(void);
 /* Sets *stopping* in a scoreboard of any layout, by its descriptor. */
 void scoreboard_say_stopping(int fd);
+/* In a child: it can only be read from now on. -1 with errno. */
+int scoreboard_protect(struct scoreboard *s);
 /* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
 
@@ -149,42 +174,17 @@ static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uin
     atomic_store_explicit(&slot->counters[c], now + n, memory_order_relaxed);
 }
 
-/* Bucket 0 counts durations below 1 ms, bucket i those from 2^(i-1) ms to below 2^i ms, the last one
- * also all that took longer. */
-static inline void scoreboard_note_duration(_Atomic(uint64_t) *buckets, unsigned buckets_len,
-                                            int64_t took_us)
-{
-    uint64_t ms = took_us > 0 ? (uint64_t)took_us / 1000 : 0;
-    unsigned bucket = ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(ms);
-    if (bucket >= buckets_len)
-        bucket = buckets_len - 1;
-    uint64_t n = atomic_load_explicit(&buckets[bucket], memory_order_relaxed);
-    atomic_store_explicit(&buckets[bucket], n + 1, memory_order_relaxed);
-}
-/* One turn of the loop held it for so long. The slot's worker. */
+/* One turn of the loop held it for so long. Bucket 0 counts those below 1 ms, bucket i those from
+ * 2^(i-1) ms to below 2^i ms, the last one also all that took longer. The slot's worker. */
 static inline void scoreboard_note_turn(struct scoreboard_slot *slot, int64_t held_us)
 {
-    scoreboard_note_duration(slot->turns, SCOREBOARD_TURN_BUCKETS, held_us);
+    uint64_t ms = held_us > 0 ? (uint64_t)held_us / 1000 : 0;
+    unsigned bucket = ms == 0 ? 0 : 64 - (unsigned)__builtin_clzll(ms);
+    if (bucket >= SCOREBOARD_TURN_BUCKETS)
+        bucket = SCOREBOARD_TURN_BUCKETS - 1;
+    uint64_t n = atomic_load_explicit(&slot->turns[bucket], memory_order_relaxed);
+    atomic_store_explicit(&slot->turns[bucket], n + 1, memory_order_relaxed);
 }
-/* One call of the upstream took so long. The slot's worker. */
-static inline void scoreboard_note_call(struct scoreboard_slot *slot, int64_t took_us)
-{
-    scoreboard_note_duration(slot->upstream_took, SCOREBOARD_CALL_BUCKETS, took_us);
-}
-
-/* A request was answered after so long. Four buckets for each doubling, exact below 4 us; the last one
- * also takes all that took longer. The slot's worker. */
-static inline void scoreboard_note_latency(struct scoreboard_slot *slot, uint32_t us)
-{
-    unsigned octave = us < 4 ? 0 : 30 - (unsigned)__builtin_clz(us);
-    unsigned bucket = us < 4 ? us : 4 * octave + (us >> (octave - 1)) % 4;
-    if (bucket >= SCOREBOARD_LATENCY_BUCKETS)
-        bucket = SCOREBOARD_LATENCY_BUCKETS - 1;
-    uint64_t n = atomic_load_explicit(&slot->latency[bucket], memory_order_relaxed);
-    atomic_store_explicit(&slot->latency[bucket], n + 1, memory_order_relaxed);
-}
-/* The duration in microseconds that those in *bucket* do not reach; UINT64_MAX for the last one. */
-uint64_t scoreboard_latency_below_us(unsigned bucket);
 
 /* A worker lives in this slot, or will: readers look at it from now on. The memory of slots that
  * were never used is not even allocated. Master. */
@@ -197,3 +197,28 @@ void scoreboard_raise_total(struct scoreboard *s, enum counter c, uint64_t value
 /* Folds the counters of a worker that has been reaped into the totals and zeroes the slot (state
  * EMPTY). Master. */
 void scoreboard_retire(struct scoreboard *s, size_t slot);
+
+/* ---- durations ------------------------------------------------------------------------------- */
+
+/* The place of a route, for scoreboard_series(); 0, which stands for all others, when there is no
+ * more room. Any process; not for the way of a request. */
+unsigned scoreboard_route(struct scoreboard *s, const char *method, const char *path);
+unsigned scoreboard_route_named(struct scoreboard *s, const char *name);
+/* The name of that place, or NULL if nobody has it; "other" is the first. */
+const char *scoreboard_route_name(const struct scoreboard *s, unsigned route);
+/* Where requests of a route with answers of a class (status / 100, 2 to 5) are timed. */
+static inline size_t scoreboard_series(unsigned route, unsigned status_class)
+{
+    return TIMED_REQUESTS + route * SCOREBOARD_CLASSES + (status_class - 2);
+}
+/* Adds the dead and the living of one series to *to_r*: never fewer than before. Any process. */
+void scoreboard_collect(const struct scoreboard *s, size_t series, struct histogram_copy *to_r);
+/* The requests of one slot, all routes and classes. */
+void scoreboard_collect_slot(const struct scoreboard *s, size_t slot, struct histogram_copy *to_r);
+/* What was counted and timed so far in this slot does not count. Its worker. */
+void scoreboard_forget(struct scoreboard *s, size_t slot);
+/* One more in the totals. Master. */
+void scoreboard_count(struct scoreboard *s, enum counter c);
+void scoreboard_note(struct scoreboard *s, enum timed what, int64_t us);
+/* Lets a cell's sum be at least *value*, as scoreboard_raise_total. Master. */
+void scoreboard_raise_cell(struct scoreboard *s, size_t series, size_t cell, uint64_t value);

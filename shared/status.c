@@ -111,15 +111,13 @@ static void open_member(struct jsonw *w, const char *name)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Of shared memory: another process may have written anything. */
-static enum slot_state state_of(const struct scoreboard_slot *slot)
+enum slot_state status_slot_state(const struct scoreboard_slot *slot)
 {
     uint32_t state = atomic_load(&slot->state);
     return state <= SLOT_BACKOFF ? (enum slot_state)state : SLOT_EMPTY;
 }
 
-/* Those ever used: the memory of the others need not even exist. */
-static size_t slots_of(const struct scoreboard *s)
+size_t status_slots(const struct scoreboard *s)
 {
     size_t used = atomic_load(&s->slots_used);
     return used < s->slots_len ? used : s->slots_len;
@@ -137,8 +135,8 @@ static void render_config(const struct status_facts *f, struct jsonw *w)
 static void render_workers(const struct status_facts *f, struct jsonw *w)
 {
     int64_t by_state[SLOT_BACKOFF + 1] = {0};
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
-        by_state[state_of(&f->scoreboard->slots[i])]++;
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+        by_state[status_slot_state(&f->scoreboard->slots[i])]++;
     open_member(w, "workers");
     number_member(w, "configured", f->workers_configured);
     known_member(w, "override", f->workers_override > 0 ? f->workers_override : -1);
@@ -193,11 +191,26 @@ static void render_transition(const struct status_facts *f, struct jsonw *w)
     text_member(w, "kind", f->transition.kind);
     text_member(w, "step", f->transition.step);
     number_member(w, "number", f->transition.number);
+    number_member(w, "generation", f->transition.generation);
     number_member(w, "ready", f->transition.ready);
     number_member(w, "needed", f->transition.needed);
     number_member(w, "leaving", f->transition.leaving);
     number_member(w, "age_ms", f->transition.age_ms);
     jsonw_object_close(w);
+}
+
+static void render_deaths(const struct status_facts *f, struct jsonw *w)
+{
+    jsonw_name(w, SLICE("deaths"));
+    jsonw_array_open(w);
+    for (size_t i = 0; i < f->deaths_len; i++) {
+        jsonw_object_open(w);
+        number_member(w, "slot", f->deaths[i].slot);
+        number_member(w, "age_ms", f->deaths[i].age_ms);
+        text_member(w, "text", f->deaths[i].text);
+        jsonw_object_close(w);
+    }
+    jsonw_array_close(w);
 }
 
 static void render_totals(const struct status_facts *f, struct jsonw *w)
@@ -214,23 +227,21 @@ static void render_totals(const struct status_facts *f, struct jsonw *w)
 static int64_t age_of(const struct status_facts *f, const _Atomic(int64_t) *at_ms)
 {
     int64_t at = atomic_load(at_ms);
-    int64_t age = f->now.ms - at;
-    return at == 0 ? -1 : age > 0 ? age : 0;
+    return at <= 0 ? -1 : at < f->now.ms ? f->now.ms - at : 0;
 }
 
-/* How often something took how long, in milliseconds: "below" names the first bound that a bucket
- * does not reach, null the last bucket's. Empty ones are left out. */
-static void render_durations(const char *name, const _Atomic(uint64_t) *buckets, unsigned len,
-                             struct jsonw *w)
+/* Turns of its loop by how long they held it, in milliseconds: "below" names the first bound that a
+ * bucket does not reach, null the last bucket's. Empty ones are left out. */
+static void render_turns(const struct scoreboard_slot *slot, struct jsonw *w)
 {
-    jsonw_name(w, slice_of(name));
+    jsonw_name(w, SLICE("turns"));
     jsonw_array_open(w);
-    for (unsigned i = 0; i < len; i++) {
-        uint64_t n = atomic_load(&buckets[i]);
+    for (unsigned i = 0; i < SCOREBOARD_TURN_BUCKETS; i++) {
+        uint64_t n = atomic_load(&slot->turns[i]);
         if (n == 0)
             continue;
         jsonw_object_open(w);
-        known_member(w, "below_ms", i + 1 < len ? 1 << i : -1);
+        known_member(w, "below_ms", i + 1 < SCOREBOARD_TURN_BUCKETS ? 1 << i : -1);
         jsonw_name(w, SLICE("count"));
         jsonw_u64(w, n);
         jsonw_object_close(w);
@@ -238,9 +249,17 @@ static void render_durations(const char *name, const _Atomic(uint64_t) *buckets,
     jsonw_array_close(w);
 }
 
-/* Null when this worker has no upstream. */
+static void render_quantiles(const struct histogram_copy *h, struct jsonw *w)
+{
+    known_member(w, "p50_us", histogram_quantile_us(h, 500));
+    known_member(w, "p99_us", histogram_quantile_us(h, 990));
+}
+
+/* Null when this worker has no upstream; its calls by how long they took. */
 static void render_upstream(const struct scoreboard_slot *slot, struct jsonw *w)
 {
+    struct histogram_copy h = {0};
+    histogram_collect(&slot->series[TIMED_upstream], &h);
     uint32_t state = atomic_load(&slot->upstream_breaker);
     jsonw_name(w, SLICE("upstream"));
     if (state == BREAKER_NONE || state > BREAKER_HALF_OPEN) {
@@ -251,25 +270,34 @@ static void render_upstream(const struct scoreboard_slot *slot, struct jsonw *w)
     text_member(w, "breaker", breaker_state_name((enum breaker_state)state));
     number_member(w, "busy", atomic_load(&slot->upstream_busy));
     number_member(w, "waiting", atomic_load(&slot->upstream_waiting));
-    render_durations("took", slot->upstream_took, SCOREBOARD_CALL_BUCKETS, w);
+    render_quantiles(&h, w);
     jsonw_object_close(w);
 }
 
-/* Its answers by how long they took, in microseconds, the same way. */
-static void render_latency(const struct scoreboard_slot *slot, struct jsonw *w)
+/* Of the requests that it has answered: how long they took. "counts" are those of the buckets whose
+ * upper bounds are "latency_bounds_us" of the whole, and one more for what took longer. */
+static void render_latency(const struct status_facts *f, size_t i, struct jsonw *w)
 {
-    jsonw_name(w, SLICE("latency"));
+    struct histogram_copy h;
+    scoreboard_collect_slot(f->scoreboard, i, &h);
+    open_member(w, "latency");
+    render_quantiles(&h, w);
+    jsonw_name(w, SLICE("sum_us"));
+    jsonw_u64(w, h.cells[HISTOGRAM_BUCKETS]);
+    jsonw_name(w, SLICE("counts"));
     jsonw_array_open(w);
-    for (unsigned i = 0; i < SCOREBOARD_LATENCY_BUCKETS; i++) {
-        uint64_t n = atomic_load(&slot->latency[i]), below = scoreboard_latency_below_us(i);
-        if (n == 0)
-            continue;
-        jsonw_object_open(w);
-        known_member(w, "below_us", below < UINT64_MAX ? (int64_t)below : -1);
-        jsonw_name(w, SLICE("count"));
-        jsonw_u64(w, n);
-        jsonw_object_close(w);
-    }
+    for (size_t b = 0; b < HISTOGRAM_BUCKETS; b++)
+        jsonw_u64(w, h.cells[b]);
+    jsonw_array_close(w);
+    jsonw_object_close(w);
+}
+
+static void render_bounds(struct jsonw *w)
+{
+    jsonw_name(w, SLICE("latency_bounds_us"));
+    jsonw_array_open(w);
+    for (size_t b = 0; b < HISTOGRAM_BOUNDS_LEN; b++)
+        jsonw_i64(w, histogram_bounds_us[b]);
     jsonw_array_close(w);
 }
 
@@ -282,7 +310,7 @@ static void counter_member(struct jsonw *w, const struct scoreboard_slot *slot, 
 static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
 {
     const struct scoreboard_slot *slot = &f->scoreboard->slots[i];
-    enum slot_state state = state_of(slot);
+    enum slot_state state = status_slot_state(slot);
     pid_t pid = atomic_load(&slot->pid);
     bool lives = pid > 0 && state != SLOT_BACKOFF;
     jsonw_object_open(w);
@@ -295,13 +323,13 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     number_member(w, "lag_us", atomic_load(&slot->lag_us));
     counter_member(w, slot, COUNTER_slow_callbacks);
     counter_member(w, slot, COUNTER_slow_polls);
-    render_durations("turns", slot->turns, SCOREBOARD_TURN_BUCKETS, w);
+    render_turns(slot, w);
     render_upstream(slot, w);
     number_member(w, "connections", atomic_load(&slot->connections));
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));
     jsonw_u64(w, atomic_load(&slot->counters[COUNTER_requests]));
-    render_latency(slot, w);
+    render_latency(f, i, w);
     number_member(w, "hashes_queued", atomic_load(&slot->hashes_queued));
     number_member(w, "store_queued", atomic_load(&slot->store_queued));
     if (f->cpu)
@@ -316,8 +344,8 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 {
     jsonw_name(w, SLICE("slots"));
     jsonw_array_open(w);
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++)
-        if (state_of(&f->scoreboard->slots[i]) != SLOT_EMPTY)
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+        if (status_slot_state(&f->scoreboard->slots[i]) != SLOT_EMPTY)
             render_slot(f, i, w);
     jsonw_array_close(w);
 }
@@ -326,7 +354,7 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 static void render_gauges(const struct status_facts *f, struct jsonw *w)
 {
     int64_t connections = 0, busy = 0;
-    for (size_t i = 0; i < slots_of(f->scoreboard); i++) {
+    for (size_t i = 0; i < status_slots(f->scoreboard); i++) {
         connections += atomic_load(&f->scoreboard->slots[i].connections);
         busy += atomic_load(&f->scoreboard->slots[i].busy);
     }
@@ -348,11 +376,20 @@ void status_render(const struct status_facts *facts, struct buf *out)
     render_config(facts, w);
     render_workers(facts, w);
     render_listeners(facts, w);
-    render_last_reload(facts, w);
     render_transition(facts, w);
+    render_last_reload(facts, w);
     text_member(w, "last_death", facts->last_death);
+    render_deaths(facts, w);
     render_gauges(facts, w);
     render_totals(facts, w);
+    render_bounds(w);
     render_slots(facts, w);
     jsonw_object_close(w);
+}
+
+void status_answer(const struct status_facts *facts, struct buf *out)
+{
+    buf_append_slice(out, SLICE("{\"ok\":true,\"status\":"));
+    status_render(facts, out);
+    buf_append_char(out, '}');
 }

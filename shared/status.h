@@ -36,6 +36,13 @@ struct status_listener {
 /* Asks the kernel how long the queue is now (TCP only). The name is borrowed from the listener. */
 struct status_listener status_listener_of(const struct listener *l, const char *source);
 
+/* How a worker ended that was not told to. */
+struct status_death {
+    int slot;
+    int64_t age_ms;
+    const char *text; /* borrowed */
+};
+
 enum { STATUS_NO_RETRY = -1 };
 
 /* All pointers are borrowed; a NULL text is null in the JSON. */
@@ -44,6 +51,7 @@ struct status_facts {
     pid_t pid;
     mono_ms now;
     int64_t uptime_ms;
+    int64_t started_at; /* wall seconds */
     enum status_state state;
     unsigned generation;
     bool debug; /* debug mode is on */
@@ -65,13 +73,16 @@ struct status_facts {
     struct {
         const char *kind; /* "reload", "recycle", "hung"; NULL: nothing goes on */
         const char *step;
-        unsigned number;  /* of the reload */
-        unsigned ready;   /* of the new ones */
-        unsigned needed;  /* … in all */
-        unsigned leaving; /* old ones, or new ones after a failure */
+        unsigned number;     /* of the reload */
+        unsigned generation; /* of the workers that come */
+        unsigned ready;      /* of the new ones */
+        unsigned needed;     /* … in all */
+        unsigned leaving;    /* old ones, or new ones after a failure */
         int64_t age_ms;
     } transition;
     const char *last_death;
+    const struct status_death *deaths; /* the last ones, the latest first */
+    size_t deaths_len;
     const struct scoreboard *scoreboard;
     /* By slot of the scoreboard: until the next try, or STATUS_NO_RETRY. NULL: none at all. */
     const int64_t *retry_ms;
@@ -79,10 +90,17 @@ struct status_facts {
     bool memory; /* read each worker's Pss: a walk over its pages by the kernel */
 };
 
+/* A slot's state; of shared memory: anything may have been written there. */
+enum slot_state status_slot_state(const struct scoreboard_slot *slot);
+/* How many slots were ever used: the memory of the others need not even exist. */
+size_t status_slots(const struct scoreboard *s);
+
 /* Appends one JSON object without line end. Slots that are empty are left out. */
 void status_render(const struct status_facts *facts, struct buf *out);
 
 /* Processor time that a process has used, -1 when it cannot be read. */
 int64_t status_cpu_ms(pid_t pid);
+/* The same as the control socket answers it: {"ok":true,"status":…}. */
+void status_answer(const struct status_facts *facts, struct buf *out);
 /* Proportional set size of a process in KiB, -1 when it cannot be read. */
 int64_t status_memory_kib(pid_t pid);

@@ -2,6 +2,7 @@
 #include "shared/check.h"
 #include "shared/entry.h"
 #include "shared/log.h"
+#include "worker/admin/admin.h"
 #include "worker/api/site.h"
 #include "worker/tools/tool.h"
 #include "worker/tools/tools.h"
@@ -42,6 +43,8 @@ int worker_main(const struct entry *entry)
     switch (entry->role) {
     case ROLE_SERVE:
         return worker_serve(entry);
+    case ROLE_ADMIN:
+        return admin_serve(entry);
     case ROLE_CHECK:
         break; /* needs neither store nor API: the master's child does it by itself */
     case ROLE_MIGRATE:

@@ -13,6 +13,7 @@
 #include "shared/message.h"
 #include "shared/title.h"
 #include "worker/api/orders.h"
+#include "worker/http/router.h"
 #include "worker/last_stack.h"
 #include "worker/worker_internal.h"
 
@@ -21,6 +22,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+enum { STORE_ASKED_EVERY_MS = 900 }; /* once a second, when the beat comes */
 
 void worker_title(const struct worker *w, const char *state)
 {
@@ -131,10 +134,7 @@ static bool open_doors(struct worker *w)
 static void forget_probes(struct worker *w)
 {
     http_service_cut(&w->service); /* what lingers of them would count later */
-    for (int c = 0; c < COUNTERS; c++)
-        atomic_store_explicit(&w->slot->counters[c], 0, memory_order_relaxed);
-    for (int b = 0; b < SCOREBOARD_LATENCY_BUCKETS; b++)
-        atomic_store_explicit(&w->slot->latency[b], 0, memory_order_relaxed);
+    scoreboard_forget(w->entry->scoreboard, (size_t)w->entry->slot);
     atomic_store_explicit(&w->slot->recent_next, 0, memory_order_relaxed);
 }
 
@@ -243,10 +243,22 @@ static int open_orders(struct worker *w)
     return w->orders ? EXIT_CODE_OK : EXIT_CODE_INTERNAL;
 }
 
-static int open_service(struct worker *w)
+/* Each route is timed for itself; those for whom there is no room are timed together. */
+static void place_routes(struct worker *w, const struct route *routes, size_t len)
+{
+    ASSERT(len <= SCOREBOARD_ROUTES_MAX);
+    for (size_t i = 0; i < len; i++)
+        w->route_places[i] = (uint8_t)scoreboard_route(
+            w->entry->scoreboard, http_method_name(routes[i].method), routes[i].path);
+}
+
+static bool make_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
     w->site = site_new(c);
+    if (!w->site)
+        return false;
+    place_routes(w, w->site->routes, w->site->routes_len);
     w->api = (struct api){
         c, w->store, w->tokens, w->passwords, w->orders, w->entry->scoreboard, w->site};
     w->service = (struct http_service){
@@ -258,12 +270,18 @@ static int open_service(struct worker *w)
         .handle = api_handle,
         .context = &w->api,
         .awaits = api_awaits,
+        .routes = w->site->routes,
+        .places = w->route_places,
         .drained = leave_on_drained,
     };
-    if (w->site && http_service_init(&w->service) == 0) {
-        w->service_made = true;
+    w->service_made = http_service_init(&w->service) == 0;
+    return w->service_made;
+}
+
+static int open_service(struct worker *w)
+{
+    if (make_service(w))
         return EXIT_CODE_OK;
-    }
     log_error("cannot start: out of memory");
     return EXIT_CODE_INTERNAL;
 }
@@ -310,9 +328,26 @@ static void tear_down(struct worker *w)
     site_free(w->site);
 }
 
+static void on_store_asked(void *ctx, const struct store_reply *reply)
+{
+    struct worker *w = ctx;
+    w->asks_store = false; /* what came is on the scoreboard */
+}
+
+/* Whether the database answers is asked of us by the admin child: when nobody else needs it, a row
+ * that does not exist is looked for. */
+static void keep_asking_store(struct worker *w)
+{
+    bool wanted = w->entry->config->admin_bind.len > 0 && w->acceptor && !w->left;
+    int64_t age_ms = loop_now(w->loop).ms - atomic_load(&w->slot->store_ok_ms);
+    if (wanted && !w->asks_store && age_ms >= STORE_ASKED_EVERY_MS)
+        w->asks_store = store_user_by_id(w->store, 0, on_store_asked, w);
+}
+
 static void each_second(void *ctx)
 {
     struct worker *w = ctx;
+    keep_asking_store(w);
     memory_look(&w->memory, atomic_load(&w->slot->counters[COUNTER_requests]));
     if (debug_is_on() && w->service_made)
         http_service_look(&w->service);

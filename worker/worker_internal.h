@@ -38,6 +38,8 @@ struct worker {
     struct api api;
     struct http_service service;
     bool service_made;
+    uint8_t route_places[SCOREBOARD_ROUTES_MAX]; /* on the scoreboard, by route */
+    bool asks_store; /* a read of our own is under way */
     struct acceptor *acceptor; /* NULL: not ready yet, or tearing down */
     struct inbox *inbox;       /* of the handover queue; NULL: none */
     struct selfprobe *probe;

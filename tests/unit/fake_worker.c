@@ -200,6 +200,7 @@ int worker_main(const struct entry *entry)
         return serve(entry);
     case ROLE_MIGRATE:
         return migrate(entry);
+    case ROLE_ADMIN:
     case ROLE_USER:
     case ROLE_BACKUP:
     case ROLE_CALIBRATE:

@@ -116,6 +116,46 @@ static void test_there_and_back_with_another_layout(void **state)
     estate_close(&again);
 }
 
+/* Into another layout, cell by cell and by name; what is not known here is left out. */
+static void test_durations_over_layouts(void **state)
+{
+    (void)state;
+    struct estate a, b;
+    struct state s;
+    struct histogram_copy h;
+    estate_init(&a);
+    estate_init(&b);
+    assert_int_equal(estate_open(&a, SLOTS), EXIT_CODE_OK);
+    scoreboard_use(a.scoreboard, 0);
+    scoreboard_route(a.scoreboard, "GET", "/first");
+    unsigned route = scoreboard_route(a.scoreboard, "GET", "/second");
+    histogram_note(&a.scoreboard->slots[0].series[scoreboard_series(route, 4)], 300);
+    histogram_note(&a.scoreboard->slots[0].series[scoreboard_series(0, 2)], 99000000);
+    histogram_note(&a.scoreboard->slots[0].series[TIMED_store_write], 7);
+    save(&a, &s);
+    pretend_other_layout(&s);
+    assert_int_equal(s.histogram_len, 6); /* a bucket and a sum of each */
+    struct state_histogram *foreign = state_add_histogram(&s);
+    *foreign = (struct state_histogram){.name = SLICE("of_tomorrow"), .value = 1};
+    *state_add_histogram(&s) = (struct state_histogram){
+        .route = SLICE("GET /second"), .class = 4, .below_us = 333, .value = 1000};
+    *state_add_histogram(&s) = (struct state_histogram){
+        .route = SLICE("GET /second"), .class = 7, .below_us = 500, .value = 1000};
+    assert_int_equal(estate_adopt(&b, SLOTS, &s), EXIT_CODE_OK);
+    unsigned there = scoreboard_route(b.scoreboard, "GET", "/second");
+    scoreboard_collect(b.scoreboard, scoreboard_series(there, 4), &h);
+    assert_int_equal(h.cells[2], 1);
+    assert_int_equal(histogram_count(&h), 1);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 300);
+    scoreboard_collect(b.scoreboard, scoreboard_series(0, 2), &h);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS - 1], 1);
+    scoreboard_collect(b.scoreboard, TIMED_store_write, &h);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 7);
+    state_free(&s);
+    estate_close(&a);
+    estate_close(&b);
+}
+
 static void refuse_table(struct estate *a, int64_t slots)
 {
     struct estate b;
@@ -152,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_layout),
         cmocka_unit_test(test_there_and_back_with_another_layout),
+        cmocka_unit_test(test_durations_over_layouts),
         cmocka_unit_test(test_what_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

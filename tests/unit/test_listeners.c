@@ -290,8 +290,8 @@ static void test_regimes(void **state)
 {
     (void)state;
     struct regime *now, *next;
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, &now, &error), EXIT_CODE_OK);
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 2, &now->listeners, &next, &error), EXIT_CODE_OK);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, NULL, &now, &error), EXIT_CODE_OK);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 2, &now->listeners, &now->admin, &next, &error), EXIT_CODE_OK);
     assert_int_equal(now->generation, 1);
     assert_int_equal(next->generation, 2);
     struct slice a = secret_key(now->secret), b = secret_key(next->secret);
@@ -314,13 +314,13 @@ static void test_regime_that_fails(void **state)
     struct config *bad = config_with("unix:a.sock,unix:b.sock", "nowhere/secret.key");
     unlink("secret.key");
     open_doors(&busy, "unix:a.sock", NULL);
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, &now, &error), EXIT_CODE_BIND);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, NULL, &now, &error), EXIT_CODE_BIND);
     assert_null(now);
     assert_int_equal(access("secret.key", F_OK), -1);
     listeners_shut(&busy);
     error.len = 0;
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, &now, &error), EXIT_CODE_OK);
-    assert_int_equal(regime_open(bad, 2, &now->listeners, &next, &error), EXIT_CODE_CONFIG);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, NULL, &now, &error), EXIT_CODE_OK);
+    assert_int_equal(regime_open(bad, 2, &now->listeners, &now->admin, &next, &error), EXIT_CODE_CONFIG);
     assert_null(next);
     assert_non_null(memmem(error.data, error.len, "nowhere", 7));
     assert_int_equal(access("b.sock", F_OK), -1);
@@ -333,8 +333,8 @@ static void test_disowned(void **state)
 {
     (void)state;
     struct regime *now, *copy;
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, &now, &error), EXIT_CODE_OK);
-    assert_int_equal(regime_open(config_of("unix:a.sock"), 2, &now->listeners, &copy, &error), EXIT_CODE_OK);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 1, NULL, NULL, &now, &error), EXIT_CODE_OK);
+    assert_int_equal(regime_open(config_of("unix:a.sock"), 2, &now->listeners, &now->admin, &copy, &error), EXIT_CODE_OK);
     regime_disown(copy);
     assert_null(copy->secret);
     assert_false(is_refused(&now->listeners.items[0]));

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -207,32 +207,10 @@ static void fill(struct scoreboard_slot *slot)
     slot->store_queued = 7;
     slot->flights_used = 2;
     memset(slot->flights, 'f', 2 * sizeof slot->flights[0]);
-    scoreboard_note_latency(slot, 5);
     memset(slot->route, 'r', sizeof slot->route);
     memset(slot->request_id, 'i', sizeof slot->request_id);
     for (int c = 0; c < COUNTERS; c++)
         counter_add(slot, (enum counter)c, (uint64_t)c + 1);
-}
-
-/* Every duration is below its bucket's bound, and not below the one before; bounds grow by a quarter. */
-static void test_latency_buckets(void **state)
-{
-    (void)state;
-    struct scoreboard_slot *slot = calloc(1, sizeof *slot);
-    for (uint64_t us = 0; us <= UINT32_MAX; us = us < 300 ? us + 1 : us * 17 / 16 + 1) {
-        scoreboard_note_latency(slot, (uint32_t)us);
-        unsigned bucket = 0;
-        while (atomic_load(&slot->latency[bucket]) == 0)
-            bucket++;
-        atomic_store(&slot->latency[bucket], 0);
-        assert_true(us < scoreboard_latency_below_us(bucket));
-        assert_true(bucket == 0 || us >= scoreboard_latency_below_us(bucket - 1));
-    }
-    for (unsigned b = 4; b < SCOREBOARD_LATENCY_BUCKETS - 1; b++) {
-        uint64_t below = scoreboard_latency_below_us(b), before = scoreboard_latency_below_us(b - 1);
-        assert_true(below > before && below * 4 <= before * 5);
-    }
-    free(slot);
 }
 
 /* Its counters live on in the totals; the slot is as new, the others' are untouched. */
@@ -252,6 +230,129 @@ static void test_retire(void **state)
         assert_int_equal(scoreboard_total(board, (enum counter)c), 3 * (c + 1));
     }
     assert_int_equal(board->fold % 2, 0);
+}
+
+/* Durations live on as counters do. */
+static void test_retire_folds_durations(void **state)
+{
+    struct histogram_copy h;
+    use(3);
+    size_t series = scoreboard_series(scoreboard_route(board, "GET", "/"), 2);
+    histogram_note(&board->slots[0].series[series], 50);
+    histogram_note(&board->slots[1].series[series], 60);
+    histogram_note(&board->slots[1].series[TIMED_hash], 70);
+    scoreboard_note(board, TIMED_reload, 80);
+    for (int dead = 0; dead < 3; dead++) {
+        scoreboard_collect(board, series, &h);
+        assert_int_equal(h.cells[0], 2);
+        assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 110);
+        scoreboard_collect(board, TIMED_hash, &h);
+        assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 70);
+        scoreboard_retire(board, (size_t)dead);
+        assert_true(is_zero(&board->slots[dead], sizeof board->slots[dead]));
+    }
+    scoreboard_collect(board, TIMED_reload, &h);
+    assert_int_equal(histogram_count(&h), 1);
+}
+
+static void test_slot_of_all_routes(void **state)
+{
+    struct histogram_copy h;
+    use(2);
+    unsigned get = scoreboard_route(board, "GET", "/"), post = scoreboard_route(board, "POST", "/");
+    histogram_note(&board->slots[1].series[scoreboard_series(get, 2)], 10);
+    histogram_note(&board->slots[1].series[scoreboard_series(post, 5)], 20);
+    histogram_note(&board->slots[1].series[scoreboard_series(0, 4)], 30);
+    histogram_note(&board->slots[1].series[TIMED_hash], 40); /* is no request */
+    histogram_note(&board->slots[0].series[scoreboard_series(get, 2)], 50);
+    scoreboard_collect_slot(board, 1, &h);
+    assert_int_equal(histogram_count(&h), 3);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 60);
+    scoreboard_forget(board, 1);
+    scoreboard_collect_slot(board, 1, &h);
+    assert_int_equal(histogram_count(&h), 0);
+    scoreboard_collect_slot(board, 0, &h);
+    assert_int_equal(histogram_count(&h), 1);
+}
+
+/* Places are given once, by name, to whoever comes first, and never end beyond the table. */
+static void test_routes(void **state)
+{
+    char path[32], long_path[100];
+    use(2);
+    assert_string_equal(scoreboard_route_name(board, 0), "other");
+    assert_null(scoreboard_route_name(board, 1));
+    unsigned users = scoreboard_route(board, "GET", "/users/");
+    assert_int_equal(users, 1);
+    assert_int_equal(scoreboard_route(board, "POST", "/users/"), 2);
+    assert_int_equal(scoreboard_route(board, "GET", "/users/"), 1);
+    assert_int_equal(scoreboard_route_named(board, "POST /users/"), 2);
+    assert_int_equal(scoreboard_route_named(board, "other"), 0);
+    assert_string_equal(scoreboard_route_name(board, users), "GET /users/");
+    memset(long_path, 'x', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    assert_int_equal(scoreboard_route(board, "GET", long_path), 3);
+    assert_int_equal(scoreboard_route(board, "GET", long_path), 3);
+    assert_int_equal(strlen(scoreboard_route_name(board, 3)), SCOREBOARD_ROUTE_MAX - 1);
+    for (unsigned i = 4; i < SCOREBOARD_ROUTES_MAX; i++) {
+        snprintf(path, sizeof path, "/%u", i);
+        assert_int_equal(scoreboard_route(board, "GET", path), i);
+    }
+    assert_int_equal(scoreboard_route(board, "GET", "/one-too-many"), 0);
+}
+
+/* One whose writer was killed in the middle is lost; nobody waits for it for ever. */
+static void test_lost_route(void **state)
+{
+    use(2);
+    atomic_store(&board->routes[1].state, 1);
+    assert_int_equal(scoreboard_route(board, "GET", "/"), 2);
+    assert_null(scoreboard_route_name(board, 1));
+}
+
+/* Processes that come at the same time agree. */
+static void test_routes_of_many(void **state)
+{
+    enum { MANY = 6, NAMES = 20 };
+    pid_t pids[MANY];
+    char path[32];
+    use(2);
+    for (unsigned n = 0; n < MANY; n++) {
+        pids[n] = fork();
+        assert_true(pids[n] >= 0);
+        for (unsigned i = 0; pids[n] == 0 && i < NAMES; i++) {
+            snprintf(path, sizeof path, "/%u", (i + 3 * n) % NAMES);
+            if (scoreboard_route(board, "GET", path) == 0)
+                _exit(1);
+        }
+        if (pids[n] == 0)
+            _exit(0);
+    }
+    for (unsigned n = 0; n < MANY; n++) {
+        int status;
+        assert_int_equal(waitpid(pids[n], &status, 0), pids[n]);
+        assert_int_equal(status, 0);
+    }
+    for (unsigned i = 0; i < NAMES; i++) {
+        snprintf(path, sizeof path, "/%u", i);
+        unsigned place = scoreboard_route(board, "GET", path);
+        assert_in_range(place, 1, NAMES);
+        assert_string_equal(scoreboard_route_name(board, place) + strlen("GET "), path);
+    }
+    assert_null(scoreboard_route_name(board, NAMES + 1));
+}
+
+static void test_raise_cell(void **state)
+{
+    struct histogram_copy h;
+    use(2);
+    histogram_note(&board->slots[0].series[TIMED_hash], 50);
+    scoreboard_raise_cell(board, TIMED_hash, 0, 5);
+    scoreboard_raise_cell(board, TIMED_hash, 0, 4);
+    scoreboard_raise_cell(board, TIMED_hash, HISTOGRAM_BUCKETS, 1000);
+    scoreboard_collect(board, TIMED_hash, &h);
+    assert_int_equal(h.cells[0], 5);
+    assert_int_equal(h.cells[HISTOGRAM_BUCKETS], 1000);
 }
 
 /* Worker after worker in one slot. */
@@ -374,8 +475,13 @@ int main(void)
         TEST(test_state_names),
         TEST(test_counter_names),
         TEST(test_misuse_aborts),
-        TEST(test_latency_buckets),
         TEST(test_retire),
+        TEST(test_retire_folds_durations),
+        TEST(test_slot_of_all_routes),
+        TEST(test_routes),
+        TEST(test_lost_route),
+        TEST(test_routes_of_many),
+        TEST(test_raise_cell),
         TEST(test_generations),
         TEST(test_fold_left_open),
         TEST(test_never_backwards),

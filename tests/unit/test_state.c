@@ -50,6 +50,11 @@ static void fill(struct state *s)
     l->regime = 3;
     l->fd = 20;
     l->asked = SLICE("127.0.0.1:0");
+    struct state_admin_door *door = state_add_admin_door(s);
+    door->regime = 3;
+    door->fd = 21;
+    door->asked = SLICE("unix:admin.sock");
+    state_add_admin_child(s)->pid = 99;
     assert_false(s->failed);
 }
 
@@ -154,8 +159,8 @@ static void test_each_descriptor(void **state)
     struct sum sum = {0};
     fill(&s);
     state_each_fd(&s, add_up, &sum);
-    assert_int_equal(sum.fds, 4);
-    assert_int_equal(sum.total, 5 + 10 + 11 + 20);
+    assert_int_equal(sum.fds, 5);
+    assert_int_equal(sum.total, 5 + 10 + 11 + 20 + 21);
     state_free(&s);
 }
 
@@ -202,7 +207,7 @@ static void test_what_is_unknown_is_left_alone(void **state)
     assert_true(slice_equals(read.argument[2].text, SLICE("BBBBBBBB")));
     assert_int_equal(read.strangers_len, 2);
     state_each_fd(&read, add_up, &sum);
-    assert_int_equal(sum.total, 5 + 10 + 11 + 20 + 77 + 88);
+    assert_int_equal(sum.total, 5 + 10 + 11 + 20 + 21 + 77 + 88);
     state_free(&s);
     state_free(&read);
     buf_free(&bytes);
@@ -307,6 +312,13 @@ static void twin_regimes(struct state *s)
 static void stray_listener(struct state *s) { s->listener[0].regime = 9; }
 static void closed_listener(struct state *s) { s->listener[0].fd = -1; }
 static void nameless_listener(struct state *s) { s->listener[0].asked = (struct slice){0}; }
+static void stray_admin_door(struct state *s) { s->admin_door[0].regime = 9; }
+static void closed_admin_door(struct state *s) { s->admin_door[0].fd = -1; }
+static void nameless_admin_door(struct state *s) { s->admin_door[0].asked = (struct slice){0}; }
+static void worker_as_admin(struct state *s) { s->admin_child[0].pid = 101; }
+static void master_as_admin(struct state *s) { s->admin_child[0].pid = s->master[0].pid; }
+static void nobody_as_admin(struct state *s) { s->admin_child[0].pid = 0; }
+static void everybody_as_admin(struct state *s) { s->admin_child[0].pid = -1; }
 static void slot_of_jobs(struct state *s) { s->slot[1].index = 5; }
 static void slot_beyond(struct state *s) { s->slot[1].index = 6; }
 static void slot_before(struct state *s) { s->slot[1].index = -1; }
@@ -326,7 +338,8 @@ static void test_soundness(void **state)
         no_program,    no_path,        no_regime,        two_current,   twin_regimes,
         stray_listener, closed_listener, nameless_listener, slot_of_jobs, slot_beyond,
         slot_before,   slot_twice,     pid_twice,        pid_of_nobody, nobody_there,
-        state_unheard_of, stray_worker};
+        state_unheard_of, stray_worker, stray_admin_door, closed_admin_door, nameless_admin_door,
+        worker_as_admin, master_as_admin, nobody_as_admin, everybody_as_admin};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         struct state s;
         struct buf error = {0};

@@ -12,6 +12,22 @@
 
 #include <cmocka.h>
 
+/* The bounds of "latency", and its "counts" when all are 0 but the first. */
+static void numbers(struct buf *out, const char *name, size_t len, bool bounds, int first)
+{
+    buf_printf(out, "\"%s\":[", name);
+    for (size_t i = 0; i < len; i++)
+        buf_printf(out, "%s%lld", i ? "," : "",
+                   (long long)(bounds ? histogram_bounds_us[i] : i == 0 ? first : 0));
+    buf_append_char(out, ']');
+}
+
+static void bounds(struct buf *out)
+{
+    buf_append_char(out, ',');
+    numbers(out, "latency_bounds_us", HISTOGRAM_BOUNDS_LEN, true, 0);
+}
+
 /* "totals" as counters.def orders them: requests as given, each other one 0. */
 static void totals(struct buf *out, int requests)
 {
@@ -53,9 +69,11 @@ static void test_bare(void **state)
                       "\"generation\":0,\"debug\":false,\"config\":{\"path\":null,\"loaded_at\":0,\"hash\":null},"
                       "\"workers\":{\"configured\":0,\"override\":null,\"target\":0,\"by_state\":"
                       "{\"starting\":0,\"ready\":0,\"draining\":0,\"killed\":0,\"backoff\":0}},"
-                      "\"listeners\":[],\"last_reload\":null,\"transition\":null,\"last_death\":null,"
+                      "\"listeners\":[],\"transition\":null,\"last_reload\":null,\"last_death\":null,"
+                      "\"deaths\":[],"
                       "\"connections\":0,\"busy\":0,");
     totals(&want, 0);
+    bounds(&want);
     buf_printf(&want, ",\"slots\":[]}");
     check(&facts, &want);
     scoreboard_free((struct scoreboard *)facts.scoreboard);
@@ -89,17 +107,16 @@ static void test_full(void **state)
     const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048},
                                                 {"unix:/run/a\"b", "bind", -1, -1, 2048}};
     struct scoreboard *s = busy_scoreboard();
+    unsigned route = scoreboard_route(s, "GET", "/");
+    histogram_note(&s->slots[0].series[scoreboard_series(route, 2)], 60);
     static const int64_t turns_us[] = {0, 999, 64000, 3600000000};
     for (size_t i = 0; i < sizeof turns_us / sizeof *turns_us; i++)
         scoreboard_note_turn(&s->slots[0], turns_us[i]);
     atomic_store(&s->slots[0].upstream_breaker, BREAKER_HALF_OPEN);
     atomic_store(&s->slots[0].upstream_busy, 7);
     atomic_store(&s->slots[0].upstream_waiting, 8);
-    scoreboard_note_call(&s->slots[0], 300000);
-    scoreboard_note_call(&s->slots[0], 100000000);
-    static const uint32_t answers_us[] = {0, 384, 447, UINT32_MAX};
-    for (size_t i = 0; i < sizeof answers_us / sizeof *answers_us; i++)
-        scoreboard_note_latency(&s->slots[0], answers_us[i]);
+    histogram_note(&s->slots[0].series[TIMED_upstream], 250000);
+    histogram_note(&s->slots[0].series[TIMED_upstream], 100000000);
     atomic_store(&s->slots[0].hashes_queued, 7);
     atomic_store(&s->slots[0].store_queued, 8);
     struct status_facts facts = {
@@ -119,8 +136,10 @@ static void test_full(void **state)
         .listeners = listeners,
         .listeners_len = 2,
         .last_reload = {12, "ok", "reload 12: done", 1234},
-        .transition = {"reload", "start", 13, 1, 3, 2, 77},
+        .transition = {"reload", "start", 13, 4, 1, 3, 2, 77},
         .last_death = "worker 2 died",
+        .deaths = (const struct status_death[]){{2, 99, "worker 2 died"}, {0, 1000, "\"0\""}},
+        .deaths_len = 2,
         .scoreboard = s,
         .retry_ms = retry_ms,
     };
@@ -133,26 +152,31 @@ static void test_full(void **state)
                "\"listeners\":[{\"address\":\"127.0.0.1:8000\",\"source\":\"bind\",\"queue\":3,"
                "\"limit\":128,\"limit_asked\":2048},{\"address\":\"unix:/run/a\\\"b\","
                "\"source\":\"bind\",\"queue\":null,\"limit\":null,\"limit_asked\":2048}],"
+               "\"transition\":{\"kind\":\"reload\",\"step\":\"start\",\"number\":13,\"generation\":4,"
+               "\"ready\":1,\"needed\":3,\"leaving\":2,\"age_ms\":77},"
                "\"last_reload\":{\"number\":12,\"result\":\"ok\",\"text\":\"reload 12: done\","
-               "\"age_ms\":1234},\"transition\":{\"kind\":\"reload\",\"step\":\"start\",\"number\":13,"
-               "\"ready\":1,\"needed\":3,\"leaving\":2,\"age_ms\":77},\"last_death\":\"worker 2 died\",\"connections\":5,\"busy\":2,");
+               "\"age_ms\":1234},\"last_death\":\"worker 2 died\","
+               "\"deaths\":[{\"slot\":2,\"age_ms\":99,\"text\":\"worker 2 died\"},"
+               "{\"slot\":0,\"age_ms\":1000,\"text\":\"\\\"0\\\"\"}],\"connections\":5,\"busy\":2,");
     totals(&want, 42);
+    bounds(&want);
     buf_printf(&want, ",\"slots\":["
                       "{\"slot\":0,\"pid\":4711,\"generation\":3,\"state\":\"ready\","
                       "\"uptime_ms\":60000,\"beat_age_ms\":0,\"lag_us\":1500,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[{\"below_ms\":1,\"count\":2},"
                       "{\"below_ms\":128,\"count\":1},{\"below_ms\":null,\"count\":1}],"
                       "\"upstream\":{\"breaker\":\"half-open\",\"busy\":7,\"waiting\":8,"
-                      "\"took\":[{\"below_ms\":512,\"count\":1},{\"below_ms\":null,\"count\":1}]},"
+                      "\"p50_us\":250000,\"p99_us\":30000000},"
                       "\"connections\":5,"
-                      "\"busy\":2,\"requests\":40,\"latency\":[{\"below_us\":1,\"count\":1},"
-                      "{\"below_us\":448,\"count\":2},{\"below_us\":null,\"count\":1}],"
-                      "\"hashes_queued\":7,\"store_queued\":8,\"retry_ms\":null},"
+                      "\"busy\":2,\"requests\":40,\"latency\":{\"p50_us\":100,\"p99_us\":100,\"sum_us\":60,");
+    numbers(&want, "counts", HISTOGRAM_BUCKETS, false, 1);
+    buf_printf(&want, "},\"hashes_queued\":7,\"store_queued\":8,\"retry_ms\":null},"
                       "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
                       "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[],\"upstream\":null,\"connections\":0,"
-                      "\"busy\":0,\"requests\":0,\"latency\":[],\"hashes_queued\":0,\"store_queued\":0,"
-                      "\"retry_ms\":250}]}");
+                      "\"busy\":0,\"requests\":0,\"latency\":{\"p50_us\":null,\"p99_us\":null,\"sum_us\":0,");
+    numbers(&want, "counts", HISTOGRAM_BUCKETS, false, 0);
+    buf_printf(&want, "},\"hashes_queued\":0,\"store_queued\":0,\"retry_ms\":250}]}");
     check(&facts, &want);
     scoreboard_free(s);
 }

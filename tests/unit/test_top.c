@@ -17,19 +17,25 @@
 
 /* ---- facts ----------------------------------------------------------------------------------- */
 
+/* The buckets that are known, and a slot's latency: its first four and its last. */
+#define BOUNDS                                                                                     \
+    "\"latency_bounds_us\":[100,250,500,1000,2500,5000,10000,25000,50000,100000,250000,500000,"    \
+    "1000000,2500000,5000000,10000000,30000000],"
+#define LATENCY(four, last)                                                                        \
+    "\"latency\":{\"counts\":[" four ",0,0,0,0,0,0,0,0,0,0,0,0,0," last "]}"
+
 static const char first_answer[] =
     "{\"ok\":true,\"status\":{\"version\":\"0.1.0\",\"pid\":4711,\"uptime_ms\":20000,\"state\":\"ready\","
     "\"generation\":3,\"workers\":{\"configured\":1,\"override\":2,\"target\":2,\"by_state\":{"
     "\"starting\":0,\"ready\":2,\"draining\":1}},\"listeners\":[{\"queue\":3,\"limit\":128},"
     "{\"queue\":null,\"limit\":null},{\"queue\":1,\"limit\":10}],\"last_reload\":null,"
     "\"transition\":null,\"last_death\":null,\"connections\":7,\"busy\":2,"
-    "\"totals\":{\"requests\":1000,\"responses_5xx\":10},\"slots\":["
+    "\"totals\":{\"requests\":1000,\"responses_5xx\":10}," BOUNDS "\"slots\":["
     "{\"slot\":0,\"pid\":10,\"generation\":3,\"state\":\"ready\",\"uptime_ms\":10000,\"lag_us\":1500,"
     "\"connections\":5,\"busy\":2,\"requests\":500,\"hashes_queued\":2,\"store_queued\":4,"
-    "\"cpu_ms\":1000,\"memory_kib\":2048,\"retry_ms\":null,\"latency\":["
-    "{\"below_us\":100,\"count\":400},{\"below_us\":1000,\"count\":96},{\"below_us\":null,\"count\":4}]},"
+    "\"cpu_ms\":1000,\"memory_kib\":2048,\"retry_ms\":null," LATENCY("400,0,0,96", "4") "},"
     "{\"slot\":1,\"pid\":null,\"generation\":3,\"state\":\"backoff\",\"uptime_ms\":null,"
-    "\"retry_ms\":250,\"latency\":[]}]}}";
+    "\"retry_ms\":250," LATENCY("0,0,0,0", "0") "}]}}";
 
 /* Five seconds later; a third worker has come. */
 static const char second_answer[] =
@@ -38,12 +44,11 @@ static const char second_answer[] =
     "\"last_reload\":{\"result\":\"failed\",\"age_ms\":65000,\"text\":\"reload 11 failed\"},"
     "\"transition\":{\"kind\":\"reload\",\"number\":12,\"step\":\"start\",\"ready\":1,\"needed\":2,"
     "\"leaving\":0,\"age_ms\":1200},\"last_death\":\"worker 1 died\",\"connections\":0,\"busy\":0,"
-    "\"totals\":{\"requests\":1100,\"responses_5xx\":10},\"slots\":["
+    "\"totals\":{\"requests\":1100,\"responses_5xx\":10}," BOUNDS "\"slots\":["
     "{\"slot\":0,\"pid\":10,\"state\":\"ready\",\"uptime_ms\":15000,\"requests\":550,\"cpu_ms\":1250,"
-    "\"latency\":[{\"below_us\":50,\"count\":5},{\"below_us\":100,\"count\":405},"
-    "{\"below_us\":1000,\"count\":136},{\"below_us\":null,\"count\":4}]},"
+    LATENCY("410,0,0,136", "4") "},"
     "{\"slot\":2,\"pid\":12,\"state\":\"starting\",\"uptime_ms\":500,\"requests\":1,\"cpu_ms\":600,"
-    "\"latency\":[{\"below_us\":3,\"count\":1}]}]}}";
+    LATENCY("1,0,0,0", "0") "}]}}";
 
 static void take(struct top_facts *f, struct top_past *past, const char *answer, int64_t now_ms)
 {
@@ -77,8 +82,8 @@ static void test_first_answer(void **state)
     const struct top_row *r = &f.rows[0];
     assert_int_equal(r->uptime_us, 10000000);
     assert_int_equal(r->rate_tenths, 500);
-    assert_int_equal(r->p50_us, 100);
-    assert_int_equal(r->p99_us, 1000);
+    assert_int_equal(r->p50_us, 62);
+    assert_int_equal(r->p99_us, 994);
     assert_int_equal(r->cpu_permille, 100);
     assert_int_equal(r->memory_kib, 2048);
     assert_int_equal(r->retry_us, -1);
@@ -112,12 +117,12 @@ static void test_second_answer(void **state)
     const struct top_row *r = &f.rows[0];
     assert_int_equal(r->rate_tenths, 100);
     assert_int_equal(r->cpu_permille, 50);
-    assert_int_equal(r->p50_us, 1000); /* 5, 5 and 40 */
+    assert_int_equal(r->p50_us, 687); /* of 10 and 40 */
     assert_int_equal(r->p99_us, 1000);
     r = &f.rows[1];
     assert_int_equal(r->rate_tenths, 20);
     assert_int_equal(r->cpu_permille, 1200);
-    assert_int_equal(r->p50_us, 3);
+    assert_int_equal(r->p50_us, 100);
     top_facts_free(&f);
     top_past_free(&past);
 }

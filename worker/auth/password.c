@@ -174,12 +174,18 @@ static unsigned share_of(const struct task *t)
     return (unsigned)(t->fair_key % SHARES);
 }
 
+static void count_hash(const struct passwords *p, const struct job *j)
+{
+    counter_add(p->options.slot, COUNTER_hashes, 1);
+    histogram_note(&p->options.slot->series[TIMED_hash], j->took_us);
+}
+
 static void count(const struct passwords *p, const struct job *j)
 {
     if (!p->options.slot || atomic_load_explicit(&j->task.cancelled, memory_order_relaxed))
         return;
     if (j->result == PASSWORD_OK || j->result == PASSWORD_MISMATCH)
-        counter_add(p->options.slot, COUNTER_hashes, 1);
+        count_hash(p, j);
     else if (j->result == PASSWORD_BUSY && p->executor)
         counter_add(p->options.slot, COUNTER_hashes_refused, 1);
 }

@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "worker/http/router.h"
 #include "worker/http/session_internal.h"
 #include "worker/http/turn.h"
 #include "worker/loop/stall.h"
@@ -152,6 +153,15 @@ void service_note_work(struct http_service_private *sp, struct turn *t)
         stall_note_request(loop_stall(sp->conns.loop), r->method_name, r->raw_path, r->id);
 }
 
+static void note_duration(const struct http_service *s, const struct request *r, int status,
+                          int64_t took_us)
+{
+    if (status < 200 || status > 599)
+        return; /* nobody was answered */
+    unsigned place = s->places && r->route ? s->places[r->route - s->routes] : 0;
+    histogram_note(&s->slot->series[scoreboard_series(place, (unsigned)status / 100)], took_us);
+}
+
 void service_note_answer(struct http_service_private *sp, struct turn *t, int status)
 {
     struct scoreboard_slot *slot = sp->service->slot;
@@ -164,9 +174,8 @@ void service_note_answer(struct http_service_private *sp, struct turn *t, int st
     note->status = (uint16_t)status;
     copy_route(note->route, &t->r);
     copy_id(note->request_id, &t->r);
+    note_duration(sp->service, &t->r, status, took_us);
     atomic_store_explicit(&slot->recent_next, next + 1, memory_order_release);
-    if (status > 0)
-        scoreboard_note_latency(slot, note->duration_us);
     land(sp, t);
 }
 

@@ -41,6 +41,10 @@ struct http_service {
     /* For http_service_look(): whether something is under way that will lead to its answer. NULL:
      * nobody knows. */
     bool (*awaits)(const struct request *r);
+    /* Requests are timed by route (scoreboard.h): r->route is one of *routes*, places[i] that of the
+     * i-th. NULL: all are in one place. Borrowed. */
+    const struct route *routes;
+    const uint8_t *places;
     /* Called when the last session of a draining service is gone; may be NULL. */
     void (*drained)(struct http_service *s);
 

@@ -25,6 +25,7 @@ struct pooled_call {
     struct pooled_call *next; /* free, or its caller waits since later */
     struct pooled_call *previous;
     mono_ms answer_by;
+    int64_t made_us;
     bool answered;   /* its time was over; what the driver says concerns nobody any more */
     bool read_tried; /* probes: their first half is over */
     alignas(max_align_t) char block[CALL_BLOCK_BYTES];
@@ -121,6 +122,32 @@ static void count_error(const struct store *s)
         counter_add(s->slot, COUNTER_store_errors, 1);
 }
 
+static enum timed timed_as(const struct store_call *c)
+{
+    static const enum timed kinds[] = {
+#define X(name, kind) [STORE_OP_##name] = TIMED_store_##kind,
+        STORE_OPERATIONS(X)
+#undef X
+    };
+    return kinds[c->operation];
+}
+
+/* What the scoreboard tells of the database: how long it took, and whether it answers reads. A writer
+ * may have to wait for other writers, and a full disk can still be read. */
+static void note_answer(const struct store_call *c, enum store_result result, bool failed)
+{
+    struct scoreboard_slot *slot = c->store->slot;
+    const struct pooled_call *p = (const struct pooled_call *)c;
+    int64_t now_us = loop_entered_us(c->store->loop);
+    if (!slot)
+        return;
+    histogram_note(&slot->series[timed_as(c)], now_us - p->made_us);
+    if (!failed)
+        atomic_store_explicit(&slot->store_ok_ms, now_us / 1000, memory_order_relaxed);
+    else if (timed_as(c) == TIMED_store_read && result == STORE_UNAVAILABLE)
+        atomic_store_explicit(&slot->store_bad_ms, now_us / 1000, memory_order_relaxed);
+}
+
 /* What began in the database goes on; what has not will not. */
 static void give_up(struct store *s, struct pooled_call *p)
 {
@@ -128,8 +155,10 @@ static void give_up(struct store *s, struct pooled_call *p)
     p->answered = true;
     bool wanted = !atomic_load_explicit(&p->call.task.cancelled, memory_order_relaxed);
     task_cancel(&p->call.task);
-    if (wanted)
+    if (wanted) {
         count_error(s);
+        note_answer(&p->call, STORE_UNAVAILABLE, true);
+    }
     p->call.done(p->call.ctx, &(struct store_reply){.result = STORE_BUSY});
 }
 
@@ -207,6 +236,7 @@ static void on_done(struct task *t)
         t->outcome != TASK_CANCELLED;
     if (failed)
         count_error(c->store);
+    note_answer(c, result, failed || t->outcome == TASK_CANCELLED);
     wait_ends(c->store, p);
     c->done(c->ctx, &c->reply);
     give_back(c);
@@ -227,6 +257,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     }
     p->answered = false;
     p->read_tried = true;
+    p->made_us = loop_entered_us(s->loop);
     struct store_call *c = &p->call;
     *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
     c->reply.result = STORE_UNAVAILABLE;

@@ -98,7 +98,7 @@ static void tell_breaker(struct fanouts *s, const struct fanout_call *c,
 static void count_latency(struct fanouts *s, const struct fanout_call *c)
 {
     if (c->call.result != CALL_CANCELLED || c->late)
-        scoreboard_note_call(s->options.slot, clock_now_us() - c->began_us);
+        histogram_note(&s->options.slot->series[TIMED_upstream], clock_now_us() - c->began_us);
 }
 
 /* ---- the ring: fan-outs that have calls waiting ---------------------------------------------- */
