@@ -63,7 +63,7 @@ static struct status_facts some_facts(const int64_t *retry_ms)
         .listeners = listeners,
         .listeners_len = 2,
         .last_reload = {12, "failed", "reload 12: went back", 1234},
-        .transition = {"reload", "settle", 4, 500},
+        .transition = {"reload", "settle", 13, 4, 1, 3, 2, 500},
         .last_death = "worker 2 died",
         .deaths = deaths,
         .deaths_len = 2,
