@@ -115,7 +115,7 @@ def test_page_allows_only_itself(admin):
 def test_same_as_ctl(admin):
     """Status and metrics are one renderer's; only what time changes may differ."""
     def still(value):
-        return re.sub(r'"(uptime_ms|beat_age_ms|age_ms|lag_us|count|below_ms|memory_kib|store_\w+|sum_us|p\d\d_us)":'
+        return re.sub(r'"(uptime_ms|beat_age_ms|age_ms|lag_us|count|below_ms|memory_kib|cpu_ms|store_\w+|sum_us|p\d\d_us)":'
                       r'(null|\d+)|"(turns|counts)":\[.*?\]', "", value)
     def same():
         mine, its = admin.ask("/status.json").body.decode(), admin.server.run_ctl("status").stdout.strip()
