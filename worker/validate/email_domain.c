@@ -168,12 +168,40 @@ static bool check_deliverable(struct email_check *e, struct slice ascii)
     return true;
 }
 
+/* What UTS-46 refuses of that which is_bad_for_uts46() lets pass: the idna module complains of the
+ * first of them. */
+static bool is_refused_by_uts46(uint32_t c)
+{
+    return (c >= 0x2FF0 && c <= 0x2FFB) || c == 0xFE12 || c == 0xFE19 || c == 0xFE30 ||
+           c == 0xFFFC || c == 0xFFFD;
+}
+
+static bool check_uts46(struct email_check *e, struct slice domain)
+{
+    unsigned position = 0;
+    for (size_t at = 0; at < domain.len;) {
+        uint32_t c = utf8_next(domain, &at);
+        position++;
+        if (!is_refused_by_uts46(c))
+            continue;
+        struct buf why = buf_in_arena(e->arena);
+        buf_printf(&why,
+                   "The part after the @-sign contains invalid characters (Codepoint U+%04X not "
+                   "allowed at position %u in ",
+                   (unsigned)c, position);
+        unicode_append_repr(&why, domain);
+        buf_append_slice(&why, SLICE(")."));
+        return why.failed ? email_no_memory(e) : email_fail(e, buf_slice(&why));
+    }
+    return true;
+}
+
 /* Before and after UTS-46; the mapped domain goes to *mapped_r. */
 static bool map_domain(struct email_check *e, struct slice domain, struct slice *mapped_r)
 {
     if (!email_no_bad_chars(e, domain, is_bad, bad_chars, ".") ||
         !email_no_unsafe_chars(e, domain, false) ||
-        !email_no_bad_chars(e, domain, is_bad_for_uts46, bad_chars, "."))
+        !email_no_bad_chars(e, domain, is_bad_for_uts46, bad_chars, ".") || !check_uts46(e, domain))
         return false;
     *mapped_r = idna_map(e->arena, domain);
     if (!mapped_r->ptr)

@@ -100,18 +100,18 @@ static bool complain_of_parts(struct buf *b, struct slice address, struct hextet
 {
     struct slice rest = address, last = {NULL, 0};
     size_t count = 0;
-    for (; rest.ptr; count++) {
-        last = slice_split(&rest, ':');
-        if (count <= PARTS_MAX)
-            h->parts[count] = last;
-    }
+    for (; rest.ptr && count < PARTS_MAX; count++)
+        h->parts[count] = last = slice_split(&rest, ':');
+    if (rest.ptr) /* Python splits no further, so that a long text costs it no time */
+        h->parts[count++] = last = rest;
     if (count < PARTS_MIN)
         return complain_in(b, "At least 3 parts expected", address);
     if (has(last, '.')) {
         if (complain_of_ipv4(b, last))
             return complain_in(b, "", address);
-        for (size_t i = count - 1; i <= count && i <= PARTS_MAX; i++)
-            h->parts[i] = SLICE("0");
+        h->parts[count - 1] = SLICE("0");
+        if (count <= PARTS_MAX)
+            h->parts[count] = SLICE("0");
         count++;
     }
     h->len = count;
