@@ -130,6 +130,7 @@ def test_life(service, machine, package, place):
     service.install(package)
     assert service.is_active(), "it is started again"
     assert service.get("/users/1") == 200, "with what was stored"
+    machine.run("systemctl", "enable", "colmeia.socket", "colmeia@blue.service")
     said = machine.run("dpkg", "--purge", "colmeia")
     assert {f"colmeia: deleted {path}" for path in ["/var/lib/colmeia", "/var/log/colmeia"]} <= set(said.splitlines())
     assert left_behind(machine) == {"/etc/systemd/system/colmeia.service.d"}, "the test's own"
