@@ -142,8 +142,8 @@ static inline void scoreboard_note_turn(struct scoreboard_slot *slot, int64_t he
     atomic_store_explicit(&slot->turns[bucket], n + 1, memory_order_relaxed);
 }
 
-/* A request was answered after so long. Four buckets for each doubling, exact below 4 us; the last one
- * also takes all that took longer. The slot's worker. */
+/* A request was answered after so long. Four buckets for each doubling, exact below 4 us; the last
+ * one also takes all that took longer. The slot's worker. */
 static inline void scoreboard_note_latency(struct scoreboard_slot *slot, uint32_t us)
 {
     unsigned octave = us < 4 ? 0 : 30 - (unsigned)__builtin_clz(us);
