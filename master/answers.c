@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- at once ---------------------------------------------------------------------------------- */
+/* ---- at once --------------------------------------------------------------------------------- */
 
 void answer(struct master *m, unsigned id, struct buf *json)
 {
@@ -58,7 +58,7 @@ void answer_lines(struct master *m, unsigned id, bool ok, struct slice text, str
     answer(m, id, &json);
 }
 
-/* ---- later -------------------------------------------------------------------------------------- */
+/* ---- later ----------------------------------------------------------------------------------- */
 
 void answer_later(struct master *m, unsigned id, bool reload, unsigned number)
 {

@@ -49,8 +49,8 @@ static enum ctl_code connect_to(const struct ctl *ctl, const char *path, int *fd
     return CTL_NO_CONNECTION;
 }
 
-/* Tries where the server should be and, if nobody named that place, where systemd's would be; p->path
- * is where it was found. */
+/* Tries where the server should be and, if nobody named that place, where systemd's would be;
+ * p->path is where it was found. */
 static enum ctl_code reach(const struct ctl *ctl, struct place *p, int *fd_r, struct buf *error)
 {
     if (p->path.failed) {

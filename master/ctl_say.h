@@ -1,4 +1,5 @@
-/* ctl_say.h: quantities as "colmeia ctl" writes them for people. Pure. What is below 0 is unknown: "-". */
+/* ctl_say.h: quantities as "colmeia ctl" writes them for people. Pure. What is below 0 is unknown:
+ * "-". */
 #pragma once
 
 #include "shared/str.h"

@@ -168,7 +168,8 @@ static void take_one(struct words *w)
         ctl->help = true;
     else if (strcmp(word, "--json") == 0)
         ctl->json = true;
-    else if (takes_timeout(w) || takes_count(w) || takes_binary(w) || takes(w, "--control", &ctl->control) ||
+    else if (takes_timeout(w) || takes_count(w) || takes_binary(w) ||
+             takes(w, "--control", &ctl->control) ||
              takes(w, "--config", &ctl->flags.config_path) ||
              takes(w, "--env-file", &ctl->flags.env_path))
         ; /* taken */

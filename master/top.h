@@ -4,7 +4,7 @@
 
 #include "master/ctl.h"
 
-/* *fd*: a connection to the control socket at *path*; it is closed. Until the person leaves, or --count screens were printed. A server
- * that goes away is waited for on a terminal; leaving meanwhile is CTL_NO_CONNECTION. *error*: one
- * line when it fails. */
+/* *fd*: a connection to the control socket at *path*; it is closed. Until the person leaves, or
+ * --count screens were printed. A server that goes away is waited for on a terminal; leaving
+ * meanwhile is CTL_NO_CONNECTION. *error*: one line when it fails. */
 enum ctl_code top_run(const struct ctl *ctl, const char *path, int fd, struct buf *error);

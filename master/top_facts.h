@@ -46,7 +46,7 @@ struct top_facts {
     char gone[TOP_LINE_MAX]; /* why there is no newer answer; the caller's; "": there is */
 };
 
-/* The answer before; {0}: there was none, then rates are averages since the start of each worker. */
+/* The answer before; {0}: there was none, then rates are averages since each worker's start. */
 struct top_past {
     struct json_t *status; /* owned */
     mono_ms at;

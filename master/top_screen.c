@@ -14,7 +14,8 @@ enum {
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Ends the line that was begun at *from*, cut to the width. */
-static void end_line(struct top_screen *s, const struct top_view *view, size_t from, enum top_style style)
+static void end_line(struct top_screen *s, const struct top_view *view, size_t from,
+                     enum top_style style)
 {
     size_t columns = 0, at = from;
     while (!s->text.failed && at < s->text.len) {
@@ -82,7 +83,8 @@ static void add_title(const struct top_facts *f, const struct top_view *view, st
     end_line(s, view, from, style_of_server(f));
 }
 
-static void add_workers(const struct top_facts *f, const struct top_view *view, struct top_screen *s)
+static void add_workers(const struct top_facts *f, const struct top_view *view,
+                        struct top_screen *s)
 {
     enum top_style style = f->ready < f->target ? TOP_WARN : TOP_PLAIN;
     if (f->override > 0)

@@ -29,8 +29,8 @@ int terminal_enter(struct terminal *t);
 /* All as it was found. Twice is harmless. */
 void terminal_leave(struct terminal *t);
 
-/* After signals_fd became readable. TERM, HUP and QUIT end the process, as they would, and TSTP stops
- * it; with the terminal as it was found. */
+/* After signals_fd became readable. TERM, HUP and QUIT end the process, as they would, and TSTP
+ * stops it; with the terminal as it was found. */
 enum terminal_news terminal_signals(struct terminal *t);
 
 enum terminal_key { KEY_NONE, KEY_QUIT, KEY_UP, KEY_DOWN, KEY_PAGE_UP, KEY_PAGE_DOWN };

@@ -92,7 +92,8 @@ static void put_line(FILE *out, const char *text, size_t len)
     fputc('\n', out);
 }
 
-/* Where the line that begins at *text* ends: with a sentence, or at a space where it is long enough. */
+/* Where the line that begins at *text* ends: with a sentence, or at a space when it is long
+ * enough. */
 static size_t line_len(const char *text)
 {
     size_t last = 0;
@@ -281,7 +282,8 @@ static void write_options(FILE *out)
     for (size_t i = 0; i < COUNT(options); i++) {
         const struct option_row *o = &options[i];
         if (strcmp(section, o->section) != 0) {
-            fprintf(out, "%s.Ss Section %s\n.Bl -tag -width Ds\n", section[0] ? ".El\n" : "", o->section);
+            fprintf(out, "%s.Ss Section %s\n.Bl -tag -width Ds\n", section[0] ? ".El\n" : "",
+                    o->section);
             section = o->section;
         }
         fputs(".It Ic", out);
