@@ -249,6 +249,24 @@ static void test_turns(void **state)
     assert_string_equal(w->paths, "ABCaDBECFGHI");
 }
 
+/* Many at once are begun over several turns of the loop. */
+static void test_bursts(void **state)
+{
+    enum { MANY = FANOUT_BURST + 5 };
+    struct world *w = *state;
+    struct order o[MANY];
+    use(w, MANY, 3600000, 100);
+    for (unsigned i = 0; i < MANY; i++)
+        begin(w, &o[i], "A", 0);
+    assert_int_equal(w->started, FANOUT_BURST);
+    assert_int_equal(atomic_load(&w->slot.upstream_waiting), 5);
+    await_started(w, MANY);
+    while (w->under_way_len > 0)
+        end(w, 0, CALL_ANSWERED, 200);
+    for (unsigned i = 0; i < MANY; i++)
+        expect(&o[i], FANOUT_OK);
+}
+
 /* ---- what settles it ------------------------------------------------------------------------- */
 
 static void test_not_found_ends_the_others(void **state)
@@ -477,6 +495,7 @@ int main(void)
         T(test_all_at_once),
         T(test_no_more_than_may_be),
         T(test_turns),
+        T(test_bursts),
         T(test_not_found_ends_the_others),
         T(test_statuses_that_fail_at_once),
         T(test_other_ends),
