@@ -12,9 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import differences
 import vectors
+from harness.orders import Upstream
 from harness.server import ROOT, Server
 from harness.wire import Wire
 
+ORDERS = "api_pedidos"      # the file that needs an upstream
 CAPTURED_HOST = "127.0.0.1:9013"
 DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$")
 EXCHANGES = [e for f in vectors.FILES for e in vectors.load(f)]
@@ -35,13 +37,17 @@ def replayed(tmp_path_factory):
     """{exchange id: (answer, host)} of all files."""
     answers = {}
     for file in vectors.FILES:
-        server = Server(tmp_path_factory.mktemp("vectors"), workers=2).start()
+        upstream = Upstream() if file == ORDERS else None
+        server = Server(tmp_path_factory.mktemp("vectors"), workers=2, config=upstream.config() if upstream else {})
+        server.start()
         try:
             for exchange in vectors.load(file):
                 answers[exchange.id] = (send(server.tcp(), exchange), "%s:%d" % server.tcp())
             server.finish()
         finally:
             server.kill()
+            if upstream:
+                upstream.stop()
     return answers
 
 
