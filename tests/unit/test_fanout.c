@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { CALLS_MAX = 64 };
 
@@ -131,6 +132,7 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     the_world = w;
+    alarm(30); /* what never ends is red, too */
     w->caller.start = start;
     w->loop = loop_new();
     assert_non_null(w->loop);
