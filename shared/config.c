@@ -219,7 +219,8 @@ static void check_memory(struct loader *l)
 /* The upstream answers nobody who has no key. */
 static void check_orders(struct loader *l)
 {
-    if (l->config->orders_upstream && !l->config->orders_apikey)
+    const char *key = l->config->orders_apikey;
+    if (l->config->orders_upstream && !(key && key[0]))
         loader_error(l, origin_of(l, OPTION_ID_orders_upstream),
                      "upstream: it needs a key; set [orders] apikey, or APIKEY in the environment");
 }

@@ -187,10 +187,6 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
                text_refuse(why, text, "is not supported: tokens are signed with HS256 only");
     if (strcmp(o->check, "upstream") == 0)
         return is_upstream(text, why);
-    if (strcmp(o->check, "header") == 0 && text.len == 0) {
-        buf_printf(why, "it is empty; leave it out");
-        return false;
-    }
     if (strcmp(o->check, "file") == 0 && text.len == 0) {
         buf_printf(why, "it is empty; name a file, or leave it out");
         return false;

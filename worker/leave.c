@@ -165,6 +165,11 @@ static void dump(const struct worker *w)
              leaving_name(w->leaving), http_service_connections(&w->service),
              http_service_busy(&w->service), store_queued(w->store), passwords_queued(w->passwords),
              (unsigned)atomic_load(&w->slot->lag_us));
+    if (w->orders)
+        log_info("dump: upstream: circuit %s, %u calls under way, %u waiting",
+                 breaker_state_name(atomic_load(&w->slot->upstream_breaker)),
+                 (unsigned)atomic_load(&w->slot->upstream_busy),
+                 (unsigned)atomic_load(&w->slot->upstream_waiting));
     http_service_dump(&w->service);
 }
 

@@ -68,8 +68,9 @@ static unsigned connections(void *ctx)
     return http_service_connections(&w->service);
 }
 
-/* At most what is configured, and nine tenths of the descriptors this process may open. */
-static unsigned max_connections(const struct config *config)
+/* What is configured under that name, but at most so many hundredths of the descriptors that this
+ * process may open. */
+static unsigned by_descriptors(const char *name, int64_t wanted, unsigned percent)
 {
     struct rlimit limit;
     ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
@@ -78,15 +79,14 @@ static unsigned max_connections(const struct config *config)
         if (setrlimit(RLIMIT_NOFILE, &limit))
             ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     }
-    rlim_t by_descriptors = limit.rlim_cur / 10 * 9;
-    rlim_t wanted = (rlim_t)config->limits_max_connections;
-    if (wanted <= by_descriptors)
+    rlim_t most = limit.rlim_cur / 100 * percent;
+    if ((rlim_t)wanted <= most)
         return (unsigned)wanted;
-    log_warning("max_connections is %llu here, not %llu: only %llu descriptors may be open; raise "
-                "LimitNOFILE or ulimit -n",
-                (unsigned long long)by_descriptors, (unsigned long long)wanted,
+    log_warning("%s is %llu here, not %llu: only %llu descriptors may be open; raise LimitNOFILE or "
+                "ulimit -n",
+                name, (unsigned long long)most, (unsigned long long)wanted,
                 (unsigned long long)limit.rlim_cur);
-    return by_descriptors > 0 ? (unsigned)by_descriptors : 1;
+    return most > 0 ? (unsigned)most : 1;
 }
 
 static bool access_log_wanted(const struct config *config)
@@ -115,10 +115,12 @@ static bool open_doors(struct worker *w)
         if (!w->inbox)
             return false;
     }
+    unsigned max_connections =
+        by_descriptors("max_connections", w->entry->config->limits_max_connections, 90);
     w->acceptor = acceptor_new(w->loop, &(struct acceptor_options){
                                             .listeners = w->entry->listeners,
                                             .listeners_len = w->entry->listeners_len,
-                                            .max_connections = max_connections(w->entry->config),
+                                            .max_connections = max_connections,
                                             .refusal = http_service_refusal(),
                                             .slot = w->slot,
                                             .scoreboard = w->entry->scoreboard,
@@ -233,9 +235,10 @@ static int open_orders(struct worker *w)
     struct buf error = {0};
     if (!c->orders_upstream)
         return EXIT_CODE_OK;
-    w->upstream = orders_client(w->loop, c, &error);
+    unsigned max_calls = by_descriptors("max_calls", c->orders_max_calls, 5); /* of a tenth left */
+    w->upstream = orders_client(w->loop, c, max_calls, &error);
     if (w->upstream)
-        w->orders = orders_fanouts(w->loop, c, w->upstream, w->slot);
+        w->orders = orders_fanouts(w->loop, c, max_calls, w->upstream, w->slot);
     if (!w->orders)
         log_error("cannot start the orders API: %.*s",
                   SLICE_ARGS(error.len ? buf_slice(&error) : SLICE("out of memory")));

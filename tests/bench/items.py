@@ -1,10 +1,14 @@
 """items.py: the work items: what is asked of a running server, for how long, and what comes of it."""
 
+import json
+import subprocess
 import time
 from dataclasses import dataclass, field
 
 from bench import checks, loads, seed
+from bench.peers import COLMEIA
 from bench.processes import Trouble, await_true, port_is_free
+from harness.server import clean_environment
 
 CONNECTIONS, HASHING_CONNECTIONS = 64, 16
 WARM_UP_S, LEAD_S = 1, 1     # LEAD_S: of the logins before the reads beside them begin
@@ -152,6 +156,13 @@ def one_order(run, sample):
     take_figures(sample, finish(loads.wrk(run.place.port, request, 1, run.seconds, threads=1)))
 
 
+def upstream_calls(place):
+    """That colmeia has begun so far."""
+    done = subprocess.run([COLMEIA, "ctl", "--control", place.directory / "ctl.sock", "--json", "status"],
+                          capture_output=True, text=True, check=True, env=clean_environment())
+    return json.loads(done.stdout)["status"]["totals"]["upstream_calls"]
+
+
 def reads_beside_orders(run, sample):
     """As many orders as are said, each time all at once; CPU time: for each call of the upstream."""
     def reads():
@@ -161,16 +172,16 @@ def reads_beside_orders(run, sample):
     sample.quiet_p99_us = reads().p99_us
     with loads.wrk(run.place.port, request, ORDERS_AT_ONCE, run.seconds + LEAD_S, threads=1) as storm:
         time.sleep(LEAD_S)
-        before = run.server.cpu_s()
+        cpu_s, calls = run.server.cpu_s(), upstream_calls(run.place)
         figures = reads()
-        cpu_s = run.server.cpu_s() - before
+        cpu_s, calls = run.server.cpu_s() - cpu_s, upstream_calls(run.place) - calls
         take_figures(sample, figures)
         beside = loads.figures_in(storm.output())
     sample.served = figures.served / figures.due if figures.due else 0.0
     sample.logins = beside.rate
     sample.errors += beside.errors + beside.refused
-    if beside.rate:
-        sample.cpu_us = cpu_s / (beside.rate * run.seconds * (1 + checks.ORDER_PACKAGES)) * 1e6
+    if calls:
+        sample.cpu_us = cpu_s / calls * 1e6
 
 
 def on_port(check):

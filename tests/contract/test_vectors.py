@@ -19,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import differences
 import vectors
+from harness.orders import Upstream
 from harness.server import ROOT, Server
 from harness.wire import Wire
 
+ORDERS = "api_pedidos"      # the file that needs an upstream
 CAPTURED_HOST = "127.0.0.1:9013"
 KEY = "4f1d7a0c9b8e6d5f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f"
 ANY = "«any»"
@@ -74,13 +76,17 @@ class Replays(dict):
 
     def __missing__(self, file):
         answers, kept = self.setdefault(file, {}), {}
-        server = Server(self.directories.mktemp(file), workers=2, config={"auth.secret_key": KEY}).start()
+        upstream = Upstream() if file == ORDERS else None
+        config = {"auth.secret_key": KEY, **(upstream.config() if upstream else {})}
+        server = Server(self.directories.mktemp(file), workers=2, config=config).start()
         try:
             for exchange in vectors.load(file):
                 answers[exchange.id] = (send(server.tcp(), exchange, kept), "%s:%d" % server.tcp())
             server.finish()
         finally:
             server.kill()
+            if upstream:
+                upstream.stop()
         return answers
 
 

@@ -183,6 +183,17 @@ def test_more_than_may_be_at_once_take_their_turns(serve, upstream):
     assert upstream.ask()["most_in_flight"] == 4
 
 
+def test_no_more_calls_than_descriptors_allow(serve, upstream):
+    server = serve.make(config=upstream.config(), workers=1).start(prefix=["prlimit", "--nofile=500:500"])
+    server.await_line("max_calls is 25 here, not 512")
+    upstream.set(hold="/packages/")
+    with server.api() as api:
+        join = in_background(lambda: api.get(items_path(numbered(60))))
+        upstream.await_calls(25)
+        upstream.set(hold="")
+        assert len(join().json()) == 60
+
+
 def test_a_thousand_slow_orders_disturb_nobody_else(serve, upstream):
     """Counted, not timed: while not one of them can be answered, all others are."""
     server = serve(config=upstream.config(max_calls=50, timeout="1h"), workers=2)

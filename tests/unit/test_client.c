@@ -293,7 +293,7 @@ static void test_a_name_that_is_still_looked_up(void **state)
     struct world *w = *state;
     struct one o;
     open_client(w, "http://slow.example:1", 0);
-    alarm(60);
+    alarm(30);
     begin(w, &o, "/");
     while (sem_trywait(&looked_up))
         loop_run_once(w->loop, false);

@@ -197,8 +197,11 @@ static void test_texts(void **state)
         url = OPTION_ID_database_url,
         proxies = OPTION_ID_server_trusted_proxies,
         bind = OPTION_ID_server_bind,
-        file = OPTION_ID_auth_secret_key_file
+        file = OPTION_ID_auth_secret_key_file,
+        upstream = OPTION_ID_orders_upstream,
+        key = OPTION_ID_orders_apikey
     };
+#define NO_UPSTREAM " is no http(s)://host[:port]"
 #define THREE                                                                                      \
     "after sqlite: stand three slashes and a file, as in sqlite:///database.db, or four for an "   \
     "absolute one"
@@ -231,6 +234,33 @@ static void test_texts(void **state)
         {file, "key", "key", NULL},
         {file, "", NULL, "it is empty; name a file, or leave it out"},
         {file, "a\x7f", NULL, "\"a\\x7f\" holds control characters"},
+        {upstream, "http://x", "http://x", NULL},
+        {upstream, "https://Api-1.example.com:8443", "https://Api-1.example.com:8443", NULL},
+        {upstream, "http://10.0.0.1:1", "http://10.0.0.1:1", NULL},
+        {upstream, "http://[::1]:65535", "http://[::1]:65535", NULL},
+        {upstream, "http://[fd00::1]", "http://[fd00::1]", NULL},
+        {upstream, "", NULL, "\"\"" NO_UPSTREAM},
+        {upstream, "x", NULL, "\"x\"" NO_UPSTREAM},
+        {upstream, "ftp://x", NULL, "\"ftp://x\"" NO_UPSTREAM},
+        {upstream, "HTTP://x", NULL, "\"HTTP://x\"" NO_UPSTREAM},
+        {upstream, "http://", NULL, "\"http://\"" NO_UPSTREAM},
+        {upstream, "http://:80", NULL, "\"http://:80\"" NO_UPSTREAM},
+        {upstream, "http://x:", NULL, "\"http://x:\"" NO_UPSTREAM},
+        {upstream, "http://x:0", NULL, "\"http://x:0\"" NO_UPSTREAM},
+        {upstream, "http://x:65536", NULL, "\"http://x:65536\"" NO_UPSTREAM},
+        {upstream, "http://x:80:81", NULL, "\"http://x:80:81\"" NO_UPSTREAM},
+        {upstream, "http://x/", NULL, "\"http://x/\"" NO_UPSTREAM},
+        {upstream, "http://x?y", NULL, "\"http://x?y\"" NO_UPSTREAM},
+        {upstream, "http://x y", NULL, "\"http://x y\"" NO_UPSTREAM},
+        {upstream, "http://[::1", NULL, "\"http://[::1\"" NO_UPSTREAM},
+        {upstream, "http://[::1]80", NULL, "\"http://[::1]80\"" NO_UPSTREAM},
+        {upstream, "http://[x]", NULL, "\"http://[x]\"" NO_UPSTREAM},
+        {upstream, "http://::1", NULL, "\"http://::1\"" NO_UPSTREAM},
+        {upstream, "http://user:secret@x", NULL,
+         "a user or password in it is not supported; write http(s)://host[:port]"},
+        {key, "", "", NULL},
+        {key, "k\r\nX: y", NULL, "it holds control characters"},
+        {OPTION_ID_orders_tenant_id, "a\tb", NULL, "\"a\\x09b\" holds control characters"},
         {proxies, "", "", NULL},
         {proxies, " 10.0.0.1 ,::1\t,10.0.0.0/0, fd00::/128",
          "10.0.0.1, ::1, 10.0.0.0/0, fd00::/128", NULL},

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { CALLS_MAX = 64 };
 
@@ -131,6 +132,7 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     the_world = w;
+    alarm(30); /* what never ends is red, too */
     w->caller.start = start;
     w->loop = loop_new();
     assert_non_null(w->loop);
@@ -247,6 +249,24 @@ static void test_turns(void **state)
     expect(&big, FANOUT_OK);
     expect(&small, FANOUT_OK);
     assert_string_equal(w->paths, "ABCaDBECFGHI");
+}
+
+/* Many at once are begun over several turns of the loop. */
+static void test_bursts(void **state)
+{
+    enum { MANY = FANOUT_BURST + 5 };
+    struct world *w = *state;
+    struct order o[MANY];
+    use(w, MANY, 3600000, 100);
+    for (unsigned i = 0; i < MANY; i++)
+        begin(w, &o[i], "A", 0);
+    assert_int_equal(w->started, FANOUT_BURST);
+    assert_int_equal(atomic_load(&w->slot.upstream_waiting), 5);
+    await_started(w, MANY);
+    while (w->under_way_len > 0)
+        end(w, 0, CALL_ANSWERED, 200);
+    for (unsigned i = 0; i < MANY; i++)
+        expect(&o[i], FANOUT_OK);
 }
 
 /* ---- what settles it ------------------------------------------------------------------------- */
@@ -477,6 +497,7 @@ int main(void)
         T(test_all_at_once),
         T(test_no_more_than_may_be),
         T(test_turns),
+        T(test_bursts),
         T(test_not_found_ends_the_others),
         T(test_statuses_that_fail_at_once),
         T(test_other_ends),

@@ -163,7 +163,8 @@ void api_listar_itens(struct exchange *x)
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-struct client *orders_client(struct loop *l, const struct config *config, struct buf *error)
+struct client *orders_client(struct loop *l, const struct config *config, unsigned max_calls,
+                             struct buf *error)
 {
     struct buf key = {0}, tenant = {0};
     struct client *client = NULL;
@@ -178,7 +179,7 @@ struct client *orders_client(struct loop *l, const struct config *config, struct
                                 .ca_file = config->orders_ca_file,
                                 .headers = (const char *const[]){key.data, tenant.data},
                                 .headers_len = 2,
-                                .max_connections = (unsigned)config->orders_max_calls,
+                                .max_connections = max_calls,
                             },
                             error);
     if (key.data)
@@ -188,12 +189,12 @@ struct client *orders_client(struct loop *l, const struct config *config, struct
     return client;
 }
 
-struct fanouts *orders_fanouts(struct loop *l, const struct config *config, struct client *client,
-                               struct scoreboard_slot *slot)
+struct fanouts *orders_fanouts(struct loop *l, const struct config *config, unsigned max_calls,
+                               struct client *client, struct scoreboard_slot *slot)
 {
     return fanouts_new(l, &(struct fanouts_options){
                               .caller = client_caller(client),
-                              .max_calls = (unsigned)config->orders_max_calls,
+                              .max_calls = max_calls,
                               .timeout_ms = config->orders_timeout,
                               .breaker = {.max_failures_percent = 50,
                                           .min_calls = 10,

@@ -14,11 +14,12 @@ enum {
     ORDER_BYTES_MAX = 8 * 1024 * 1024 /* of all answers of one order */
 };
 
-/* What [orders] says: the client, and on top of it the fan-outs. NULL with the reason in *error*;
- * orders_fanouts: NULL without memory. */
-struct client *orders_client(struct loop *l, const struct config *config, struct buf *error);
-struct fanouts *orders_fanouts(struct loop *l, const struct config *config, struct client *client,
-                               struct scoreboard_slot *slot);
+/* What [orders] says: the client, and on top of it the fan-outs, for so many calls at once. NULL with
+ * the reason in *error*; orders_fanouts: NULL without memory. */
+struct client *orders_client(struct loop *l, const struct config *config, unsigned max_calls,
+                             struct buf *error);
+struct fanouts *orders_fanouts(struct loop *l, const struct config *config, unsigned max_calls,
+                               struct client *client, struct scoreboard_slot *slot);
 
 /* ---- what the upstream sends (order_json.c) -------------------------------------------------- */
 

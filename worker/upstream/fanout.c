@@ -5,42 +5,12 @@
  *      └──── RESTING ◄────────┘ it may be tried again
  *
  * A call counts in its fan-out's group from being added until it is OVER. */
-#include "worker/upstream/fanout.h"
+#include "worker/upstream/fanout_internal.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/random.h>
-
-enum fanout_call_state { WAITING, UNDER_WAY, RESTING, OVER };
-
-struct fanout_call {
-    struct call call; /* first */
-    struct fanout *fanout;
-    struct fanout_call *next_of_all;
-    struct fanout_call *next_waiting;
-    enum fanout_call_state state;
-    unsigned tag;
-    unsigned tries;
-    bool late; /* cancelled because the time of the whole was over: the upstream's failure */
-    struct breaker_ticket ticket;
-    int64_t began_us;
-    struct ev_timer rest;
-};
-
-struct fanouts {
-    struct loop *loop;
-    struct fanouts_options options;
-    struct breaker breaker;
-    unsigned under_way;
-    unsigned waiting;
-    unsigned open_fanouts;
-    struct fanout *ring_first;
-    struct fanout *ring_last;
-    uint64_t random; /* never 0 */
-};
 
 const char *fanout_result_name(enum fanout_result result)
 {
@@ -52,139 +22,30 @@ const char *fanout_result_name(enum fanout_result result)
     return names[result];
 }
 
-/* ---- scoreboard and breaker ------------------------------------------------------------------ */
-
-static void show(const struct fanouts *s)
-{
-    struct scoreboard_slot *slot = s->options.slot;
-    atomic_store_explicit(&slot->upstream_breaker, s->breaker.state, memory_order_relaxed);
-    atomic_store_explicit(&slot->upstream_busy, s->under_way, memory_order_relaxed);
-    atomic_store_explicit(&slot->upstream_waiting, s->waiting, memory_order_relaxed);
-}
-
-/* A change of the breaker's state is the operator's affair. */
-static void tell_change(struct fanouts *s, enum breaker_state before)
-{
-    enum breaker_state after = s->breaker.state;
-    if (after == before)
-        return;
-    if (after == BREAKER_OPEN) {
-        counter_add(s->options.slot, COUNTER_upstream_opened, 1);
-        log_warning("upstream: too many calls failed; the circuit is open, next try in %lld ms",
-                    (long long)s->options.breaker.open_ms);
-    } else {
-        log_info("upstream: the circuit is %s", breaker_state_name(after));
-    }
-}
-
-static bool ask_breaker(struct fanouts *s, struct breaker_ticket *ticket_r)
-{
-    enum breaker_state before = s->breaker.state;
-    bool may = breaker_ask(&s->breaker, loop_now(s->loop), ticket_r);
-    tell_change(s, before);
-    return may;
-}
-
-static void tell_breaker(struct fanouts *s, const struct fanout_call *c,
-                         enum breaker_outcome outcome)
-{
-    enum breaker_state before = s->breaker.state;
-    breaker_note(&s->breaker, loop_now(s->loop), c->ticket, outcome);
-    if (outcome == BREAKER_FAILURE)
-        counter_add(s->options.slot, COUNTER_upstream_failures, 1);
-    tell_change(s, before);
-}
-
-static void count_latency(struct fanouts *s, const struct fanout_call *c)
-{
-    if (c->call.result != CALL_CANCELLED || c->late)
-        histogram_note(&s->options.slot->series[TIMED_upstream], clock_now_us() - c->began_us);
-}
-
-/* ---- the ring: fan-outs that have calls waiting ---------------------------------------------- */
-
-static void ring_append(struct fanouts *s, struct fanout *f)
-{
-    ASSERT(!f->in_ring);
-    f->in_ring = true;
-    f->ring_next = NULL;
-    f->ring_previous = s->ring_last;
-    if (s->ring_last)
-        s->ring_last->ring_next = f;
-    else
-        s->ring_first = f;
-    s->ring_last = f;
-}
-
-static void ring_remove(struct fanouts *s, struct fanout *f)
-{
-    if (!f->in_ring)
-        return;
-    f->in_ring = false;
-    if (f->ring_previous)
-        f->ring_previous->ring_next = f->ring_next;
-    else
-        s->ring_first = f->ring_next;
-    if (f->ring_next)
-        f->ring_next->ring_previous = f->ring_previous;
-    else
-        s->ring_last = f->ring_previous;
-}
-
-static void wait_for_turn(struct fanout_call *c)
-{
-    struct fanout *f = c->fanout;
-    c->state = WAITING;
-    c->next_waiting = NULL;
-    if (f->waiting_last)
-        f->waiting_last->next_waiting = c;
-    else
-        f->waiting_first = c;
-    f->waiting_last = c;
-    f->home->waiting++;
-    if (!f->in_ring)
-        ring_append(f->home, f);
-}
-
-/* The oldest call of the fan-out whose turn it is; that one goes to the end. */
-static struct fanout_call *next_turn(struct fanouts *s)
-{
-    struct fanout *f = s->ring_first;
-    struct fanout_call *c = f->waiting_first;
-    f->waiting_first = c->next_waiting;
-    if (!f->waiting_first)
-        f->waiting_last = NULL;
-    s->waiting--;
-    ring_remove(s, f);
-    if (f->waiting_first)
-        ring_append(s, f);
-    return c;
-}
-
 /* ---- settling -------------------------------------------------------------------------------- */
 
 static void over(struct fanout_call *c)
 {
-    c->state = OVER;
+    c->state = CALL_OVER;
     task_group_leave(&c->fanout->group);
 }
 
 static void drop(struct fanout_call *c, bool late)
 {
     switch (c->state) {
-    case WAITING:
+    case CALL_WAITING:
         c->fanout->home->waiting--;
         over(c);
         return;
-    case UNDER_WAY:
+    case CALL_UNDER_WAY:
         c->late = late;
         task_cancel(&c->call.task); /* over when its done() comes */
         return;
-    case RESTING:
+    case CALL_RESTING:
         ev_timer_stop(loop_ev(c->fanout->home->loop), &c->rest);
         over(c);
         return;
-    case OVER:
+    case CALL_OVER:
         return;
     }
     UNREACHABLE();
@@ -201,7 +62,7 @@ static void settle(struct fanout *f, enum fanout_result result, bool late)
     if (result == FANOUT_BROKEN_CIRCUIT)
         f->retry_after_ms = breaker_wait_ms(&s->breaker, loop_now(s->loop));
     ev_timer_stop(loop_ev(s->loop), &f->deadline);
-    ring_remove(s, f);
+    fanouts_leave_ring(s, f);
     f->waiting_first = f->waiting_last = NULL;
     for (struct fanout_call *c = f->calls; c; c = c->next_of_all)
         drop(c, late);
@@ -225,7 +86,7 @@ static void on_deadline(struct ev_loop *ev, struct ev_timer *timer, int revents)
              (long long)f->home->options.timeout_ms);
     counter_add(f->home->options.slot, COUNTER_upstream_timeouts, 1);
     settle(f, FANOUT_FAILED, true);
-    show(f->home);
+    fanouts_show(f->home);
 }
 
 /* The client has left. */
@@ -233,7 +94,7 @@ static void on_cancel(struct task *task)
 {
     struct fanout *f = (struct fanout *)task;
     settle(f, FANOUT_CANCELLED, false);
-    show(f->home);
+    fanouts_show(f->home);
 }
 
 static void on_all_over(struct task_group *g)
@@ -254,14 +115,14 @@ static void start_call(struct fanouts *s, struct fanout_call *c)
 {
     struct fanout *f = c->fanout;
     int64_t left_ms = mono_diff_ms(f->until, loop_now(s->loop));
-    if (!ask_breaker(s, &c->ticket)) {
+    if (!fanouts_ask(s, &c->ticket)) {
         counter_add(s->options.slot, COUNTER_upstream_refused, 1);
-        c->state = OVER; /* before settling, which drops all others */
+        c->state = CALL_OVER; /* before settling, which drops all others */
         settle(f, FANOUT_BROKEN_CIRCUIT, false);
         over(c);
         return;
     }
-    c->state = UNDER_WAY;
+    c->state = CALL_UNDER_WAY;
     c->tries++;
     s->under_way++;
     counter_add(s->options.slot, COUNTER_upstream_calls, 1);
@@ -275,9 +136,23 @@ static void start_call(struct fanouts *s, struct fanout_call *c)
 
 static void pump(struct fanouts *s)
 {
-    while (s->ring_first && s->under_way < s->options.max_calls)
-        start_call(s, next_turn(s));
-    show(s);
+    while (s->ring_first && s->under_way < s->options.max_calls && s->burst < FANOUT_BURST) {
+        s->burst++;
+        start_call(s, fanouts_take_turn(s));
+    }
+    if (s->burst == FANOUT_BURST && !ev_is_active(&s->next_turn)) {
+        ev_timer_set(&s->next_turn, 0., 0.);
+        ev_timer_start(loop_ev(s->loop), &s->next_turn);
+    }
+    fanouts_show(s);
+}
+
+void fanouts_on_next_turn(struct ev_loop *ev, struct ev_timer *timer, int revents)
+{
+    struct fanouts *s = timer->data;
+    loop_enter(s->loop, "more calls of the upstream");
+    s->burst = 0;
+    pump(s);
 }
 
 /* xorshift64: pauses need to differ, not to be secret. */
@@ -294,7 +169,7 @@ static void on_rested(struct ev_loop *ev, struct ev_timer *timer, int revents)
     struct fanout_call *c = timer->data;
     loop_enter(c->fanout->home->loop, "a call's next try");
     ev_timer_stop(ev, timer); /* it has fired; the ledger is told */
-    wait_for_turn(c);
+    fanouts_wait(c);
     pump(c->fanout->home);
 }
 
@@ -307,7 +182,7 @@ static bool rest(struct fanout_call *c)
     pause_ms = pause_ms / 2 + (int64_t)(next_random(s) % (uint64_t)(pause_ms / 2 + 1));
     if (mono_diff_ms(c->fanout->until, loop_now(s->loop)) <= pause_ms)
         return false;
-    c->state = RESTING;
+    c->state = CALL_RESTING;
     ev_timer_init(&c->rest, on_rested, (double)pause_ms / 1000, 0.);
     c->rest.data = c;
     ev_timer_start(loop_ev(s->loop), &c->rest);
@@ -319,7 +194,7 @@ static void failed(struct fanout_call *c, bool again, const char *why)
 {
     struct fanouts *s = c->fanout->home;
     log_debug("upstream: %s: %s (try %u)", c->call.path, why, c->tries);
-    tell_breaker(s, c, BREAKER_FAILURE);
+    fanouts_tell(s, c, BREAKER_FAILURE);
     if (c->fanout->settled)
         return;
     if (s->breaker.state == BREAKER_OPEN)
@@ -332,18 +207,18 @@ static void good_status(struct fanout_call *c)
 {
     struct fanout *f = c->fanout;
     if (f->settled) {
-        tell_breaker(f->home, c, BREAKER_SUCCESS);
+        fanouts_tell(f->home, c, BREAKER_SUCCESS);
         return;
     }
     switch (f->on_body(f, c->tag, buf_slice(&c->call.body))) {
     case FANOUT_GOOD:
-        tell_breaker(f->home, c, BREAKER_SUCCESS);
+        fanouts_tell(f->home, c, BREAKER_SUCCESS);
         return;
     case FANOUT_BAD:
         failed(c, false, "its answer is not what it must be");
         return;
     case FANOUT_TOO_MUCH_MEMORY:
-        tell_breaker(f->home, c, BREAKER_SUCCESS);
+        fanouts_tell(f->home, c, BREAKER_SUCCESS);
         settle(f, FANOUT_NO_MEMORY, false);
         return;
     }
@@ -358,7 +233,7 @@ static void answered(struct fanout_call *c)
     if (status >= 200 && status < 300) {
         good_status(c);
     } else if (status == 404) {
-        tell_breaker(c->fanout->home, c, BREAKER_SUCCESS);
+        fanouts_tell(c->fanout->home, c, BREAKER_SUCCESS);
         settle(c->fanout, FANOUT_NOT_FOUND, false);
     } else {
         failed(c, status == 502 || status == 503 || status == 504, why);
@@ -384,11 +259,11 @@ static void judge(struct fanout_call *c)
         failed(c, false, c->call.error);
         return;
     case CALL_NO_MEMORY:
-        tell_breaker(s, c, BREAKER_FORGOTTEN);
+        fanouts_tell(s, c, BREAKER_FORGOTTEN);
         settle(c->fanout, FANOUT_NO_MEMORY, false);
         return;
     case CALL_CANCELLED:
-        tell_breaker(s, c, c->late ? BREAKER_FAILURE : BREAKER_FORGOTTEN);
+        fanouts_tell(s, c, c->late ? BREAKER_FAILURE : BREAKER_FORGOTTEN);
         return;
     }
     UNREACHABLE();
@@ -398,13 +273,13 @@ static void on_call_done(struct task *task)
 {
     struct fanout_call *c = (struct fanout_call *)task;
     struct fanouts *s = c->fanout->home;
-    ASSERT(c->state == UNDER_WAY);
+    ASSERT(c->state == CALL_UNDER_WAY);
     s->under_way--;
-    c->state = OVER;
-    count_latency(s, c);
+    c->state = CALL_OVER;
+    fanouts_count_latency(s, c);
     judge(c);
     buf_free(&c->call.body);
-    if (c->state == OVER)
+    if (c->state == CALL_OVER)
         task_group_leave(&c->fanout->group);
     pump(s);
 }
@@ -452,7 +327,7 @@ void fanout_add(struct fanout *f, const char *path, unsigned tag)
     c->next_of_all = f->calls;
     f->calls = c;
     task_group_enter(&f->group);
-    wait_for_turn(c);
+    fanouts_wait(c);
 }
 
 void fanout_started(struct fanout *f)
@@ -460,31 +335,4 @@ void fanout_started(struct fanout *f)
     struct fanouts *s = f->home;
     pump(s);
     task_group_leave(&f->group);
-}
-
-/* ---- life ------------------------------------------------------------------------------------ */
-
-struct fanouts *fanouts_new(struct loop *l, const struct fanouts_options *options)
-{
-    ASSERT(options->max_calls > 0 && options->timeout_ms > 0 && options->slot);
-    struct fanouts *s = calloc(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->loop = l;
-    s->options = *options;
-    s->breaker = breaker_closed(&options->breaker);
-    if (getrandom(&s->random, sizeof s->random, 0) != (ssize_t)sizeof s->random || !s->random)
-        s->random = (uint64_t)clock_now_us() | 1;
-    show(s);
-    return s;
-}
-
-void fanouts_free(struct fanouts *s)
-{
-    if (!s)
-        return;
-    LOOP_ASSERT_OWNER(s->loop);
-    ASSERT(s->open_fanouts == 0 && s->under_way == 0 && !s->ring_first);
-    atomic_store_explicit(&s->options.slot->upstream_breaker, BREAKER_NONE, memory_order_relaxed);
-    free(s);
 }

@@ -14,7 +14,11 @@
 #include "worker/upstream/breaker.h"
 #include "worker/upstream/call.h"
 
-enum { FANOUT_TRIES = 3, FANOUT_PAUSE_MS = 100 };
+enum {
+    FANOUT_TRIES = 3,
+    FANOUT_PAUSE_MS = 100,
+    FANOUT_BURST = 8 /* calls begun in one turn of the loop: a thousand at once would hold it for long */
+};
 
 #define FANOUT_RESULTS(X)                                                                          \
     X(OK, "answered")                                                                              \
