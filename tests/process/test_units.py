@@ -101,7 +101,8 @@ def test_install(place):
         "usr/local/lib/sysusers.d/colmeia.conf", "usr/local/lib/tmpfiles.d/colmeia.conf",
         "usr/local/etc/logrotate.d/colmeia",
         "usr/local/share/doc/colmeia/colmeia.ini", "usr/local/share/doc/colmeia/notify-reload.conf",
-        "usr/local/share/doc/colmeia/README.md",
+        "usr/local/share/doc/colmeia/README.md", "usr/local/share/doc/colmeia/prometheus-alerts.yml",
+        "usr/local/share/doc/colmeia/grafana-dashboard.json",
     }
     unit = (place / "usr/local/lib/systemd/system/colmeia.service").read_text()
     assert unit == (ETC / "colmeia.service").read_text().replace("/usr/bin/", "/usr/local/bin/")
