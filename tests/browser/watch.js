@@ -7,7 +7,7 @@ const { chromium } = require('playwright-core');
 async function watch(act) {
     const browser = await chromium.launch({
         executablePath: process.env.CHROMIUM,
-        args: ['--no-sandbox', '--disable-gpu'],
+        args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
     });
     try {
         const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, locale: 'en-US' });
