@@ -1,10 +1,10 @@
-/* admin_child.h: the life of the one child that serves [admin] bind, decided without doing it: events
- * in, actions out; no clock, no system call. It is beside the supervisor, which knows nothing of it:
- * it needs no worker, counts as none, and stays until the supervisor has ended.
+/* admin_child.h: the life of the one child that serves [admin] bind, decided without doing it:
+ * events in, actions out; no clock, no system call. It is beside the supervisor, which knows
+ * nothing of it: it needs no worker, counts as none, and stays until the supervisor has ended.
  *
- * It is replaced by a new one first, as workers are: whoever serves leaves when the next one has said
- * READY. One that dies is replaced at once the first time, later with a growing delay (backoff.h).
- * master/admin.c feeds it and carries out its actions, in their order. */
+ * It is replaced by a new one first, as workers are: whoever serves leaves when the next one has
+ * said READY. One that dies is replaced at once the first time, later with a growing delay
+ * (backoff.h). master/admin.c feeds it and carries out its actions, in their order. */
 #pragma once
 
 #include "master/backoff.h"
@@ -14,10 +14,10 @@
 #include <sys/types.h>
 
 enum {
-    ADMIN_BOOT_MS = 60 * 1000,  /* it has so long to become ready */
-    ADMIN_LEAVE_MS = 10 * 1000, /* told to leave, until it is killed */
+    ADMIN_BOOT_MS = 60 * 1000,   /* it has so long to become ready */
+    ADMIN_LEAVE_MS = 10 * 1000,  /* told to leave, until it is killed */
     ADMIN_STABLE_MS = 60 * 1000, /* ready for so long: its deaths are forgotten */
-    ADMIN_LEAVING_MAX = 4       /* more: the oldest is killed at once */
+    ADMIN_LEAVING_MAX = 4        /* more: the oldest is killed at once */
 };
 
 enum admin_event_type {
@@ -59,19 +59,20 @@ struct admin_leaving {
 
 struct admin_child {
     bool wanted;
-    pid_t serving; /* READY; 0: none */
-    pid_t coming;  /* forked, not READY; 0: none */
+    pid_t serving;                                   /* READY; 0: none */
+    pid_t coming;                                    /* forked, not READY; 0: none */
     struct admin_leaving leaving[ADMIN_LEAVING_MAX]; /* the oldest first */
-    mono_ms boot_until; /* of coming */
-    mono_ms ready_at;   /* of serving */
-    bool stale;         /* one under the present configuration is still to be forked */
-    unsigned deaths;    /* in a row */
-    mono_ms retry_at;   /* no fork before */
+    mono_ms boot_until;                              /* of coming */
+    mono_ms ready_at;                                /* of serving */
+    bool stale;       /* one under the present configuration is still to be forked */
+    unsigned deaths;  /* in a row */
+    mono_ms retry_at; /* no fork before */
     uint64_t random;
 };
 
 void admin_child_init(struct admin_child *a, uint64_t random);
-/* Applies one event; replaces *out*. Reports of processes that are not its own are ignored: false. */
+/* Applies one event; replaces *out*. Reports of processes that are not its own are ignored: false.
+ */
 bool admin_child_step(struct admin_child *a, mono_ms now, const struct admin_event *event,
                       struct admin_actions *out);
 /* When the next TICK is due; MONO_NEVER: not at all. */

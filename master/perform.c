@@ -50,14 +50,30 @@ static void drop_for_worker(void *ctx)
     listeners_drop(&m->forking->admin);
 }
 
+static void wipe_key(const struct config *c)
+{
+    if (c->auth_secret_key)
+        explicit_bzero((char *)(uintptr_t)c->auth_secret_key, strlen(c->auth_secret_key));
+}
+
+/* The key, and the copies of it that configurations hold, as far as they are known. */
+static void forget_key(struct master *m)
+{
+    wipe_key(m->options->config);
+    wipe_key(m->current->config);
+    config_text_free(&m->text);
+    config_text_free(&m->next);
+    secret_free(m->current->secret);
+    m->current->secret = NULL;
+}
+
 /* It serves its own doors, and needs no key. */
 void drop_for_admin(void *ctx)
 {
     struct master *m = ctx;
     drop_but(m, m->current, false);
     listeners_drop(&m->current->listeners);
-    secret_free(m->current->secret);
-    m->current->secret = NULL;
+    forget_key(m);
     estate_disown(&m->estate);
 }
 

@@ -75,8 +75,8 @@ static long long per(long long amount, long long scale, long long ms)
 /* False when the server times in other buckets than we know. */
 static bool read_latency(const json_t *status, const json_t *row, struct histogram_copy *h_r)
 {
-    const json_t *bounds = json_object_get(status, "latency_bounds_us");
-    const json_t *counts = json_object_get(json_object_get(row, "latency"), "counts");
+    const json_t *bounds = json_object_get(status, "duration_bounds_us");
+    const json_t *counts = json_object_get(json_object_get(row, "durations"), "counts");
     *h_r = (struct histogram_copy){0};
     if (json_array_size(bounds) != HISTOGRAM_BOUNDS_LEN || json_array_size(counts) != HISTOGRAM_BUCKETS)
         return false;

@@ -128,9 +128,8 @@ bool bulletin_write(struct bulletin *b, const struct status_facts *facts)
     fill_retries(facts, &sheet->page);
     uint32_t edition = atomic_load_explicit(&b->edition, memory_order_relaxed);
     atomic_store_explicit(&b->edition, edition | 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    for (size_t i = 0; i < WORDS; i++)
-        atomic_store_explicit(&b->words[i], sheet->words[i], memory_order_relaxed);
+    for (size_t i = 0; i < WORDS; i++) /* none of them is seen before the odd number */
+        atomic_store_explicit(&b->words[i], sheet->words[i], memory_order_release);
     atomic_store_explicit(&b->edition, (edition | 1) + 1, memory_order_release);
     free(sheet);
     return true;
@@ -190,8 +189,7 @@ static bool take(const struct bulletin *b, union sheet *sheet)
 {
     uint32_t before = atomic_load_explicit(&b->edition, memory_order_acquire);
     for (size_t i = 0; i < WORDS; i++)
-        sheet->words[i] = atomic_load_explicit(&b->words[i], memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
+        sheet->words[i] = atomic_load_explicit(&b->words[i], memory_order_acquire);
     uint32_t after = atomic_load_explicit(&b->edition, memory_order_relaxed);
     return before == after && before % 2 == 0 && before > 0;
 }

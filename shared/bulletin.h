@@ -1,6 +1,6 @@
-/* bulletin.h: what only the master knows of the server's state, put up in shared memory for its admin
- * child: one writer, readers that never wait for it (a sequence lock). What a worker knows of itself
- * stands on the scoreboard. Plain data, no pointers; a reader trusts no byte of it. */
+/* bulletin.h: what only the master knows of the server's state, put up in shared memory for its
+ * admin child: one writer, readers that never wait for it (a sequence lock). What a worker knows of
+ * itself stands on the scoreboard. Plain data, no pointers; a reader trusts no byte of it. */
 #pragma once
 
 #include "shared/status.h"

@@ -27,7 +27,8 @@ static int64_t interpolate(size_t i, uint64_t within, uint64_t inside)
     int64_t low = i == 0 ? 0 : histogram_bounds_us[i - 1];
     if (i == HISTOGRAM_BOUNDS_LEN)
         return low;
-    return low + (int64_t)((double)(histogram_bounds_us[i] - low) * (double)within / (double)inside);
+    return low +
+           (int64_t)((double)(histogram_bounds_us[i] - low) * (double)within / (double)inside);
 }
 
 int64_t histogram_quantile_us(const struct histogram_copy *h, unsigned permille)

@@ -8,8 +8,9 @@
 
 /* Upper bounds of the buckets in microseconds; one more takes what is longer. */
 #define HISTOGRAM_BOUNDS(X)                                                                        \
-    X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000)   \
-    X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)
+    X(100)                                                                                         \
+    X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) \
+        X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)
 
 enum {
 #define X(bound) +1

@@ -275,12 +275,12 @@ static void render_upstream(const struct scoreboard_slot *slot, struct jsonw *w)
 }
 
 /* Of the requests that it has answered: how long they took. "counts" are those of the buckets whose
- * upper bounds are "latency_bounds_us" of the whole, and one more for what took longer. */
-static void render_latency(const struct status_facts *f, size_t i, struct jsonw *w)
+ * upper bounds are "duration_bounds_us" of the whole, and one more for what took longer. */
+static void render_durations(const struct status_facts *f, size_t i, struct jsonw *w)
 {
     struct histogram_copy h;
     scoreboard_collect_slot(f->scoreboard, i, &h);
-    open_member(w, "latency");
+    open_member(w, "durations");
     render_quantiles(&h, w);
     jsonw_name(w, SLICE("sum_us"));
     jsonw_u64(w, h.cells[HISTOGRAM_BUCKETS]);
@@ -294,7 +294,7 @@ static void render_latency(const struct status_facts *f, size_t i, struct jsonw 
 
 static void render_bounds(struct jsonw *w)
 {
-    jsonw_name(w, SLICE("latency_bounds_us"));
+    jsonw_name(w, SLICE("duration_bounds_us"));
     jsonw_array_open(w);
     for (size_t b = 0; b < HISTOGRAM_BOUNDS_LEN; b++)
         jsonw_i64(w, histogram_bounds_us[b]);
@@ -329,7 +329,7 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     number_member(w, "busy", atomic_load(&slot->busy));
     jsonw_name(w, SLICE("requests"));
     jsonw_u64(w, atomic_load(&slot->counters[COUNTER_requests]));
-    render_latency(f, i, w);
+    render_durations(f, i, w);
     number_member(w, "hashes_queued", atomic_load(&slot->hashes_queued));
     number_member(w, "store_queued", atomic_load(&slot->store_queued));
     if (f->cpu)

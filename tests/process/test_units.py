@@ -141,6 +141,7 @@ def test_install(place):
         "usr/local/share/doc/colmeia/README.md",
         "usr/local/share/man/man1/colmeia-ctl.1", "usr/local/share/man/man5/colmeia.ini.5",
         "usr/local/share/man/man8/colmeia.8", "usr/local/share/bash-completion/completions/colmeia",
+        "usr/local/share/doc/colmeia/prometheus-alerts.yml", "usr/local/share/doc/colmeia/grafana-dashboard.json",
     }
     unit = (place / "usr/local/lib/systemd/system/colmeia.service").read_text()
     assert unit == (ETC / "colmeia.service").read_text().replace("/usr/bin/", "/usr/local/bin/")

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-/* The bounds of "latency", and its "counts" when all are 0 but the first. */
+/* The bounds of "durations", and its "counts" when all are 0 but the first. */
 static void numbers(struct buf *out, const char *name, size_t len, bool bounds, int first)
 {
     buf_printf(out, "\"%s\":[", name);
@@ -25,7 +25,7 @@ static void numbers(struct buf *out, const char *name, size_t len, bool bounds, 
 static void bounds(struct buf *out)
 {
     buf_append_char(out, ',');
-    numbers(out, "latency_bounds_us", HISTOGRAM_BOUNDS_LEN, true, 0);
+    numbers(out, "duration_bounds_us", HISTOGRAM_BOUNDS_LEN, true, 0);
 }
 
 /* "totals" as counters.def orders them: requests as given, each other one 0. */
@@ -168,13 +168,13 @@ static void test_full(void **state)
                       "\"upstream\":{\"breaker\":\"half-open\",\"busy\":7,\"waiting\":8,"
                       "\"p50_us\":250000,\"p99_us\":30000000},"
                       "\"connections\":5,"
-                      "\"busy\":2,\"requests\":40,\"latency\":{\"p50_us\":100,\"p99_us\":100,\"sum_us\":60,");
+                      "\"busy\":2,\"requests\":40,\"durations\":{\"p50_us\":100,\"p99_us\":100,\"sum_us\":60,");
     numbers(&want, "counts", HISTOGRAM_BUCKETS, false, 1);
     buf_printf(&want, "},\"hashes_queued\":7,\"store_queued\":8,\"retry_ms\":null},"
                       "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
                       "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[],\"upstream\":null,\"connections\":0,"
-                      "\"busy\":0,\"requests\":0,\"latency\":{\"p50_us\":null,\"p99_us\":null,\"sum_us\":0,");
+                      "\"busy\":0,\"requests\":0,\"durations\":{\"p50_us\":null,\"p99_us\":null,\"sum_us\":0,");
     numbers(&want, "counts", HISTOGRAM_BUCKETS, false, 0);
     buf_printf(&want, "},\"hashes_queued\":0,\"store_queued\":0,\"retry_ms\":250}]}");
     check(&facts, &want);

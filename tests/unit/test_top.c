@@ -17,12 +17,12 @@
 
 /* ---- facts ----------------------------------------------------------------------------------- */
 
-/* The buckets that are known, and a slot's latency: its first four and its last. */
+/* The buckets that are known, and a slot's durations: its first four and its last. */
 #define BOUNDS                                                                                     \
-    "\"latency_bounds_us\":[100,250,500,1000,2500,5000,10000,25000,50000,100000,250000,500000,"    \
+    "\"duration_bounds_us\":[100,250,500,1000,2500,5000,10000,25000,50000,100000,250000,500000,"    \
     "1000000,2500000,5000000,10000000,30000000],"
-#define LATENCY(four, last)                                                                        \
-    "\"latency\":{\"counts\":[" four ",0,0,0,0,0,0,0,0,0,0,0,0,0," last "]}"
+#define DURATIONS(four, last)                                                                        \
+    "\"durations\":{\"counts\":[" four ",0,0,0,0,0,0,0,0,0,0,0,0,0," last "]}"
 
 static const char first_answer[] =
     "{\"ok\":true,\"status\":{\"version\":\"0.1.0\",\"pid\":4711,\"uptime_ms\":20000,\"state\":\"ready\","
@@ -33,9 +33,9 @@ static const char first_answer[] =
     "\"totals\":{\"requests\":1000,\"responses_5xx\":10}," BOUNDS "\"slots\":["
     "{\"slot\":0,\"pid\":10,\"generation\":3,\"state\":\"ready\",\"uptime_ms\":10000,\"lag_us\":1500,"
     "\"connections\":5,\"busy\":2,\"requests\":500,\"hashes_queued\":2,\"store_queued\":4,"
-    "\"cpu_ms\":1000,\"memory_kib\":2048,\"retry_ms\":null," LATENCY("400,0,0,96", "4") "},"
+    "\"cpu_ms\":1000,\"memory_kib\":2048,\"retry_ms\":null," DURATIONS("400,0,0,96", "4") "},"
     "{\"slot\":1,\"pid\":null,\"generation\":3,\"state\":\"backoff\",\"uptime_ms\":null,"
-    "\"retry_ms\":250," LATENCY("0,0,0,0", "0") "}]}}";
+    "\"retry_ms\":250," DURATIONS("0,0,0,0", "0") "}]}}";
 
 /* Five seconds later; a third worker has come. */
 static const char second_answer[] =
@@ -46,9 +46,9 @@ static const char second_answer[] =
     "\"leaving\":0,\"age_ms\":1200},\"last_death\":\"worker 1 died\",\"connections\":0,\"busy\":0,"
     "\"totals\":{\"requests\":1100,\"responses_5xx\":10}," BOUNDS "\"slots\":["
     "{\"slot\":0,\"pid\":10,\"state\":\"ready\",\"uptime_ms\":15000,\"requests\":550,\"cpu_ms\":1250,"
-    LATENCY("410,0,0,136", "4") "},"
+    DURATIONS("410,0,0,136", "4") "},"
     "{\"slot\":2,\"pid\":12,\"state\":\"starting\",\"uptime_ms\":500,\"requests\":1,\"cpu_ms\":600,"
-    LATENCY("1,0,0,0", "0") "}]}}";
+    DURATIONS("1,0,0,0", "0") "}]}}";
 
 static void take(struct top_facts *f, struct top_past *past, const char *answer, int64_t now_ms)
 {

@@ -19,7 +19,7 @@ enum readiness_reason {
 };
 const char *readiness_reason_text(enum readiness_reason reason);
 
-/* Bit i: reason i holds. 0: ready. A worker's word about the database counts for *store_ms* (it asks
- * once a second, readiness does not); one that can reach it is enough. */
+/* Bit i: reason i holds. 0: ready. A worker's word about the database counts for *store_ms* (it
+ * asks once a second, readiness does not); one that can reach it is enough. */
 unsigned readiness_judge(enum status_state state, const struct scoreboard *s, mono_ms now,
                          int64_t store_ms);
