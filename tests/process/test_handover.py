@@ -144,19 +144,19 @@ def test_slow_reader_gets_all_of_its_answer(serve, place):
     first.stop()
     with sqlite3.connect(place / "database.db") as db:
         db.executemany("INSERT INTO users (username, password, email) VALUES (?, 'x', ?)",
-                       ((f"user-{i}", f"user-{i}@test.com") for i in range(60000)))
+                       ((f"user-{i}", f"user-{i}@test.com") for i in range(160000)))
     db.close()
     server = serve(workers=1, config=FAST)
     wire = Wire(server.tcp())
     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     (old,) = server.workers()
-    wire.ask(target="/users/?limit=60000")
+    wire.ask(target="/users/?limit=160000")
     sent = server.await_status("the answer has begun", lambda s: s["totals"]["bytes_out"])
     server.ctl("reload")
     server.await_workers(1, without=[old])
     body = wire.answer().body
     assert sent < len(body), "nothing was left to be sent"
-    assert body.count(b'"username"') == 60000 and body.endswith(b"}]}")
+    assert body.count(b'"username"') == 160000 and body.endswith(b"}]}")
     await_gone(old)
     assert wire.get().status == 200
 
