@@ -19,8 +19,8 @@ KEPT = "public, max-age=31536000, immutable"
 PAGES = {"/docs": "FastAPI - Swagger UI", "/redoc": "FastAPI - ReDoc",
          "/docs/oauth2-redirect": "FastAPI - Swagger UI: OAuth2 redirect"}
 
-needs_assets = pytest.mark.skipif(not BUILT.exists(), reason="SKIP: this build has no Swagger UI and no ReDoc: npm "
-                                  "or its registry was out of reach when it was configured")
+needs_assets = pytest.mark.skipif(not BUILT.exists(), reason="SKIP: this build has no Swagger UI and no ReDoc: the "
+                                  "npm registry was out of reach when it was configured")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_policy_allows_the_scripts_that_are_there_and_no_other(api):
 
 
 @needs_assets
-def test_assets_are_what_npm_checked(api):
+def test_assets_are_what_was_checked(api):
     fetched = BUILT.parent / "node_modules"
     swagger = {".css": "swagger-ui.css", ".js": "swagger-ui-bundle.js"}
     for link in asset_links(api):
