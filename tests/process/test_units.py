@@ -132,16 +132,19 @@ def test_install(place):
         pytest.skip("this binary does not stand in its build directory")
     run_well(cmake, "--install", BINARY.parent, env={**os.environ, "DESTDIR": str(place)})
     found = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+    docs = "usr/local/share/doc/colmeia"
+    licences = {f"{docs}/swagger-ui/{name}" for name in ("LICENSE", "NOTICE", "swagger-ui-bundle.js.LICENSE.txt")}
+    licences |= {f"{docs}/redoc/{name}" for name in ("LICENSE", "redoc.standalone.js.LICENSE.txt")}
     assert found == {
+        *(licences if (BINARY.parent / "assets/made").exists() else ()),
         "usr/local/bin/colmeia",
         *(f"usr/local/lib/systemd/system/{name}" for name in SERVICES + SOCKETS),
         "usr/local/lib/sysusers.d/colmeia.conf", "usr/local/lib/tmpfiles.d/colmeia.conf",
         "usr/local/etc/logrotate.d/colmeia",
-        "usr/local/share/doc/colmeia/colmeia.ini", "usr/local/share/doc/colmeia/notify-reload.conf",
-        "usr/local/share/doc/colmeia/README.md",
+        *(f"{docs}/{name}" for name in ("colmeia.ini", "notify-reload.conf", "README.md", "prometheus-alerts.yml",
+                                        "grafana-dashboard.json")),
         "usr/local/share/man/man1/colmeia-ctl.1", "usr/local/share/man/man5/colmeia.ini.5",
         "usr/local/share/man/man8/colmeia.8", "usr/local/share/bash-completion/completions/colmeia",
-        "usr/local/share/doc/colmeia/prometheus-alerts.yml", "usr/local/share/doc/colmeia/grafana-dashboard.json",
     }
     unit = (place / "usr/local/lib/systemd/system/colmeia.service").read_text()
     assert unit == (ETC / "colmeia.service").read_text().replace("/usr/bin/", "/usr/local/bin/")
