@@ -1,7 +1,9 @@
 /* message.c: see message.h. */
 #include "shared/message.h"
 
+#include "shared/check.h"
 #include "shared/fault.h"
+#include "shared/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,4 +35,24 @@ enum message_result message_receive(int fd, struct message *message_r)
         return MESSAGE_BAD;
     *message_r = m;
     return MESSAGE_OK;
+}
+
+bool message_receive_all(int fd, void (*take)(void *ctx, const struct message *), void *ctx)
+{
+    for (;;) {
+        struct message m;
+        switch (message_receive(fd, &m)) {
+        case MESSAGE_OK:
+            take(ctx, &m);
+            continue;
+        case MESSAGE_NONE:
+            return true;
+        case MESSAGE_BAD:
+            log_warning("a malformed message came from the master; ignored");
+            continue;
+        case MESSAGE_CLOSED:
+            return false;
+        }
+        UNREACHABLE();
+    }
 }

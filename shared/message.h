@@ -37,3 +37,7 @@ enum message_result { MESSAGE_OK, MESSAGE_NONE, MESSAGE_CLOSED, MESSAGE_BAD };
 /* Takes one message without waiting. MESSAGE_NONE: none is there. MESSAGE_BAD: wrong length or
  * type, to be counted and ignored. MESSAGE_CLOSED: end of file, or an error that means the same. */
 enum message_result message_receive(int fd, struct message *message_r);
+
+/* A child's side: gives every message of the master that is there to take(), which may not close fd;
+ * bad ones are logged and left out. False: the master is gone. */
+bool message_receive_all(int fd, void (*take)(void *ctx, const struct message *), void *ctx);

@@ -191,8 +191,9 @@ static void set_debug(bool on)
     log_info("debug mode %s", on ? "on: what is made from now on is watched" : "off");
 }
 
-static void on_message(struct worker *w, const struct message *m)
+static void on_message(void *ctx, const struct message *m)
 {
+    struct worker *w = ctx;
     if (m->generation != w->entry->generation)
         return; /* for another worker's life */
     switch ((enum message_type)m->type) {
@@ -227,22 +228,8 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct worker *w = io->data;
     loop_enter(w->loop, "word of the master");
-    for (;;) {
-        struct message m;
-        switch (message_receive(io->fd, &m)) {
-        case MESSAGE_OK:
-            on_message(w, &m);
-            break;
-        case MESSAGE_NONE:
-            return;
-        case MESSAGE_BAD:
-            log_warning("a malformed message came from the master; ignored");
-            break;
-        case MESSAGE_CLOSED:
-            on_master_gone(w);
-            return;
-        }
-    }
+    if (!message_receive_all(io->fd, on_message, w))
+        on_master_gone(w);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -1,7 +1,6 @@
 """A database that is slow, or does not answer: what needs it waits as long as configured, what does not
 keeps its pace."""
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.database import writer_locked_out
 from harness.server import await_true
 from harness.trace import thread_id, traced
 from harness.wire import Wire
@@ -57,17 +57,6 @@ def slow(server, thread, delay_ms, calls=DISK):
     with traced(thread_id(pid, thread), "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter={delay_ms}ms",
                 threads=False):
         yield
-
-
-@contextmanager
-def writer_locked_out(place):
-    """Another process has the writer lock and keeps it."""
-    fd = os.open(place / "database.db.lock", os.O_RDWR)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(fd)
 
 
 def answers_meanwhile(server, waiting):

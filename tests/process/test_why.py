@@ -1,24 +1,12 @@
 """`colmeia ctl why N`: what a worker that died had answered last and what it took along: routes and
 durations, never what a query or a body held."""
 
-import fcntl
 import os
 import signal
-from contextlib import contextmanager
 
+from harness.database import writer_locked_out
 from harness.server import FAST, await_gone, run_verb
 from harness.wire import Wire
-
-
-@contextmanager
-def disk_is_busy(place):
-    """Another program writes: whoever wants to write waits."""
-    fd = os.open(place / "database.db.lock", os.O_RDWR)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(fd)
 
 
 BODY = b'{"username":"alice","email":"alice@test.com","password":"told-to-nobody"}'
@@ -32,7 +20,7 @@ def test_requests_of_a_killed_worker(serve, place):
     with Wire(server.tcp()) as first, Wire(server.tcp()) as second, Wire(server.tcp()) as third:
         assert first.get("/users/?limit=1&x=hidden-in-the-query").status == 200
         assert first.ask(target="/nowhere", headers=[("X-Request-Id", "r-1")]).answer().status == 404
-        with disk_is_busy(place):
+        with writer_locked_out(place):
             second.ask("POST", "/users/", [JSON, ("X-Request-Id", "r-2")], BODY)
             third.ask("POST", "/users/?hidden-in-the-query", [JSON, ("X-Request-Id", "r-3")], BODY)
             server.await_status("both wait", lambda s: [(row["busy"], row["store_queued"]) for row in s["slots"]] ==
@@ -58,7 +46,7 @@ def test_next_worker_in_that_slot_begins_anew(serve, place):
     server.secrets.add("told-to-nobody")
     (pid,) = server.workers()
     with Wire(server.tcp()) as wire, Wire(server.tcp()) as other:
-        with disk_is_busy(place):
+        with writer_locked_out(place):
             wire.ask("POST", "/users/", [JSON], BODY)
             other.ask("POST", "/users/", [JSON], BODY)
             server.await_status("they wait", lambda s: [row["busy"] for row in s["slots"]] == [2])

@@ -74,8 +74,9 @@ static void on_terminate(struct ev_loop *ev, struct ev_signal *s, int revents)
 
 /* ---- the master's word ----------------------------------------------------------------------- */
 
-static void on_message(struct admin *a, const struct message *m)
+static void on_message(void *ctx, const struct message *m)
 {
+    struct admin *a = ctx;
     if (m->type == MESSAGE_DRAIN || m->type == MESSAGE_QUIT)
         leave(a);
     else if (m->type == MESSAGE_LOG_LEVEL && m->value >= LOG_LEVEL_DEBUG &&
@@ -86,24 +87,11 @@ static void on_message(struct admin *a, const struct message *m)
 static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct admin *a = io->data;
-    struct message m;
     loop_enter(a->loop, "word of the master");
-    for (;;) {
-        switch (message_receive(io->fd, &m)) {
-        case MESSAGE_OK:
-            on_message(a, &m);
-            break;
-        case MESSAGE_NONE:
-            return;
-        case MESSAGE_BAD:
-            log_warning("a malformed message came from the master; ignored");
-            break;
-        case MESSAGE_CLOSED:
-            ev_io_stop(ev, io);
-            leave(a);
-            return;
-        }
-    }
+    if (message_receive_all(io->fd, on_message, a))
+        return;
+    ev_io_stop(ev, io);
+    leave(a);
 }
 
 /* ---- doors ----------------------------------------------------------------------------------- */

@@ -25,8 +25,7 @@ struct noted_answer {
 /* What only some routes have; everything may be left out. */
 struct route_notes {
     bool (*mounted)(const struct config *config); /* the route is there only if so */
-    const char *function; /* the original's name of the handler, where ours is another */
-    const char *summary;  /* else the function's name in other letters */
+    const char *summary;  /* else the handler's name in other letters */
     const char *description;
     bool is_list;                                   /* success is a list of its schema */
     struct noted_answer answers[NOTED_ANSWERS_MAX]; /* in the order of the description */

@@ -31,16 +31,10 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static struct slice function_of(const struct route *route)
-{
-    const struct route_notes *notes = endpoint_of(route)->notes;
-    return slice_of(notes && notes->function ? notes->function : route->name);
-}
-
-/* Function and path with all but letters, digits and underscores as underscores, and the method. */
+/* The handler's name and path with all but letters, digits and underscores as underscores, and the method. */
 static void append_operation_id(struct buf *out, const struct route *route)
 {
-    buf_append_slice(out, function_of(route));
+    buf_append_slice(out, slice_of(route->name));
     for (const char *c = route->path; *c; c++)
         buf_append_char(out, is_word(*c) ? *c : '_');
     buf_append_char(out, '_');
@@ -54,7 +48,7 @@ void openapi_summary(struct buf *out, const struct route *route)
     if (notes && notes->summary)
         buf_append_slice(out, slice_of(notes->summary));
     else
-        openapi_append_title(out, function_of(route));
+        openapi_append_title(out, slice_of(route->name));
 }
 
 /* ---- operations ------------------------------------------------------------------------------- */
