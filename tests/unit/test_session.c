@@ -16,10 +16,10 @@
 #define ERROR(line, length, detail)                                                                \
     "HTTP/1.1 " line "\r\ndate: D\r\nserver: colmeia\r\ncontent-length: " length                   \
     "\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{\"detail\":\"" detail "\"}"
-#define BAD_REQUEST                                                                                \
+#define BAD_REQUEST_HEAD                                                                           \
     "HTTP/1.1 400 Bad Request\r\ndate: D\r\nserver: colmeia\r\n"                                  \
-    "content-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"   \
-    "Invalid HTTP request received."
+    "content-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"
+#define BAD_REQUEST BAD_REQUEST_HEAD "Invalid HTTP request received."
 
 static int setup(void **state)
 {
@@ -91,7 +91,7 @@ static const struct exchange_case exchanges[] = {
      ERROR("431 Request Header Fields Too Large", "44", "Request Header Fields Too Large")},
     {"body too large", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4097\r\n\r\n",
      ERROR("413 Content Too Large", "30", "Content Too Large")},
-    {"unknown coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+    {"unknown coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
      ERROR("501 Not Implemented", "28", "Not Implemented")},
     {"unknown version", "GET / HTTP/2.0\r\nHost: x\r\n\r\n",
      ERROR("505 HTTP Version Not Supported", "39", "HTTP Version Not Supported")},
@@ -121,6 +121,7 @@ static const struct exchange_case exchanges[] = {
      OK_HEAD("19") "connection: close\r\n\r\nGET|/echo|%20|none|"},
     {"CONNECT ends", "CONNECT h:1 HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03",
      OK_HEAD("11") "connection: close\r\n\r\n{\"p\":\"h:1\"}"},
+    {"HEAD that is no request", "HEAD /#x HTTP/1.1\r\nHost: x\r\n\r\n", BAD_REQUEST_HEAD},
     {"late error behind a body",
      "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", BAD_REQUEST},
 };
@@ -144,7 +145,7 @@ static void test_exchanges(void **state)
     }
     tester_turn(t);
     assert_int_equal(http_service_connections(&t->service), 0);
-    assert_int_equal(tester_counter(t, COUNTER_parse_errors), 4);
+    assert_int_equal(tester_counter(t, COUNTER_parse_errors), 5);
 }
 
 static void test_exchanges_by_bytes(void **state)

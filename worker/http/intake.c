@@ -65,6 +65,7 @@ static enum http_input describe(struct session *s, struct turn *t, const struct 
     r->raw_path = target.raw_path;
     r->path = target.path;
     r->query = target.query;
+    r->host = target.authority.ptr ? target.authority : request_header(r, SLICE("host"));
     return INPUT_COMPLETE;
 }
 
@@ -84,7 +85,14 @@ static void refuse_turn(struct session *s, struct turn *t, int status)
         response_status(&t->r, status, NULL);
 }
 
-void intake_refuse(struct session *s, int status)
+/* The answer to HEAD has no body, even if nothing else is known of the request (RFC 9110, 9.3.2). */
+static enum http_method guess_method(struct slice head)
+{
+    head = slice_starts_with(head, SLICE("\r\n")) ? (struct slice){head.ptr + 2, head.len - 2} : head;
+    return slice_starts_with(head, SLICE("HEAD ")) ? HTTP_HEAD : HTTP_OTHER;
+}
+
+void intake_refuse(struct session *s, int status, struct slice head)
 {
     ASSERT(s->corked);
     struct turn *t = s->incoming;
@@ -96,19 +104,20 @@ void intake_refuse(struct session *s, int status)
             return;
         }
         t->r.started_us = s->home->now_us;
+        t->r.method = guess_method(head);
         if (!identify(s, t))
             t->r.peer = t->r.id = SLICE("");
     }
     refuse_turn(s, t, status);
 }
 
-static void refuse_input(struct session *s, enum http_input input)
+static void refuse_input(struct session *s, enum http_input input, struct slice head)
 {
     int status = http_input_status(input);
     ASSERT(status != 0);
     if (status == 400)
         counter_add(s->home->service->slot, COUNTER_parse_errors, 1);
-    intake_refuse(s, status);
+    intake_refuse(s, status, head);
 }
 
 /* ---- head and body --------------------------------------------------------------------------- */
@@ -122,12 +131,26 @@ static void finish(struct session *s, struct turn *t)
     session_enqueue(s, t);
 }
 
+/* Tabs behind a value are blanks (RFC 9112, 5.1), but llhttp takes none behind a length or coding. */
+static void blank_tabs_at_line_ends(char *head, size_t len)
+{
+    if (!memchr(head, '\t', len))
+        return;
+    bool at_end = false;
+    for (char *c = head + len; c-- > head;) {
+        if (*c == '\t' && at_end)
+            *c = ' ';
+        at_end = *c == '\r' || (at_end && *c == ' ');
+    }
+}
+
 /* The head's copy, and the slices into it. */
 static bool copy_head(struct turn *t, const char *bytes, struct guard_head *head)
 {
     char *copy = arena_dup(t->r.arena, bytes + head->skipped, head->len);
     if (!copy)
         return false;
+    blank_tabs_at_line_ends(copy, head->len);
     ptrdiff_t method_at = head->method.ptr - (bytes + head->skipped);
     ptrdiff_t target_at = head->target.ptr - (bytes + head->skipped);
     ptrdiff_t version_at = head->version.ptr - (bytes + head->skipped);
@@ -160,7 +183,7 @@ static void take_whole_head(struct session *s, const char *bytes, struct guard_h
     enum http_input described = describe(s, t, head);
     s->incoming = t;
     if (described != INPUT_COMPLETE || (input != INPUT_COMPLETE && input != INPUT_MORE)) {
-        refuse_input(s, described != INPUT_COMPLETE ? described : input);
+        refuse_input(s, described != INPUT_COMPLETE ? described : input, SLICE(""));
         return;
     }
     t->close = is_last(s, t);
@@ -183,7 +206,7 @@ static size_t take_head(struct session *s, const char *bytes, size_t len)
     s->guard = (struct guard){0};
     session_clear_timer(s); /* whatever comes next has a deadline of its own */
     if (input != INPUT_COMPLETE) {
-        refuse_input(s, input);
+        refuse_input(s, input, (struct slice){bytes, len});
         return len;
     }
     take_whole_head(s, bytes, &head);
@@ -197,7 +220,7 @@ static size_t take_body(struct session *s, const char *bytes, size_t len)
     if (input == INPUT_MORE)
         return taken;
     if (input != INPUT_COMPLETE) {
-        refuse_input(s, input);
+        refuse_input(s, input, SLICE(""));
         return len;
     }
     struct turn *t = s->incoming;

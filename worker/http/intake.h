@@ -9,8 +9,9 @@
 size_t intake(struct session *s, const char *bytes, size_t len);
 /* Queues a 100 Continue if the client waits for one. True: it did. */
 bool intake_offer_continue(struct session *s);
-/* Answers the request that is being read with an error, as the session's last. */
-void intake_refuse(struct session *s, int status);
+/* Answers the request that is being read with an error, as the session's last. *head*: its bytes, as
+ * far as they have come and its head was not complete. */
+void intake_refuse(struct session *s, int status, struct slice head);
 
 /* In session.c: appends to the queue (one reference goes with it); starts it if it may. */
 void session_enqueue(struct session *s, struct turn *t);

@@ -1,8 +1,11 @@
-/* parser.c: see parser.h. RFC 9112, sections 3.2 (Host), 6 (body), 7.1 (chunks); RFC 9110, 10.1.1
- * (Expect). llhttp calls back in the middle of llhttp_execute(); the callbacks only note down. */
+/* parser.c: see parser.h. RFC 9112, sections 3.2 (target, Host), 6 (body), 7.1 (chunks); RFC 9110,
+ * 10.1.1 (Expect). llhttp reads the head; it calls back in the middle of llhttp_execute(), and the
+ * callbacks only note down. */
 #include "worker/http/parser.h"
 
 #include "shared/check.h"
+#include "worker/http/authority.h"
+#include "worker/http/target.h"
 
 #include <llhttp.h>
 #include <string.h>
@@ -17,22 +20,11 @@ static int stop(struct parser *p, enum http_input failure)
     return HPE_USER;
 }
 
-/* A body whose framing outweighs it is an attack on the reader's time. *raw_len*: bytes so far. */
-static bool is_framing_fair(const struct parser *p, uint64_t raw_len)
-{
-    return !p->chunked || raw_len - p->body.len <=
-                              p->limits->max_head + FRAMING_PER_BODY_BYTE * (uint64_t)p->body.len;
-}
-
 /* ---- llhttp's callbacks ---------------------------------------------------------------------- */
 
 static int on_header_field(llhttp_t *machine, const char *at, size_t len)
 {
     struct parser *p = machine->data;
-    if (machine->flags & F_TRAILING) {
-        p->trailing = true; /* trailers are read away */
-        return 0;
-    }
     if (p->headers_len == p->headers_cap)
         return stop(p, INPUT_MALFORMED); /* the guard counted fewer lines */
     p->headers[p->headers_len++] = (struct header){.name = {at, len}, .value = {"", 0}};
@@ -42,31 +34,10 @@ static int on_header_field(llhttp_t *machine, const char *at, size_t len)
 static int on_header_value(llhttp_t *machine, const char *at, size_t len)
 {
     struct parser *p = machine->data;
-    if (machine->flags & F_TRAILING)
-        return 0;
     if (p->headers_len == 0)
         return stop(p, INPUT_MALFORMED); /* a value without a name */
     p->headers[p->headers_len - 1].value = slice_trim((struct slice){at, len}, " \t");
     return 0;
-}
-
-static int on_headers_complete(llhttp_t *machine)
-{
-    struct parser *p = machine->data;
-    p->http_1_0 = machine->http_minor == 0;
-    p->keep_alive =
-        !p->http_1_0 && llhttp_should_keep_alive(machine) && machine->method != HTTP_CONNECT;
-    return 0;
-}
-
-static int on_body(llhttp_t *machine, const char *at, size_t len)
-{
-    struct parser *p = machine->data;
-    if (len > p->limits->max_body - p->body.len ||
-        !is_framing_fair(p, p->body_raw_len + (uint64_t)(at - p->bytes)))
-        return stop(p, INPUT_BODY_LARGE);
-    buf_append(&p->body, at, len);
-    return p->body.failed ? stop(p, INPUT_NO_MEMORY) : 0;
 }
 
 /* Ends the call right behind the message, so that what follows stays ours. */
@@ -80,8 +51,6 @@ static int on_message_complete(llhttp_t *machine)
 static const llhttp_settings_t settings = {
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
-    .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
 
@@ -93,11 +62,32 @@ struct seen {
     struct slice host;
     size_t codings;
     struct slice coding;
-    size_t expectations;
-    struct slice expectation;
+    bool expects_continue;
+    bool expects_more; /* than that */
+    bool closes;
     bool has_content_length;
     struct slice content_length;
 };
+
+/* A list (RFC 9110, 10.1.1); empty elements are none (5.6.1.2). */
+static void note_expectations(struct seen *seen, struct slice list)
+{
+    while (list.ptr) {
+        struct slice one = slice_trim(slice_split(&list, ','), " \t");
+        if (slice_equals_nocase(one, SLICE("100-continue")))
+            seen->expects_continue = true;
+        else if (one.len > 0)
+            seen->expects_more = true;
+    }
+}
+
+/* llhttp looks for it, too, and misses it before a tab. */
+static void note_options(struct seen *seen, struct slice list)
+{
+    while (list.ptr)
+        if (slice_equals_nocase(slice_trim(slice_split(&list, ','), " \t"), SLICE("close")))
+            seen->closes = true;
+}
 
 static void note(struct seen *seen, const struct header *h)
 {
@@ -109,10 +99,12 @@ static void note(struct seen *seen, const struct header *h)
         }
         return;
     case 6:
-        if (slice_equals_nocase(h->name, SLICE("expect"))) {
-            seen->expectations++;
-            seen->expectation = h->value;
-        }
+        if (slice_equals_nocase(h->name, SLICE("expect")))
+            note_expectations(seen, h->value);
+        return;
+    case 10:
+        if (slice_equals_nocase(h->name, SLICE("connection")))
+            note_options(seen, h->value);
         return;
     case 14:
         if (slice_equals_nocase(h->name, SLICE("content-length"))) {
@@ -131,30 +123,18 @@ static void note(struct seen *seen, const struct header *h)
     }
 }
 
-/* Characters of RFC 3986's host and port; no user information. */
-static bool is_host_valid(struct slice host)
-{
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!alnum && (c == 0 || !strchr("-._~!$&'()*+,;=%:[]", c)))
-            return false;
-    }
-    return host.len > 0;
-}
-
 static enum http_input check_host(const struct parser *p, const struct seen *seen)
 {
     if (seen->hosts > 1 || (seen->hosts == 0 && !p->http_1_0))
         return INPUT_MALFORMED;
-    if (seen->hosts == 1 && !is_host_valid(seen->host) && !(p->http_1_0 && seen->host.len == 0))
+    if (seen->hosts == 1 && !authority_is_valid(seen->host) && !(p->http_1_0 && seen->host.len == 0))
         return INPUT_MALFORMED;
     return INPUT_COMPLETE;
 }
 
-/* Exactly "chunked", once, only on 1.1. Otherwise: a list in which chunked does not come last, or
- * comes twice, leaves the body's length unclear (400); other codings are clear but unknown (501).
- */
+/* Exactly "chunked", once, only on 1.1. A list in which it does not come last, or comes twice, leaves
+ * the body's length unclear (400; RFC 9112, 6.3); with others before it, that is clear but the coding
+ * unknown (501; 6.1). */
 static enum http_input check_coding(bool http_1_0, const struct seen *seen)
 {
     if (seen->codings == 0)
@@ -173,17 +153,17 @@ static enum http_input check_coding(bool http_1_0, const struct seen *seen)
         else
             other = true;
     }
+    if (!chunked)
+        return INPUT_MALFORMED;
     return other ? INPUT_CODING : INPUT_COMPLETE;
 }
 
 static enum http_input check_expectation(struct parser *p, const struct seen *seen)
 {
-    if (seen->expectations == 0 || p->http_1_0) /* RFC 9110: 1.0 clients' are ignored */
+    if (p->http_1_0) /* RFC 9110, 10.1.1: 1.0 clients' are ignored */
         return INPUT_COMPLETE;
-    if (seen->expectations > 1 || !slice_equals_nocase(seen->expectation, SLICE("100-continue")))
-        return INPUT_EXPECTATION;
-    p->expects_continue = true;
-    return INPUT_COMPLETE;
+    p->expects_continue = seen->expects_continue;
+    return seen->expects_more ? INPUT_EXPECTATION : INPUT_COMPLETE;
 }
 
 static enum http_input check_body(struct parser *p, const struct seen *seen)
@@ -196,23 +176,26 @@ static enum http_input check_body(struct parser *p, const struct seen *seen)
     return p->content_length > p->limits->max_body ? INPUT_BODY_LARGE : INPUT_COMPLETE;
 }
 
-/* origin-form, absolute-form of http(s), "*" for OPTIONS, authority-form for CONNECT (RFC
- * 9112, 3.2). */
+/* "http://host…" or "https://host…". */
+static bool is_absolute_form(struct slice target)
+{
+    struct target parts;
+    struct slice rest = target;
+    struct slice scheme = slice_split(&rest, ':');
+    if (!slice_equals_nocase(scheme, SLICE("http")) && !slice_equals_nocase(scheme, SLICE("https")))
+        return false;
+    target_parts(target, &parts);
+    return parts.authority.ptr && authority_is_valid(parts.authority);
+}
+
+/* origin-form, absolute-form, "*" for OPTIONS, authority-form for CONNECT (RFC 9112, 3.2). */
 static bool is_target_valid(struct slice method, struct slice target)
 {
     if (slice_equals(method, SLICE("CONNECT")))
-        return target.ptr[0] != '/';
-    if (target.ptr[0] == '/')
-        return true;
+        return authority_has_port(target);
     if (slice_equals(target, SLICE("*")))
         return slice_equals(method, SLICE("OPTIONS"));
-    struct slice scheme = target;
-    struct slice after = scheme;
-    scheme = slice_split(&after, ':');
-    return after.ptr && slice_starts_with(after, SLICE("//")) && after.len > 2 &&
-           after.ptr[2] != '/' && after.ptr[2] != '?' &&
-           (slice_equals_nocase(scheme, SLICE("http")) ||
-            slice_equals_nocase(scheme, SLICE("https")));
+    return target.ptr[0] == '/' || is_absolute_form(target);
 }
 
 static enum http_input check_head(struct parser *p, const struct guard_head *described)
@@ -223,6 +206,8 @@ static enum http_input check_head(struct parser *p, const struct guard_head *des
             return INPUT_MALFORMED;
         note(&seen, &p->headers[i]);
     }
+    p->keep_alive =
+        !p->http_1_0 && !seen.closes && !slice_equals(described->method, SLICE("CONNECT"));
     if (!is_target_valid(described->method, described->target))
         return INPUT_MALFORMED;
     enum http_input input = check_host(p, &seen);
@@ -235,22 +220,11 @@ static enum http_input check_head(struct parser *p, const struct guard_head *des
     return input;
 }
 
-/* llhttp itself refuses codings that do not end in chunked: which of them are only unknown? */
-static enum http_input judge_refused_coding(const struct parser *p)
-{
-    struct seen seen = {0};
-    for (size_t i = 0; i < p->headers_len; i++)
-        note(&seen, &p->headers[i]);
-    enum http_input input = check_coding(false, &seen);
-    return input == INPUT_CODING && !p->http_1_0 ? INPUT_CODING : INPUT_MALFORMED;
-}
-
-/* ---- head and body --------------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 /* What llhttp's answer means; *taken_r: how many of the bytes are the message's. */
 static enum http_input run(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
 {
-    p->bytes = bytes;
     llhttp_errno_t error = llhttp_execute(p->machine, bytes, len);
     *taken_r = len;
     if (p->failure != INPUT_MORE)
@@ -261,7 +235,7 @@ static enum http_input run(struct parser *p, const char *bytes, size_t len, size
         *taken_r = (size_t)(llhttp_get_error_pos(p->machine) - bytes);
         return INPUT_COMPLETE;
     }
-    return error == HPE_INVALID_TRANSFER_ENCODING ? judge_refused_coding(p) : INPUT_MALFORMED;
+    return INPUT_MALFORMED;
 }
 
 enum http_input parser_head(struct parser *p, struct arena *arena,
@@ -289,21 +263,73 @@ enum http_input parser_head(struct parser *p, struct arena *arena,
     bool body_follows = p->chunked || p->content_length > 0;
     if (body_follows != (input == INPUT_MORE))
         return INPUT_MALFORMED; /* … or another body */
+    p->content_left = p->content_length;
     return input;
+}
+
+/* ---- body ------------------------------------------------------------------------------------ */
+
+/* A body whose framing outweighs it is an attack on the reader's time. *raw_len*: bytes so far. */
+static bool is_framing_fair(const struct parser *p, uint64_t raw_len)
+{
+    return raw_len - p->body.len <=
+           p->limits->max_head + FRAMING_PER_BODY_BYTE * (uint64_t)p->body.len;
+}
+
+static enum http_input take_data(struct parser *p, struct slice data)
+{
+    buf_append_slice(&p->body, data);
+    return p->body.failed ? INPUT_NO_MEMORY : INPUT_MORE;
+}
+
+/* Room for *data*, and for what the present chunk has announced? */
+static bool has_room(const struct parser *p, struct slice data)
+{
+    uint64_t room = p->limits->max_body - p->body.len;
+    return data.len <= room && chunked_expects(&p->chunks) <= room - data.len;
+}
+
+static enum http_input read_chunks(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
+{
+    enum http_input input = INPUT_MORE;
+    size_t at = 0;
+    while (input == INPUT_MORE && at < len) {
+        size_t n;
+        struct slice data;
+        input = chunked_read(&p->chunks, bytes + at, len - at, &n, &data);
+        at += n;
+        if (input == INPUT_MALFORMED)
+            return input;
+        if (!is_framing_fair(p, p->body_raw_len + at - data.len))
+            return chunked_is_trailing(&p->chunks) ? INPUT_HEAD_LARGE : INPUT_BODY_LARGE;
+        if (!has_room(p, data))
+            return INPUT_BODY_LARGE;
+        if (data.len > 0)
+            input = take_data(p, data);
+    }
+    *taken_r = at;
+    return input;
+}
+
+static enum http_input read_content(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
+{
+    if (p->body.cap == 0 && len >= p->content_length &&
+        !buf_reserve(&p->body, (size_t)p->content_length))
+        return INPUT_NO_MEMORY;
+    size_t n = len < p->content_left ? len : (size_t)p->content_left;
+    p->content_left -= n;
+    *taken_r = n;
+    enum http_input input = take_data(p, (struct slice){bytes, n});
+    return input == INPUT_MORE && p->content_left == 0 ? INPUT_COMPLETE : input;
 }
 
 enum http_input parser_body(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
 {
     ASSERT(!p->whole);
     *taken_r = 0;
-    if (p->content_length > 0 && p->body.cap == 0 && len >= p->content_length &&
-        !buf_reserve(&p->body, (size_t)p->content_length))
-        return INPUT_NO_MEMORY;
-    enum http_input input = run(p, bytes, len, taken_r);
+    enum http_input input = p->chunked ? read_chunks(p, bytes, len, taken_r)
+                                       : read_content(p, bytes, len, taken_r);
     p->body_raw_len += *taken_r;
-    if (input != INPUT_MORE && input != INPUT_COMPLETE)
-        return input;
-    if (is_framing_fair(p, p->body_raw_len))
-        return input;
-    return p->trailing ? INPUT_HEAD_LARGE : INPUT_BODY_LARGE;
+    p->whole = input == INPUT_COMPLETE;
+    return input;
 }

@@ -1,10 +1,11 @@
-/* parser.h: llhttp (strict) over exactly one guarded head and then its body, with the rules that
- * llhttp leaves to its user: one Host, one transfer coding, limits. Headers and body land in the
+/* parser.h: llhttp (strict) over exactly one guarded head, with the rules that it leaves to its user:
+ * target, one Host, one transfer coding, limits; and then the body. Headers and body land in the
  * request's arena. One thread at a time. */
 #pragma once
 
 #include "shared/arena.h"
 #include "shared/str.h"
+#include "worker/http/chunked.h"
 #include "worker/http/guard.h"
 #include "worker/http/header.h"
 #include "worker/http/input.h"
@@ -34,8 +35,8 @@ struct parser {
     /* the body */
     struct buf body;         /* in the arena */
     uint64_t body_raw_len;   /* bytes of former parser_body() calls: framing included */
-    const char *bytes;       /* where the present call's begin */
-    bool trailing;           /* behind the last chunk */
+    uint64_t content_left;   /* of content_length */
+    struct chunked chunks;
     bool whole;              /* the message is complete */
     enum http_input failure; /* why a callback stopped llhttp; MORE: it did not */
 };

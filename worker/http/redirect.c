@@ -96,7 +96,7 @@ struct slice redirect_location(struct request *r)
 {
     char name[PROXY_NAME_MAX];
     struct buf out = buf_in_arena(r->arena);
-    struct slice host = request_header(r, SLICE("host"));
+    struct slice host = r->host; /* RFC 9112, 3.2.2: the target's goes before the field's */
     if (!host.ptr || !is_plain_host(host))
         host = server_address(r, name);
     if (host.ptr) {

@@ -44,6 +44,8 @@ struct request {
     struct slice raw_path;    /* up to '?' */
     struct slice path;        /* percent-decoded */
     struct slice query;       /* after '?', raw; {NULL,0} without a '?' */
+    struct slice host;        /* whom it is for: the host of an absolute-form target, else the Host
+                               * field; {NULL,0}: HTTP/1.0 has not said it */
     struct header *headers;
     size_t headers_len;
     struct slice body; /* complete; empty when there was none */

@@ -434,7 +434,7 @@ static void on_room(struct conn *c)
 static void refuse_late(struct session *s)
 {
     s->corked = true;
-    intake_refuse(s, 408);
+    intake_refuse(s, 408, (struct slice){s->conn.kept, s->conn.kept_len});
     s->corked = false;
     session_advance(s);
 }

@@ -98,9 +98,10 @@ static bool decode_path(struct arena *a, struct slice raw, struct slice *path_r)
     return true;
 }
 
-/* What follows the authority of an absolute-form target; the target itself in other forms. */
-static struct slice without_authority(struct slice target)
+/* Cuts "scheme://authority" off; *authority_r is {NULL, 0} in other forms than absolute-form. */
+static struct slice take_authority(struct slice target, struct slice *authority_r)
 {
+    *authority_r = (struct slice){NULL, 0};
     if (target.len == 0 || target.ptr[0] == '/')
         return target;
     const char *at = memmem(target.ptr, target.len, "://", 3);
@@ -108,17 +109,25 @@ static struct slice without_authority(struct slice target)
         return target; /* "*", or CONNECT's authority-form */
     at += 3;
     const char *end = target.ptr + target.len;
+    const char *begin = at;
     while (at < end && *at != '/' && *at != '?')
         at++;
+    *authority_r = (struct slice){begin, (size_t)(at - begin)};
     return (struct slice){at, (size_t)(end - at)};
 }
 
-bool target_split(struct arena *a, struct slice target, struct target *target_r)
+void target_parts(struct slice target, struct target *target_r)
 {
-    struct slice rest = without_authority(target);
+    struct slice rest = take_authority(target, &target_r->authority);
     target_r->raw_path = slice_split(&rest, '?');
     target_r->query = rest;
     if (target_r->raw_path.len == 0)
         target_r->raw_path = SLICE("/");
+    target_r->path = (struct slice){NULL, 0};
+}
+
+bool target_split(struct arena *a, struct slice target, struct target *target_r)
+{
+    target_parts(target, target_r);
     return decode_path(a, target_r->raw_path, &target_r->path);
 }
