@@ -16,6 +16,7 @@ enum { ARGUMENTS_MAX = 2 };
     X(LEVEL)       /* level, and one of log_level */                                               \
     X(ON_OFF)      /* on, off */                                                                   \
     X(BINARY)      /* perhaps --binary=PATH, as command_write_path writes it */                    \
+    X(THROTTLE)    /* clear, and whom: as command_write_path writes it, or all */                  \
     X(READY)       /* ready */
 
 enum argument {
@@ -213,16 +214,10 @@ static int next_byte(struct slice *rest)
     return byte;
 }
 
-/* False: not this option. */
-static bool take_binary(const struct row *row, struct slice word, struct control_call *call,
-                        struct buf *error)
+/* What command_write_path has written, into call->path. False: it has written nothing such. */
+static bool take_bytes(struct slice rest, struct control_call *call)
 {
-    struct slice rest = word;
     size_t len = 0;
-    if (row->argument != ARGUMENT_BINARY || !slice_starts_with(word, slice_of(binary_option)))
-        return false;
-    rest.ptr += strlen(binary_option);
-    rest.len -= strlen(binary_option);
     while (rest.len > 0 && len < sizeof call->path - 1) {
         int byte = next_byte(&rest);
         if (byte < 0)
@@ -230,16 +225,39 @@ static bool take_binary(const struct row *row, struct slice word, struct control
         call->path[len++] = (char)byte;
     }
     call->path[len] = '\0';
-    if (rest.len > 0 || call->path[0] != '/') {
+    return rest.len == 0 && len > 0;
+}
+
+/* False: not this option. */
+static bool take_binary(const struct row *row, struct slice word, struct control_call *call,
+                        struct buf *error)
+{
+    struct slice rest = word;
+    if (row->argument != ARGUMENT_BINARY || !slice_starts_with(word, slice_of(binary_option)))
+        return false;
+    rest.ptr += strlen(binary_option);
+    rest.len -= strlen(binary_option);
+    if (!take_bytes(rest, call) || call->path[0] != '/') {
         text_quote(error, word);
         buf_printf(error, " names no file; write: --binary=/an/absolute/path");
     }
     return true;
 }
 
+static bool take_throttle(const struct row *row, const struct words *words,
+                          struct control_call *call, struct buf *error)
+{
+    if (!slice_equals(words->items[0], SLICE("clear")))
+        return refuse_usage(error, row);
+    call->how = slice_equals(words->items[1], SLICE("all")) ? CONTROL_ALL : CONTROL_SET;
+    return call->how == CONTROL_ALL || take_bytes(words->items[1], call) || refuse_usage(error, row);
+}
+
 static size_t arguments_of(enum argument argument)
 {
-    return argument == ARGUMENT_NONE || argument == ARGUMENT_BINARY ? 0 : argument == ARGUMENT_LEVEL ? 2 : 1;
+    return argument == ARGUMENT_NONE || argument == ARGUMENT_BINARY ? 0
+           : argument == ARGUMENT_LEVEL || argument == ARGUMENT_THROTTLE    ? 2
+                                                                            : 1;
 }
 
 static bool take_arguments(const struct row *row, const struct words *words,
@@ -263,6 +281,8 @@ static bool take_arguments(const struct row *row, const struct words *words,
     case ARGUMENT_ON_OFF:
         call->number = slice_equals(word, SLICE("on"));
         return call->number || slice_equals(word, SLICE("off")) || refuse_usage(error, row);
+    case ARGUMENT_THROTTLE:
+        return take_throttle(row, words, call, error);
     case ARGUMENT_READY:
         return slice_equals(word, SLICE("ready")) || refuse_usage(error, row);
     }

@@ -36,7 +36,7 @@ struct control_call {
     /* scale N | +N | -N | reset; recycle N | all */
     enum { CONTROL_NONE, CONTROL_SET, CONTROL_MORE, CONTROL_LESS, CONTROL_RESET, CONTROL_ALL } how;
     int number; /* scale's, recycle's, dump's, why's N; log's enum log_level; debug's 1 or 0 */
-    /* upgrade's PATH, absolute; "": none was given */
+    /* upgrade's PATH, absolute, "": none was given; throttle's account or address, or CONTROL_ALL */
     char path[CONTROL_PATH_MAX];
 };
 
@@ -47,7 +47,7 @@ struct command {
 };
 const struct command *command_of(enum control_command command);
 
-/* How a path stands in a line: what is no plain word as %XX. */
+/* How a path, or an account, stands in a line: what is no plain word as %XX. */
 void command_write_path(struct buf *line, const char *path);
 
 /* Takes a line (without its end) apart; id is left 0. False with one line of plain text in *error*,

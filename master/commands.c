@@ -9,6 +9,7 @@
 #include "shared/log.h"
 #include "shared/message.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,30 @@ static void do_debug(struct master *m, const struct control_call *call)
                              : SLICE("debug mode off, until the next reload"));
 }
 
+static void forget_address(struct throttle *t, int family, const uint8_t *bytes)
+{
+    struct throttle_address address = throttle_address_of(family, bytes);
+    throttle_forget(t, throttle_key_address(t, address));
+    throttle_forget(t, throttle_key_sign_up(t, address));
+}
+
+static void do_throttle(struct master *m, const struct control_call *call)
+{
+    struct throttle *t = m->estate.throttle;
+    uint8_t bytes[16];
+    if (call->how == CONTROL_ALL)
+        throttle_forget_all(t);
+    else if (inet_pton(AF_INET, call->path, bytes) == 1)
+        forget_address(t, AF_INET, bytes);
+    else if (inet_pton(AF_INET6, call->path, bytes) == 1)
+        forget_address(t, AF_INET6, bytes);
+    else
+        throttle_forget_account(t, slice_of(call->path));
+    log_info("throttle: cleared %s, as asked for",
+             call->how == CONTROL_ALL ? "for all" : "for an account or address");
+    answer_text(m, call->id, true, SLICE("what was counted there is forgotten"));
+}
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 static void do_stop(struct master *m, const struct control_call *call)
@@ -234,6 +259,9 @@ static void on_call(void *ctx, const struct control_call *call)
     case CONTROL_RETRY:
         feed_request(m, SUP_REQUEST_RETRY, -1, 0);
         answer_text(m, call->id, true, SLICE("whoever waited is tried again now"));
+        return;
+    case CONTROL_THROTTLE:
+        do_throttle(m, call);
         return;
     case CONTROL_WAIT:
         answer_later(m, call->id, false, 0);

@@ -359,6 +359,7 @@ static void print_good(const struct ctl *ctl, const json_t *answer, struct buf *
     case CONTROL_LOG:
     case CONTROL_DEBUG:
     case CONTROL_RETRY:
+    case CONTROL_THROTTLE:
     case CONTROL_WAIT:
     case CONTROL_STOP:
         break;

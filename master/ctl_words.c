@@ -140,6 +140,11 @@ static void take_config_option(struct words *w)
 static void take_command_word(struct words *w)
 {
     struct buf *line = &w->ctl->line;
+    if (slice_equals(buf_slice(line), SLICE("throttle clear"))) { /* whom: any text */
+        buf_append_char(line, ' ');
+        command_write_path(line, w->argv[0]);
+        return;
+    }
     buf_printf(line, "%s%s", line->len ? " " : "", w->argv[0]);
 }
 

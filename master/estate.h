@@ -5,11 +5,12 @@
 
 #include "shared/entry.h"
 #include "shared/scoreboard.h"
+#include "shared/throttle.h"
 #include "shared/tickets.h"
 
 struct state;
 
-enum { ESTATE_FOREIGN_MAX = 4 };
+enum { ESTATE_FOREIGN_MAX = 6 };
 
 /* A table whose layout is another program's: kept for the way back. Workers that write into it go on
  * doing so. */
@@ -22,8 +23,9 @@ struct estate_foreign {
 struct estate {
     struct scoreboard *scoreboard;
     struct tickets *tickets;
-    int scoreboard_fd, tickets_fd; /* what they live behind */
-    int handover[2];               /* as in struct entry; -1: not made */
+    struct throttle *throttle;
+    int scoreboard_fd, tickets_fd, throttle_fd; /* what they live behind */
+    int handover[2];                            /* as in struct entry; -1: not made */
     struct estate_foreign foreign[ESTATE_FOREIGN_MAX];
     size_t foreign_len;
 };

@@ -112,7 +112,8 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .as_configured = r != m->current,
                   .secret_key = secret_key(r->secret),
                   .scoreboard = m->estate.scoreboard,
-                  .tickets = m->estate.tickets},
+                  .tickets = m->estate.tickets,
+                  .throttle = m->estate.throttle},
         .with_channel = true,
         .drop_inherited = drop_for_worker};
 }

@@ -6,6 +6,7 @@
 #include "shared/config.h"
 #include "shared/scoreboard.h"
 #include "shared/sock.h"
+#include "shared/throttle.h"
 #include "shared/tickets.h"
 
 #include <stdbool.h>
@@ -58,6 +59,7 @@ struct entry {
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */
+    struct throttle *throttle;         /* the same */
     struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
     int argc;                          /* one-shot verbs: the words after the verb */
     char **argv;

@@ -268,11 +268,21 @@ static bool make_service(struct worker *w)
 {
     const struct config *c = w->entry->config;
     w->site = site_new(c);
-    if (!w->site)
+    w->exempt = proxies_new(&c->auth_throttle_exempt);
+    if (!w->site || !w->exempt)
         return false;
     place_routes(w, w->site->routes, w->site->routes_len);
     w->api = (struct api){
-        c, w->store, w->tokens, w->passwords, w->orders, w->entry->scoreboard, w->site};
+        .config = c,
+        .store = w->store,
+        .tokens = w->tokens,
+        .passwords = w->passwords,
+        .orders = w->orders,
+        .scoreboard = w->entry->scoreboard,
+        .site = w->site,
+        .attempts = {w->entry->throttle, w->slot, attempt_rules_of(c)},
+        .exempt = w->exempt,
+    };
     w->service = (struct http_service){
         .loop = w->loop,
         .config = c,
@@ -338,6 +348,7 @@ static void tear_down(struct worker *w)
         http_service_fini(&w->service);
     tokens_free(w->tokens);
     site_free(w->site);
+    proxies_free(w->exempt);
 }
 
 static void on_store_asked(void *ctx, const struct store_reply *reply)

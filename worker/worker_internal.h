@@ -32,6 +32,7 @@ struct worker {
     struct store *store;
     struct tokens *tokens;
     struct passwords *passwords;
+    struct proxies *exempt; /* from the throttle */
     struct site *site;
     struct client *upstream; /* NULL: none is configured */
     struct fanouts *orders;  /* the same */

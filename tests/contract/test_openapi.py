@@ -31,6 +31,13 @@ READ_USER = {
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}}}}}
 
 
+# What the login answers when too many have failed.
+THROTTLED = {"description": "Too many logins have failed: Retry-After says when the next may be tried",
+             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Detail"}}}}
+DETAIL = {"properties": {"detail": {"type": "string", "title": "Detail"}}, "type": "object", "required": ["detail"],
+          "title": "Detail"}
+
+
 def original(name):
     return json.loads((HERE / f"{name}_openapi.json").read_text(encoding="utf-8"))
 
@@ -41,13 +48,17 @@ def compact(document):
 
 def expected_document():
     """The original's, and every difference on purpose: the to-do lists are left out, reading one user and
-    the health check of the orders API are there."""
+    the health check of the orders API are there, and the login has its 429."""
     document, orders = original("fast_zero_final"), original("api_pedidos_v2")
     paths = {p: v for p, v in document["paths"].items() if not p.startswith("/todos/")}
     paths["/users/{user_id}"]["get"] = READ_USER
+    login = paths["/auth/token"]["post"]["responses"]
+    login["429"] = THROTTLED
+    login["422"] = login.pop("422")     # the last one
     paths["/healthcheck"] = orders["paths"]["/healthcheck"]
     schemas = {n: s for n, s in document["components"]["schemas"].items() if not n.startswith("Todo")}
     schemas["HealthCheckResponse"] = orders["components"]["schemas"]["HealthCheckResponse"]
+    schemas["Detail"] = DETAIL
     document["paths"] = paths
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
@@ -210,6 +221,8 @@ def visitor(api, document):
     v.ask("get", "/users/{user_id}", 422, user_id="x")
     v.ask("post", "/auth/token", 401, data={**LOGIN, "password": "wrong"})
     v.ask("post", "/auth/token", 422, data={"grant_type": "refresh"})
+    for status in [401] * 5 + [429]:
+        v.ask("post", "/auth/token", status, data={**LOGIN, "username": "nobody@example.com"})
     v.token = v.ask("post", "/auth/token", 200, data=LOGIN).json()["access_token"]
     v.ask("post", "/auth/refresh_token", 401)
     v.ask("post", "/auth/refresh_token", 200, bearer=True)

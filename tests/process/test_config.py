@@ -48,7 +48,7 @@ def test_every_error_is_named_at_once(place, words):
     assert not (place / "database.db").exists()
 
 
-@pytest.mark.parametrize("key", ["session_len", "throttle"])
+@pytest.mark.parametrize("key", ["session_len", "throttling"])
 def test_keys_that_do_not_exist_yet_are_refused(place, key):
     done = check(place, f"[auth]\n{key} = 5\n")
     assert done.returncode == 78 and f"c.ini:2: " in done.stderr and key in done.stderr

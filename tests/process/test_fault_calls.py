@@ -23,6 +23,7 @@ FATAL = {
     "loop": ("EMFILE", 70, rf"cannot start: no event loop: {NO_DESCRIPTOR}"),
     "scoreboard_mmap": ("ENOMEM", 70, rf"cannot start: no shared memory: {NO_MEMORY}"),
     "tickets_mmap": ("ENOMEM", 70, rf"cannot start: no shared memory: {NO_MEMORY}"),
+    "throttle_mmap": ("ENOMEM", 70, rf"cannot start: no shared memory: {NO_MEMORY}"),
     "listener_socket": ("EMFILE", 4, r"cannot listen on 127\.0\.0\.1:0: no file descriptors left"),
     "listener_bind": ("EADDRINUSE", 4, r"cannot listen on 127\.0\.0\.1:0: address already in use"),
     "listener_listen": ("EADDRINUSE", 4, r"cannot listen on 127\.0\.0\.1:0: address already in use"),

@@ -162,7 +162,8 @@ static int serve(const struct entry *entry)
     atomic_store(&fake_plan->generation, entry->generation);
     atomic_store(&fake_plan->listeners, (unsigned)entry->listeners_len);
     check_world(entry, 1 + (int)entry->listeners_len + (entry->handover[0] >= 0 ? 2 : 0));
-    if (entry->slot < 0 || !entry->scoreboard || !entry->tickets || entry->secret_key.len < 32)
+    if (entry->slot < 0 || !entry->scoreboard || !entry->tickets || !entry->throttle ||
+        entry->secret_key.len < 32)
         fault(FAKE_FAULT_ENTRY);
     signal(SIGTERM, on_term);
     if (life == FAKE_FAIL)

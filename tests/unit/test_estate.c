@@ -49,6 +49,14 @@ static void pretend_other_layout(struct state *s)
         s->table[i].layout ^= 1;
 }
 
+static void fault_once(struct throttle *t)
+{
+    static const struct throttle_rule rule = {5, 900, true};
+    struct throttle_charge c;
+    struct throttle_key key = throttle_key_account(t, SLICE("alice@example.com"));
+    assert_int_equal(throttle_charge(t, key, &rule, (mono_ms){1000}, &c), 0);
+}
+
 static void test_same_layout(void **state)
 {
     (void)state;
@@ -61,6 +69,7 @@ static void test_same_layout(void **state)
     assert_int_equal(estate_adopt(&b, SLOTS, &s), EXIT_CODE_OK);
     assert_int_equal(inode(a.scoreboard_fd), inode(b.scoreboard_fd));
     assert_int_equal(inode(a.tickets_fd), inode(b.tickets_fd));
+    assert_int_equal(inode(a.throttle_fd), inode(b.throttle_fd));
     assert_int_equal(inode(a.handover[0]), inode(b.handover[0]));
     assert_int_equal(inode(a.handover[1]), inode(b.handover[1]));
     assert_int_equal(b.foreign_len, 0);
@@ -70,6 +79,8 @@ static void test_same_layout(void **state)
     int ticket = tickets_take(a.tickets, 0);
     assert_int_equal(tickets_held(b.tickets, getpid()), 1);
     tickets_give(b.tickets, ticket);
+    fault_once(a.throttle);
+    assert_int_equal(throttle_used(b.throttle, (mono_ms){1000}), 1);
     state_free(&s);
     estate_close(&a);
     estate_close(&b);
@@ -86,11 +97,12 @@ static void test_there_and_back_with_another_layout(void **state)
     assert_int_equal(estate_open(&a, SLOTS), EXIT_CODE_OK);
     scoreboard_use(a.scoreboard, 0);
     counter_add(&a.scoreboard->slots[0], COUNTER_requests, 7);
+    fault_once(a.throttle);
     save(&a, &s);
     pretend_other_layout(&s);
     assert_int_equal(estate_adopt(&b, SLOTS, &s), EXIT_CODE_OK);
     assert_int_not_equal(inode(a.scoreboard_fd), inode(b.scoreboard_fd));
-    assert_int_equal(b.foreign_len, 2);
+    assert_int_equal(b.foreign_len, 3);
     assert_int_equal(scoreboard_total(b.scoreboard, COUNTER_requests), 7);
     estate_say_stopping(&b);
     assert_int_equal(atomic_load(&a.scoreboard->stopping), 1);
@@ -100,13 +112,14 @@ static void test_there_and_back_with_another_layout(void **state)
     state_free(&s);
     save(&b, &s);
     pretend_other_layout(&s); /* the foreign ones are ours again */
-    assert_int_equal(s.table_len, 4);
+    assert_int_equal(s.table_len, 6);
     counter_add(&a.scoreboard->slots[0], COUNTER_requests, 1);
     assert_int_equal(estate_adopt(&again, SLOTS, &s), EXIT_CODE_OK);
     assert_int_equal(inode(again.scoreboard_fd), inode(a.scoreboard_fd));
     assert_int_equal(inode(again.tickets_fd), inode(a.tickets_fd));
     assert_int_equal(scoreboard_total(again.scoreboard, COUNTER_requests), 12);
-    assert_int_equal(again.foreign_len, 2);
+    assert_int_equal(again.foreign_len, 3);
+    assert_int_equal(throttle_used(again.throttle, (mono_ms){1000}), 1);
     int foreign = again.foreign[0].fd;
     estate_forget_foreign(&again);
     assert_int_equal(fcntl(foreign, F_GETFD), -1);
@@ -176,10 +189,10 @@ static void test_what_is_none_is_refused(void **state)
     assert_int_equal(estate_open(&a, SLOTS), EXIT_CODE_OK);
     refuse_table(&a, SLOTS + 2);
     refuse_table(&a, SLOTS - 2);
-    for (int i = 0; i < 2; i++) { /* each in the other's place */
+    for (int i = 0; i < 3; i++) { /* each in another's place */
         estate_init(&b);
         save(&a, &s);
-        dup2(s.table[1 - i].fd, s.table[i].fd);
+        dup2(s.table[(i + 1) % 3].fd, s.table[i].fd);
         assert_int_equal(estate_adopt(&b, SLOTS, &s), EXIT_CODE_INTERNAL);
         state_free(&s);
         estate_close(&b);

@@ -5,8 +5,10 @@
 #include "shared/config.h"
 #include "shared/scoreboard.h"
 #include "worker/api/site.h"
+#include "worker/auth/attempts.h"
 #include "worker/auth/password.h"
 #include "worker/auth/token.h"
+#include "worker/http/proxy.h"
 #include "worker/http/request.h"
 #include "worker/store/store.h"
 #include "worker/upstream/fanout.h"
@@ -20,6 +22,8 @@ struct api {
     struct fanouts *orders;              /* NULL: there is no orders API */
     const struct scoreboard *scoreboard; /* for healthcheck: is a full stop under way? */
     struct site *site;                   /* what is served */
+    struct attempts attempts;            /* {0}: nothing is throttled */
+    const struct proxies *exempt;        /* [auth] throttle_exempt; NULL: nobody */
 };
 
 /* http_service.handle: r->context is a struct api. Routes, judges and answers the request. */

@@ -44,6 +44,7 @@ struct endpoint {
     const struct route_notes *notes; /* or NULL */
 };
 
+extern const struct route_notes notes_login;
 extern const struct route_notes notes_healthcheck;
 extern const struct route_notes notes_listar_itens;
 

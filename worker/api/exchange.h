@@ -25,6 +25,7 @@ struct exchange {
     struct field_value body[SCHEMA_FIELDS_MAX];
 
     struct store_user account;   /* the handler's: the row it works on */
+    struct attempt attempt;      /* that was let through (gate.h) and has no end yet */
 };
 
 /* The handlers, one for each row of routes.def. */

@@ -1,6 +1,11 @@
 /* routes.c: routes.def as the tables of endpoint.h. */
 #include "worker/api/exchange.h"
 
+const struct route_notes notes_login = {
+    .answers = {{429, "Too many logins have failed: Retry-After says when the next may be tried",
+                 &schema_detail}},
+};
+
 const struct route_notes notes_healthcheck = {
     .summary = "Integridade do sistema",
     .description = "Checa se o servidor está online",

@@ -79,6 +79,11 @@ static const struct field problems_fields[] = {
 };
 const struct schema schema_problems = NAMED_SCHEMA("HTTPValidationError", problems_fields);
 
+static const struct field detail_fields[] = {
+    {.name = "detail", .kind = FIELD_STRING, .required = true},
+};
+const struct schema schema_detail = NAMED_SCHEMA("Detail", detail_fields);
+
 static const struct field item_fields[] = {
     {.name = "sku", .kind = FIELD_STRING, .required = true},
     {.name = "description", .kind = FIELD_STRING, .required = true},

@@ -34,6 +34,7 @@ extern const struct schema schema_user_list;
 extern const struct schema schema_message;
 extern const struct schema schema_token;
 extern const struct schema schema_health;
+extern const struct schema schema_detail;
 extern const struct schema schema_item;
 extern const struct schema schema_error;
 /* What every 422 is: worker/validate/problem.h writes it. */

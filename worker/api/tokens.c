@@ -2,6 +2,7 @@
 #include "worker/api/exchange.h"
 
 #include "shared/check.h"
+#include "worker/api/gate.h"
 
 static void answer_token(struct exchange *x, const struct store_user *user, int64_t auth_time_s,
                          int64_t now_s)
@@ -30,9 +31,27 @@ static void on_rehashed(void *ctx, const struct store_reply *reply)
 {
 }
 
+static void end_attempt(struct exchange *x, enum password_result result)
+{
+    switch (result) {
+    case PASSWORD_OK:
+        gate_succeeded(x);
+        return;
+    case PASSWORD_MISMATCH:
+        gate_failed(x);
+        return;
+    case PASSWORD_BUSY: /* also: the client left before its turn */
+    case PASSWORD_NO_MEMORY:
+        gate_undone(x);
+        return;
+    }
+    UNREACHABLE();
+}
+
 static void on_verified(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
+    end_attempt(x, reply->result);
     exchange_wipe_password(x, &x->body[LOGIN_PASSWORD]);
     if (exchange_abandoned(x))
         return;
@@ -57,25 +76,31 @@ static void on_verified(void *ctx, const struct password_reply *reply)
 static void on_login_user(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
+    bool judged = reply->result == STORE_OK || reply->result == STORE_NOT_FOUND;
+    if (!judged || request_is_gone(x->r))
+        gate_undone(x);
     if (exchange_abandoned(x))
         return;
-    if (reply->result != STORE_OK && reply->result != STORE_NOT_FOUND) {
+    if (!judged) {
         exchange_store_failed(x, reply->result);
         return;
     }
     if (reply->result == STORE_OK && !exchange_keep_user(x, &reply->users[0], &x->account)) {
+        gate_undone(x);
         exchange_no_memory(x);
         return;
     }
     /* an unknown address has no stored text: the same work, the same answer */
-    exchange_await(x, password_verify(x->api->passwords, x->body[LOGIN_PASSWORD].text,
-                                      x->account.password,
-                                      password_fair_key(x->body[LOGIN_USERNAME].text), on_verified, x));
+    gate_await(x, password_verify(x->api->passwords, x->body[LOGIN_PASSWORD].text,
+                                  x->account.password,
+                                  password_fair_key(x->body[LOGIN_USERNAME].text), on_verified, x));
 }
 
 void api_login_for_access_token(struct exchange *x)
 {
-    exchange_await(x, store_user_by_email(x->api->store, x->body[LOGIN_USERNAME].text, on_login_user, x));
+    struct slice email = x->body[LOGIN_USERNAME].text;
+    if (gate_login(x, email))
+        gate_await(x, store_user_by_email(x->api->store, email, on_login_user, x));
 }
 
 /* ---- POST /auth/refresh_token ----------------------------------------------------------------- */

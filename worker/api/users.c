@@ -1,6 +1,6 @@
 /* users.c: the accounts. Order of a sign-up: look for a conflict, so that a taken name costs no
  * hash; hash; insert, which finds the conflicts that came meanwhile. */
-#include "worker/api/exchange.h"
+#include "worker/api/gate.h"
 
 enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */
 
@@ -46,8 +46,8 @@ static bool keep_fields(struct exchange *x)
 static void start_hash(struct exchange *x, struct slice account, password_done_fn *done)
 {
     struct field_value *password = &x->body[USER_PASSWORD];
-    exchange_await(x, password_hash(x->api->passwords, password->text, password_fair_key(account),
-                                    done, x));
+    gate_await(x, password_hash(x->api->passwords, password->text, password_fair_key(account), done,
+                                x));
 }
 
 /* ---- POST /users/ ----------------------------------------------------------------------------- */
@@ -55,6 +55,10 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
 static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
+    if (reply->result == STORE_OK || request_is_gone(x->r)) /* gone: it may have been made */
+        gate_signed_up(x);
+    else
+        gate_undone(x);
     if (exchange_abandoned(x))
         return;
     if (reply->result == STORE_OK)
@@ -71,6 +75,8 @@ static void on_created(void *ctx, const struct store_reply *reply)
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
     exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    if (reply->result != PASSWORD_OK || request_is_gone(x->r))
+        gate_undone(x);
     if (exchange_abandoned(x))
         return false;
     if (reply->result != PASSWORD_OK)
@@ -82,13 +88,15 @@ static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
     if (take_hash(x, reply))
-        exchange_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
-                                            reply->hash, on_created, x));
+        gate_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
+                                        reply->hash, on_created, x));
 }
 
 static void on_conflict_known(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
+    if (reply->result != STORE_NOT_FOUND || request_is_gone(x->r))
+        gate_undone(x);
     if (exchange_abandoned(x))
         return;
     if (reply->result != STORE_NOT_FOUND) {
@@ -101,9 +109,9 @@ static void on_conflict_known(void *ctx, const struct store_reply *reply)
 
 void api_create_user(struct exchange *x)
 {
-    if (keep_fields(x))
-        exchange_await(x, store_user_conflict(x->api->store, x->account.username, x->account.email,
-                                              on_conflict_known, x));
+    if (keep_fields(x) && gate_sign_up(x))
+        gate_await(x, store_user_conflict(x->api->store, x->account.username, x->account.email,
+                                          on_conflict_known, x));
 }
 
 /* ---- GET /users/ and /users/{user_id} --------------------------------------------------------- */
