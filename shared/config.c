@@ -152,6 +152,8 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
     }
     if ((o->flags & SECRET) && value.string)
         remember_secret(l, slice_of(value.string));
+    for (size_t i = 0; (o->flags & SECRET) && i < value.list.len; i++)
+        remember_secret(l, slice_of(value.list.items[i]));
     buf_free(&why);
 }
 
