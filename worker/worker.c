@@ -267,6 +267,7 @@ static bool make_service(struct worker *w)
     w->service = (struct http_service){
         .loop = w->loop,
         .config = c,
+        .cors = true,
         .slot = w->slot,
         .scoreboard = w->entry->scoreboard,
         .worker_slot = w->entry->slot,
