@@ -31,6 +31,7 @@ static void save_master(const struct master *m, struct state_master *to)
                                 .next_ini = m->next.ini,
                                 .next_env = m->next.env,
                                 .key = secret_key(m->current->secret),
+                                .previous_keys = secret_previous(m->current->secret),
                                 .exe = m->other.fd,
                                 .exe_path = slice_of(m->other.path),
                                 .previous = -1,
@@ -218,7 +219,7 @@ static bool adopt_regime(struct master *m, const struct state *s, const struct s
         return true;
     m->current = r;
     r->config = m->options->config;
-    r->secret = secret_of(s->master[0].key);
+    r->secret = secret_of(s->master[0].key, s->master[0].previous_keys);
     return r->secret;
 }
 
@@ -327,6 +328,7 @@ static void wipe(struct slice text)
 static void wipe_secrets(const struct state_master *from)
 {
     wipe(from->key);
+    wipe(from->previous_keys);
     wipe(from->ini);
     wipe(from->env);
     wipe(from->next_ini);

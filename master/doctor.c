@@ -100,8 +100,11 @@ static void look_at_key(struct doctor *d)
         add_lines(&d->found, FINDING_WARN, about, &warnings);
     else if (!secret)
         add_lines(&d->found, FINDING_OK, about, &notes);
-    else
+    else if (secret_previous_count(secret) == 0)
         findings_add(&d->found, FINDING_OK, about, "%zu bytes", secret_key(secret).len);
+    else
+        findings_add(&d->found, FINDING_OK, about, "%zu bytes; previous keys honoured: %zu",
+                     secret_key(secret).len, secret_previous_count(secret));
     secret_free(secret);
     buf_free(&error);
     buf_free(&warnings);

@@ -112,6 +112,7 @@ static const char *key_origin(const struct config *c)
 
 static void describe(const struct config *c, struct buf *out)
 {
+    size_t previous = c->auth_previous_secret_keys.len + c->auth_previous_secret_key_files.len;
     struct buf why = {0};
     buf_printf(out, "configuration ok\n");
     for (size_t i = 0; i < c->server_bind.len; i++)
@@ -126,6 +127,10 @@ static void describe(const struct config *c, struct buf *out)
     bool file = config_database(c, &path) == CONFIG_DATABASE_FILE;
     buf_printf(out, "  database    %s\n", file ? path : "in memory");
     buf_printf(out, "  token key   %s\n", key_origin(c));
+    if (previous > 0)
+        buf_printf(out, "              and %zu previous, whose tokens are honoured\n", previous);
+    if (c->server_profile == CONFIG_PROFILE_HARDENED)
+        buf_printf(out, "  profile     hardened\n");
     buf_free(&why);
 }
 

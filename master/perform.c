@@ -50,10 +50,17 @@ static void drop_for_worker(void *ctx)
     listeners_drop(&m->forking->admin);
 }
 
+static void wipe_text(const char *text)
+{
+    explicit_bzero((char *)(uintptr_t)text, strlen(text));
+}
+
 static void wipe_key(const struct config *c)
 {
     if (c->auth_secret_key)
-        explicit_bzero((char *)(uintptr_t)c->auth_secret_key, strlen(c->auth_secret_key));
+        wipe_text(c->auth_secret_key);
+    for (size_t i = 0; i < c->auth_previous_secret_keys.len; i++)
+        wipe_text(c->auth_previous_secret_keys.items[i]);
 }
 
 /* The key, and the copies of it that configurations hold, as far as they are known. */
@@ -111,6 +118,7 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .config = r->config,
                   .as_configured = r != m->current,
                   .secret_key = secret_key(r->secret),
+                  .previous_keys = secret_previous(r->secret),
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets,
                   .throttle = m->estate.throttle},

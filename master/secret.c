@@ -1,6 +1,7 @@
 /* secret.c: see secret.h. */
 #include "master/secret.h"
 
+#include "shared/keyring.h"
 #include "shared/private.h"
 
 #include <errno.h>
@@ -16,9 +17,13 @@
 
 enum { RANDOM_BYTES = 32, HEX_BYTES = 2 * RANDOM_BYTES };
 
+_Static_assert((int)KEYRING_KEY_MAX_BYTES == (int)SECRET_MAX_BYTES, "what is a key here is one there");
+
 struct secret {
     size_t len;                       /* <= SECRET_MAX_BYTES */
     char bytes[SECRET_MAX_BYTES + 1]; /* one more: a file that is too long is noticed */
+    size_t previous_len;
+    char previous[KEYRING_MAX_BYTES]; /* keyring.h */
 };
 
 /* What a load is busy with. */
@@ -31,13 +36,17 @@ struct load {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-struct secret *secret_of(struct slice key)
+struct secret *secret_of(struct slice key, struct slice previous)
 {
-    struct secret *s = key.len <= SECRET_MAX_BYTES ? private_new(sizeof *s) : NULL;
+    bool fits = key.len <= SECRET_MAX_BYTES && keyring_is_sound(previous);
+    struct secret *s = fits ? private_new(sizeof *s) : NULL;
     if (!s)
         return NULL;
     memcpy(s->bytes, key.ptr, key.len);
     s->len = key.len;
+    if (previous.len > 0)
+        memcpy(s->previous, previous.ptr, previous.len);
+    s->previous_len = previous.len;
     return s;
 }
 
@@ -51,63 +60,21 @@ struct slice secret_key(const struct secret *s)
     return (struct slice){s->bytes, s->len};
 }
 
+struct slice secret_previous(const struct secret *s)
+{
+    return (struct slice){s->previous, s->previous_len};
+}
+
+size_t secret_previous_count(const struct secret *s)
+{
+    struct slice rest = secret_previous(s), key;
+    size_t count = 0;
+    while (keyring_next(&rest, &key))
+        count++;
+    return count;
+}
+
 /* ---- judging --------------------------------------------------------------------------------- */
-
-/* Keys that stand in tutorials, documentation and default configurations. */
-static const char *const published[] = {
-    "your-very-secret-and-exclusive-key",
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-    "your-256-bit-secret",
-    "your-384-bit-secret",
-    "your-512-bit-secret",
-    "a-string-secret-at-least-256-bits-long",
-    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-    "your-super-secret-jwt-token-with-at-least-32-characters-long",
-    "your-secret-key-must-be-at-least-32-characters-long",
-    "super-secret-key-that-should-be-changed-in-production",
-    "change-this-to-a-long-random-string-in-production",
-    "0123456789abcdef0123456789abcdef",
-    "abcdefghijklmnopqrstuvwxyz123456",
-    "secret",
-    "secret_key",
-    "secret-key",
-    "secretkey",
-    "supersecret",
-    "super-secret",
-    "your-secret-key",
-    "your_secret_key",
-    "your-secret-key-here",
-    "my-secret-key",
-    "mysecretkey",
-    "changeme",
-    "change-me",
-    "change_me",
-    "changethis",
-    "change-this",
-    "password",
-    "test",
-};
-
-/* The whole is one short word over and over: "changemechangeme…", "0000…". */
-static bool repeats_itself(struct slice key)
-{
-    for (size_t period = 1; period <= 16 && 2 * period <= key.len; period++)
-        if (memcmp(key.ptr, key.ptr + period, key.len - period) == 0)
-            return true;
-    return false;
-}
-
-const char *secret_weakness(struct slice key)
-{
-    for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
-        if (slice_equals_nocase(key, slice_of(published[i])))
-            return "an example that everybody knows";
-    if (key.len < SECRET_MIN_BYTES)
-        return "shorter than 32 bytes";
-    if (repeats_itself(key))
-        return "a short word repeated";
-    return NULL;
-}
 
 static enum exit_code judge(struct load *l, const char *origin)
 {
@@ -184,39 +151,41 @@ static int read_key_file(struct load *l, const char *path)
     return result;
 }
 
-static enum exit_code cannot_read(struct load *l, const char *path)
+static enum exit_code cannot_read(struct load *l, const char *path, const char *option)
 {
-    buf_printf(l->error, "%s: cannot read the key: %s; see [auth] secret_key_file", path,
-               strerror(errno));
+    buf_printf(l->error, "%s: cannot read the key: %s; see %s", path, strerror(errno), option);
     return EXIT_CODE_CONFIG;
 }
 
 /* ---- where it comes from --------------------------------------------------------------------- */
 
-static enum exit_code from_text(struct load *l)
+#define KEY_OPTION "[auth] secret_key"
+#define FILE_OPTION "[auth] secret_key_file"
+#define PREVIOUS_OPTION "[auth] previous_secret_keys"
+#define PREVIOUS_FILES_OPTION "[auth] previous_secret_key_files"
+
+static enum exit_code from_text(struct load *l, const char *text, const char *option)
 {
-    const char *text = l->config->auth_secret_key;
     size_t len = strlen(text);
     if (len > SECRET_MAX_BYTES) {
-        buf_printf(l->error, "[auth] secret_key: longer than %d bytes", SECRET_MAX_BYTES);
+        buf_printf(l->error, "%s: longer than %d bytes", option, SECRET_MAX_BYTES);
         return EXIT_CODE_CONFIG;
     }
     memcpy(l->secret->bytes, text, len);
     l->secret->len = len;
-    return judge(l, "[auth] secret_key");
+    return judge(l, option);
 }
 
 /* A relative path is looked for among systemd's credentials first (systemd.exec(5)). */
-static enum exit_code from_configured_file(struct load *l)
+static enum exit_code from_configured_file(struct load *l, const char *path, const char *option)
 {
-    const char *path = l->config->auth_secret_key_file;
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     struct buf credential = {0};
     if (path[0] != '/' && credentials)
         buf_printf(&credential, "%s/%s%c", credentials, path, '\0');
     if (credential.len > 0 && !credential.failed && access(credential.data, F_OK) == 0)
         path = credential.data;
-    enum exit_code code = read_key_file(l, path) < 0 ? cannot_read(l, path) : judge(l, path);
+    enum exit_code code = read_key_file(l, path) < 0 ? cannot_read(l, path, option) : judge(l, path);
     buf_free(&credential);
     return code;
 }
@@ -309,7 +278,7 @@ static enum exit_code create_beside(struct load *l, const char *dir, const char 
         return EXIT_CODE_OK;
     }
     if (errno == EEXIST)
-        return read_key_file(l, path) < 0 ? cannot_read(l, path) : judge(l, path);
+        return read_key_file(l, path) < 0 ? cannot_read(l, path, FILE_OPTION) : judge(l, path);
     buf_printf(
         l->error,
         "%s: cannot make the key file: %s; the database's directory must exist and be writable",
@@ -389,10 +358,62 @@ static enum exit_code find(struct load *l)
 {
     const struct config *c = l->config;
     if (c->auth_secret_key)
-        return from_text(l);
+        return from_text(l, c->auth_secret_key, KEY_OPTION);
     if (c->auth_secret_key_file)
-        return from_configured_file(l);
+        return from_configured_file(l, c->auth_secret_key_file, FILE_OPTION);
     return from_database(l);
+}
+
+/* ---- keys of before -------------------------------------------------------------------------- */
+
+/* What *l* has just read, behind those that *s* has. */
+static void keep_previous(struct secret *s, const struct load *l)
+{
+    char *end = keyring_put(s->previous + s->previous_len, secret_key(l->secret));
+    s->previous_len = (size_t)(end - s->previous);
+}
+
+/* *s* NULL: they are judged only. */
+static enum exit_code read_previous(struct load *l, struct secret *s)
+{
+    const struct config_list *texts = &l->config->auth_previous_secret_keys;
+    const struct config_list *files = &l->config->auth_previous_secret_key_files;
+    for (size_t i = 0; i < texts->len + files->len; i++) {
+        l->secret->len = 0;
+        enum exit_code code =
+            i < texts->len
+                ? from_text(l, texts->items[i], PREVIOUS_OPTION)
+                : from_configured_file(l, files->items[i - texts->len], PREVIOUS_FILES_OPTION);
+        if (code != EXIT_CODE_OK)
+            return code;
+        if (s)
+            keep_previous(s, l);
+    }
+    return EXIT_CODE_OK;
+}
+
+static enum exit_code find_previous(struct load *l)
+{
+    const struct config *c = l->config;
+    size_t count = c->auth_previous_secret_keys.len + c->auth_previous_secret_key_files.len;
+    if (count == 0)
+        return EXIT_CODE_OK;
+    if (count > KEYRING_KEYS_MAX) {
+        buf_printf(l->error, PREVIOUS_OPTION ": %zu keys; more than %d are not kept", count,
+                   KEYRING_KEYS_MAX);
+        return EXIT_CODE_CONFIG;
+    }
+    struct secret *s = l->secret;
+    l->secret = private_new(sizeof *l->secret); /* one key at a time */
+    enum exit_code code = l->secret ? read_previous(l, s) : EXIT_CODE_INTERNAL;
+    if (!l->secret)
+        buf_printf(l->error, "cannot keep a key: %s", strerror(errno));
+    secret_free(l->secret);
+    l->secret = s;
+    if (code == EXIT_CODE_OK)
+        buf_printf(l->notes, "tokens that %zu previous key%s signed are honoured\n", count,
+                   count == 1 ? "" : "s");
+    return code;
 }
 
 enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,
@@ -410,6 +431,8 @@ enum exit_code secret_load(const struct config *config, bool create, struct secr
         return EXIT_CODE_INTERNAL;
     }
     enum exit_code code = find(&l);
+    if (code == EXIT_CODE_OK)
+        code = find_previous(&l);
     if (code == EXIT_CODE_OK)
         *secret_r = l.secret;
     else

@@ -1,5 +1,5 @@
 /* secret.h: the key that signs tokens: configured, read from a file, or made at first start and
- * kept beside the database. Master, before it forks. The key lives in pages of its own that core
+ * kept beside the database; and the ones before it, whose tokens are still honoured. Master, before it forks. The key lives in pages of its own that core
  * dumps leave out; it is never logged. */
 #pragma once
 
@@ -20,12 +20,16 @@ struct secret;
  * one per line, are appended to *warnings* and *notes*. */
 enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,
                            struct buf *error, struct buf *warnings, struct buf *notes);
-/* This key, as another program had loaded it. NULL without memory, or when it is too long. */
-struct secret *secret_of(struct slice key);
+/* This key and a keyring (shared/keyring.h) of those before it, as another program had loaded them.
+ * NULL without memory, or when they are too long. */
+struct secret *secret_of(struct slice key, struct slice previous);
 /* Wipes and frees. Accepts NULL. */
 void secret_free(struct secret *s);
 /* Borrowed from *s*. */
 struct slice secret_key(const struct secret *s);
+/* The keys that signed before, as a keyring; borrowed, too. Empty: none. */
+struct slice secret_previous(const struct secret *s);
+size_t secret_previous_count(const struct secret *s);
 
 /* Why a key is not good enough, as the rest of a sentence ("is …"); NULL: it is. */
 const char *secret_weakness(struct slice key);

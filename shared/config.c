@@ -152,6 +152,8 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
     }
     if ((o->flags & SECRET) && value.string)
         remember_secret(l, slice_of(value.string));
+    for (size_t i = 0; (o->flags & SECRET) && i < value.list.len; i++)
+        remember_secret(l, slice_of(value.list.items[i]));
     buf_free(&why);
 }
 
@@ -225,8 +227,20 @@ static void check_orders(struct loader *l)
                      "upstream: it needs a key; set [orders] apikey, or APIKEY in the environment");
 }
 
+/* Set where the binary holds the list of common passwords. */
+static void check_profile(struct loader *l)
+{
+#ifndef COLMEIA_COMMON_PASSWORDS
+    if (l->config->server_profile == CONFIG_PROFILE_HARDENED)
+        loader_error(l, origin_of(l, OPTION_ID_server_profile),
+                     "profile: this colmeia was built without the list of common passwords, which "
+                     "hardened needs; build it where the npm registry can be reached");
+#endif
+}
+
 static void check_together(struct loader *l)
 {
+    check_profile(l);
     check_orders(l);
     check_limits(l);
     check_memory(l);

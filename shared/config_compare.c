@@ -24,7 +24,7 @@ static void say_value(const struct config *c, const struct option *o, struct buf
 {
     struct option_value value = option_load(c, o);
     size_t before = out->len;
-    if ((o->flags & SECRET) && value.string)
+    if ((o->flags & SECRET) && (value.string || value.list.len > 0))
         buf_printf(out, "********");
     else
         option_format(o, &value, out);

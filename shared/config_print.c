@@ -36,14 +36,14 @@ static void print_option(const struct config *c, const struct option *o, struct 
 {
     struct option_value value = option_load(c, o);
     bool is_unset = o->type == OPTION_STRING && !value.string;
-    if ((o->flags & SECRET) && !is_unset) {
+    bool is_empty_list = o->type == OPTION_LIST && value.list.len == 0;
+    if ((o->flags & SECRET) && !is_unset && !is_empty_list) {
         buf_printf(out, "# %s = ********", o->key);
         return;
     }
     buf_printf(out, "%s =", o->key);
     struct buf text = {0};
     option_format(o, &value, &text);
-    bool is_empty_list = o->type == OPTION_LIST && value.list.len == 0;
     if (!is_unset && !is_empty_list) {
         buf_append_char(out, ' ');
         if (needs_quotes(buf_slice(&text)))

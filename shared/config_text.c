@@ -161,6 +161,28 @@ static bool is_upstream(struct slice text, struct buf *why)
     return is_host(host) || text_refuse(why, text, wanted);
 }
 
+/* An origin as browsers write it (RFC 6454, section 6.2), for it is compared byte by byte: lower case,
+ * no path, no port that goes without saying. */
+static bool is_origin(struct slice text, struct buf *why)
+{
+    static const struct slice usual[] = {{":80", 3}, {":443", 4}};
+    if (slice_equals(text, SLICE("*")))
+        return text_refuse(why, text, "is not supported: name each origin, as https://app.example.com");
+    if (slice_equals(text, SLICE("null")))
+        return text_refuse(why, text, "is not supported: any sandboxed page of anyone is \"null\"");
+    struct buf unused = {0};
+    bool is_plain = is_upstream(text, &unused);
+    buf_free(&unused);
+    for (size_t i = 0; i < text.len; i++)
+        is_plain &= text.ptr[i] < 'A' || text.ptr[i] > 'Z';
+    if (!is_plain)
+        return text_refuse(why, text, "is no origin as browsers write it: lower case, no path, no slash at "
+                                      "the end, as https://app.example.com or http://localhost:3000");
+    if (slice_ends_with(text, usual[slice_starts_with(text, SLICE("https://"))]))
+        return text_refuse(why, text, "names the port that goes without saying: browsers leave it out");
+    return true;
+}
+
 /* Named rules of the check column, for a string or one item of a list. */
 bool text_obeys(const struct option *o, const char *string, struct buf *why)
 {
@@ -187,6 +209,8 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
                text_refuse(why, text, "is not supported: tokens are signed with HS256 only");
     if (strcmp(o->check, "upstream") == 0)
         return is_upstream(text, why);
+    if (strcmp(o->check, "origin") == 0)
+        return is_origin(text, why);
     if (strcmp(o->check, "file") == 0 && text.len == 0) {
         buf_printf(why, "it is empty; name a file, or leave it out");
         return false;
@@ -223,8 +247,13 @@ bool text_list(const struct option *o, struct slice text, struct arena *arena,
         items[len] = slice_dup(arena, item).ptr;
         if (!items[len])
             return text_no_memory(why);
-        if (item.len == 0)
-            return text_refuse(why, text, "has an empty item");
+        *list_r = (struct config_list){items, len + 1}; /* a secret is wiped even if it is refused */
+        if (item.len == 0) {
+            if (!(o->flags & SECRET))
+                text_quote(why, text);
+            buf_printf(why, "%shas an empty item", o->flags & SECRET ? "it " : " ");
+            return false;
+        }
         if (!text_obeys(o, items[len], why))
             return false;
         if (is_repeated(o, items, len))

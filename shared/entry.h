@@ -56,6 +56,7 @@ struct entry {
     bool as_configured;                /* log level and debug mode are those of *config*; else those
                                           the master has now, and hands down by the fork */
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
+    struct slice previous_keys;        /* shared/keyring.h: what they signed is honoured; may be empty */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */

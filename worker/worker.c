@@ -223,8 +223,8 @@ static int open_store(struct worker *w)
 static int open_auth(struct worker *w)
 {
     const struct config *c = w->entry->config;
-    w->tokens = tokens_new(w->entry->secret_key, c->auth_access_token_expire_minutes,
-                           c->auth_session_max / 1000);
+    w->tokens = tokens_new_with(w->entry->secret_key, w->entry->previous_keys,
+                                c->auth_access_token_expire_minutes, c->auth_session_max / 1000);
     w->passwords = passwords_new(w->loop, &(struct password_options){
                                               .memory_bytes = c->auth_hash_memory,
                                               .iterations = c->auth_hash_iterations,
@@ -286,6 +286,7 @@ static bool make_service(struct worker *w)
     w->service = (struct http_service){
         .loop = w->loop,
         .config = c,
+        .cors = true,
         .slot = w->slot,
         .scoreboard = w->entry->scoreboard,
         .worker_slot = w->entry->slot,

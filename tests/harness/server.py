@@ -73,9 +73,9 @@ def write_ini(directory, values, name="colmeia.ini"):
     return path
 
 
-def run_verb(directory, *words, env=None, stdin=b"", timeout_s=PATIENCE_S):
+def run_verb(directory, *words, env=None, stdin=b"", timeout_s=PATIENCE_S, binary=BINARY):
     """`colmeia words…` to its end: subprocess.CompletedProcess with text in stdout and stderr."""
-    done = subprocess.run(without_aslr([str(BINARY), *words]), cwd=directory, env=clean_environment(env),
+    done = subprocess.run(without_aslr([str(binary), *words]), cwd=directory, env=clean_environment(env),
                           input=stdin, capture_output=True, timeout=timeout_s)
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
     assert not REPORTS.search(done.stderr), done.stderr

@@ -1,11 +1,12 @@
-"""test_docs_plain.py: without the npm registry: the build goes on and says so, and the pages are plain."""
+"""test_docs_plain.py: without the npm registry: the build goes on and says so, the pages are plain, and
+profile = hardened is refused."""
 
 import subprocess
 
 import httpx
 import pytest
 
-from harness.server import BINARY, ROOT
+from harness.server import BINARY, ROOT, run_verb, write_ini
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -25,6 +26,13 @@ def test_plain_pages_list_the_routes(serve):
         assert api.get("/openapi.json").json()["openapi"] == "3.1.0"
 
 
+def test_hardened_is_refused_without_the_list(place):
+    write_ini(place, {"server.profile": "hardened"})
+    done = run_verb(place, "check", "--config", "colmeia.ini", binary=BINARY.parent / "colmeia_plain")
+    assert done.returncode == 78
+    assert done.stderr.startswith("colmeia.ini:2: profile: this colmeia was built without the list of common passwords")
+
+
 @pytest.fixture
 def configure(place):
     """Configures a build tree of its own, the registry out of reach."""
@@ -41,13 +49,19 @@ def test_the_build_goes_on_without_the_registry_and_says_so(configure, place):
     assert code == 0, said
     assert "/docs and /redoc will be plain lists without Swagger UI and ReDoc: cannot fetch http://127" in said
     assert "Documentation pages: plain (cannot fetch http://127" in said
+    assert "profile = hardened will be refused without the list of common passwords: cannot fetch http://127" in said
+    assert "Common passwords: none (cannot fetch http://127" in said
     subprocess.run(["ninja", "-C", str(place / "build"), "worker_assets"], check=True)
 
     code, said = configure("-DCOLMEIA_DOCS=ON")     # who must have them hears it
     assert code != 0 and "no Swagger UI and ReDoc: cannot fetch http://127" in said
 
-    code, said = configure("-DCOLMEIA_DOCS=OFF")
+    code, said = configure("-DCOLMEIA_DOCS=OFF", "-DCOLMEIA_COMMON_PASSWORDS=ON")
+    assert code != 0 and "no list of common passwords: cannot fetch http://127" in said
+
+    code, said = configure("-DCOLMEIA_DOCS=OFF", "-DCOLMEIA_COMMON_PASSWORDS=OFF")
     assert code == 0 and "Documentation pages: plain (COLMEIA_DOCS is OFF)" in said
+    assert "Common passwords: none (COLMEIA_COMMON_PASSWORDS is OFF)" in said
     assert "fetch" not in said
 
 

@@ -137,6 +137,7 @@ def test_install(place):
     licences |= {f"{docs}/redoc/{name}" for name in ("LICENSE", "redoc.standalone.js.LICENSE.txt")}
     assert found == {
         *(licences if (BINARY.parent / "assets/made").exists() else ()),
+        *((f"{docs}/zxcvbn-ts-language-common/LICENSE.txt",) if (BINARY.parent / "common/made").exists() else ()),
         "usr/local/bin/colmeia",
         *(f"usr/local/lib/systemd/system/{name}" for name in SERVICES + SOCKETS),
         "usr/local/lib/sysusers.d/colmeia.conf", "usr/local/lib/tmpfiles.d/colmeia.conf",

@@ -92,6 +92,27 @@ static const struct {
      "{\"type\":\"uuid_parsing\",\"loc\":[\"path\",\"id\"],\"msg\":\"Input should be a valid UUID, "
      "invalid character: found `i` at 1\",\"input\":\"i\",\"ctx\":{\"error\":\"invalid character: "
      "found `i` at 1\"}}"},
+    {{.type = PROBLEM_STRING_TOO_SHORT,
+      .where = "body",
+      .field = SLICE("password"),
+      .input = TEXT("**********"),
+      .ctx_number = 15},
+     "{\"type\":\"string_too_short\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should have at "
+     "least 15 characters\",\"input\":\"**********\",\"ctx\":{\"min_length\":15}}"},
+    {{.type = PROBLEM_STRING_TOO_LONG,
+      .where = "body",
+      .field = SLICE("password"),
+      .input = TEXT("**********"),
+      .ctx_number = 256},
+     "{\"type\":\"string_too_long\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should have at "
+     "most 256 characters\",\"input\":\"**********\",\"ctx\":{\"max_length\":256}}"},
+    {{.type = PROBLEM_PASSWORD,
+      .where = "body",
+      .field = SLICE("password"),
+      .input = TEXT("**********"),
+      .ctx_text = SLICE("it is known")},
+     "{\"type\":\"value_error\",\"loc\":[\"body\",\"password\"],\"msg\":\"Value error, it is known\","
+     "\"input\":\"**********\",\"ctx\":{\"reason\":\"it is known\"}}"},
 };
 
 static void test_each_kind(void **state)

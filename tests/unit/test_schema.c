@@ -86,6 +86,60 @@ static void test_vectors(void **state)
         assert_int_not_equal(check_vector(&vectors[i], 1 << 20), NO_MEMORY);
 }
 
+/* ---- lengths and secrets ---------------------------------------------------------------------- */
+
+static const struct field secret_fields[] = {
+    {.name = "name", .kind = FIELD_STRING, .required = true, .max_length = 3},
+    {.name = "pin", .kind = FIELD_STRING, .required = true, .min_length = 4, .max_length = 5, .secret = true},
+};
+static const struct schema secret_schema = SCHEMA(secret_fields);
+
+#define SHORT(least) "{\"type\":\"string_too_short\",\"loc\":[\"body\",\"pin\"],\"msg\":\"String should have at " \
+    "least " least " characters\",\"input\":\"**********\",\"ctx\":{\"min_length\":" least "}}"
+#define LONG(field, input, most) "{\"type\":\"string_too_long\",\"loc\":[\"body\",\"" field "\"],\"msg\":\"String " \
+    "should have at most " most " characters\",\"input\":\"" input "\",\"ctx\":{\"max_length\":" most "}}"
+#define ABSENT(field) "{\"type\":\"missing\",\"loc\":[\"body\",\"" field "\"],\"msg\":\"Field required\",\"input\":{}}"
+#define NO_TEXT "{\"type\":\"string_type\",\"loc\":[\"body\",\"pin\"],\"msg\":\"Input should be a valid string\"," \
+    "\"input\":\"**********\"}"
+
+static void test_lengths_and_secrets(void **state)
+{
+    static const struct {
+        const char *body, *problems; /* NULL: none */
+    } bodies[] = {
+        {"{\"name\":\"\",\"pin\":\"1234\"}", NULL},
+        {"{\"name\":\"abc\",\"pin\":\"12345\"}", NULL},
+        {"{\"name\":\"äöü\",\"pin\":\"äöüß☺\"}", NULL},
+        {"{\"name\":\"abc\",\"pin\":\"123\"}", SHORT("4")},
+        {"{\"name\":\"abc\",\"pin\":\"äöü\"}", SHORT("4")},
+        {"{\"name\":\"abcd\",\"pin\":\"123456\"}", LONG("name", "abcd", "3") "," LONG("pin", "**********", "5")},
+        {"{\"pin\":\"4711\"}", ABSENT("name")},
+        {"{\"name\":\"a\"}", ABSENT("pin")},
+        {"{\"name\":\"a\",\"pin\":4711}", NO_TEXT},
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct arena a;
+        struct body body;
+        struct field_value values[2];
+        struct buf got = {0}, want = {0};
+        arena_init(&a, NULL, 0, 1 << 20);
+        struct problems problems = problems_in(&a);
+        assert_int_equal(schema_parse_body(&a, SLICE("application/json"), slice_of(bodies[i].body), &body,
+                                           &problems),
+                         BODY_OK);
+        schema_read_object(&secret_schema, &body, values, &problems);
+        problems_write(&problems, &got);
+        buf_printf(&want, "{\"detail\":[%s]}", bodies[i].problems ? bodies[i].problems : "");
+        if (!slice_equals(buf_slice(&got), buf_slice(&want)))
+            fail_msg("%s gave %.*s", bodies[i].body, SLICE_ARGS(buf_slice(&got)));
+        if (!bodies[i].problems)
+            assert_true(values[0].text.ptr && values[1].text.ptr);
+        buf_free(&got);
+        buf_free(&want);
+        arena_fini(&a);
+    }
+}
+
 static void test_exhaustion(void **state)
 {
     for (size_t i = 0; i < VECTORS; i++) {
@@ -402,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),    cmocka_unit_test(test_exhaustion),
+        cmocka_unit_test(test_lengths_and_secrets),
         cmocka_unit_test(test_long_email), cmocka_unit_test(test_content_types),
         cmocka_unit_test(test_raw_body),   cmocka_unit_test(test_query),
         cmocka_unit_test(test_path),       cmocka_unit_test(test_form),

@@ -1,6 +1,8 @@
 /* test_secret.c: where the key of tokens comes from, and which keys are refused. */
 #include "master/secret.h"
 
+#include "shared/keyring.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,6 +135,70 @@ static void test_configured_key(void **state)
     assert_key(GOOD);
     assert_int_equal(got.warnings.len + got.notes.len + got.error.len, 0);
     assert_int_not_equal(access("secret.key", F_OK), 0);
+}
+
+/* ---- keys of before -------------------------------------------------------------------------- */
+
+#define OLD "0ddba11200112233445566778899aabbccddeeff00112233445566778899aabb"
+#define OLDER "decade0300112233445566778899aabbccddeeff00112233445566778899aabb"
+
+static void assert_previous(const char *const *want, size_t len)
+{
+    assert_int_equal(got.code, EXIT_CODE_OK);
+    struct slice rest = secret_previous(got.secret), key;
+    for (size_t i = 0; i < len; i++) {
+        assert_true(keyring_next(&rest, &key));
+        assert_true(slice_equals(key, slice_of(want[i])));
+    }
+    assert_int_equal(rest.len, 0);
+    assert_int_equal(secret_previous_count(got.secret), len);
+}
+
+static void test_previous_keys(void **state)
+{
+    (void)state;
+    load(true, "SECRET_KEY=" GOOD, NULL, NULL);
+    assert_previous(NULL, 0);
+    load(true, "SECRET_KEY=" GOOD, "COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=" OLD ", " OLDER, NULL);
+    assert_key(GOOD);
+    assert_previous((const char *const[]){OLD, OLDER}, 2);
+    assert_true(says(&got.notes, "2 previous keys"));
+    write_file("old.key", OLDER "\n", 0600);
+    load(true, "SECRET_KEY=" GOOD, "COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=" OLD,
+         "COLMEIA_AUTH_PREVIOUS_SECRET_KEY_FILES=old.key");
+    assert_key(GOOD);
+    assert_previous((const char *const[]){OLD, OLDER}, 2);
+    struct secret *copy = secret_of(secret_key(got.secret), secret_previous(got.secret));
+    assert_true(slice_equals(secret_previous(copy), secret_previous(got.secret)));
+    secret_free(copy);
+    assert_null(secret_of(SLICE(GOOD), SLICE("x"))); /* no keyring */
+    unlink("old.key");
+}
+
+static void test_previous_keys_are_judged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *setting, *words;
+    } rows[] = {
+        {"COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=" OLD ", short", "previous_secret_keys: the key is shorter"},
+        {"COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=your-very-secret-and-exclusive-key", "everybody knows"},
+        {"COLMEIA_AUTH_PREVIOUS_SECRET_KEY_FILES=nothing.key", "see [auth] previous_secret_key_files"},
+        {"COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=" OLD "," OLD "," OLD "," OLD "," OLD "," OLD "," OLD "," OLD
+         "," OLD,
+         "more than 8"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        load(true, "SECRET_KEY=" GOOD, rows[i].setting, NULL);
+        assert_int_equal(got.code, EXIT_CODE_CONFIG);
+        assert_null(got.secret);
+        assert_true(says(&got.error, rows[i].words));
+        assert_false(says(&got.error, OLD));
+    }
+    load(true, "SECRET_KEY=" GOOD, "COLMEIA_AUTH_PREVIOUS_SECRET_KEYS=" OLD ", short",
+         "COLMEIA_AUTH_ALLOW_WEAK_SECRET=yes");
+    assert_previous((const char *const[]){OLD, "short"}, 2);
+    assert_true(says(&got.warnings, "THE KEY IS WEAK"));
 }
 
 /* ---- key files ------------------------------------------------------------------------------- */
@@ -347,12 +413,12 @@ static void test_handed_over(void **state)
 {
     (void)state;
     static char long_one[SECRET_MAX_BYTES + 1];
-    struct secret *s = secret_of(SLICE("\0key\xff"));
+    struct secret *s = secret_of(SLICE("\0key\xff"), SLICE(""));
     assert_non_null(s);
     assert_true(slice_equals(secret_key(s), SLICE("\0key\xff")));
     secret_free(s);
-    assert_null(secret_of((struct slice){long_one, sizeof long_one}));
-    s = secret_of((struct slice){long_one, sizeof long_one - 1});
+    assert_null(secret_of((struct slice){long_one, sizeof long_one}, SLICE("")));
+    s = secret_of((struct slice){long_one, sizeof long_one - 1}, SLICE(""));
     assert_int_equal(secret_key(s).len, SECRET_MAX_BYTES);
     secret_free(s);
 }
@@ -372,6 +438,8 @@ int main(void)
         cmocka_unit_test(test_weak_key_is_refused),
         cmocka_unit_test(test_weak_key_is_allowed_loudly),
         cmocka_unit_test(test_configured_key),
+        cmocka_unit_test(test_previous_keys),
+        cmocka_unit_test(test_previous_keys_are_judged),
         cmocka_unit_test(test_key_file),
         cmocka_unit_test(test_key_file_too_long),
         cmocka_unit_test(test_key_file_missing),

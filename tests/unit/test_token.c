@@ -3,6 +3,8 @@
  * library. */
 #include "worker/auth/token.h"
 
+#include "shared/keyring.h"
+
 #include "worker/auth/token_cache.h"
 
 #include <jansson.h>
@@ -263,6 +265,59 @@ static void test_other_secret(void **state)
     tokens_free(other);
 }
 
+/* "new" signs; "old" and "older" did before. */
+static struct tokens *rotated(void)
+{
+    char ring[64];
+    char *end = keyring_put(keyring_put(ring, SLICE("old")), SLICE("older"));
+    return tokens_new_with(SLICE("new"), (struct slice){ring, (size_t)(end - ring)}, 30, 30 * DAY);
+}
+
+static void test_tokens_of_previous_keys(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *key;
+        enum token_result result;
+        unsigned signer;
+    } rows[] = {
+        {"new", TOKEN_VALID, 0},   {"old", TOKEN_VALID, 1},    {"older", TOKEN_VALID, 2},
+        {"ol", TOKEN_INVALID, 0},  {"olde", TOKEN_INVALID, 0}, {"oldest", TOKEN_INVALID, 0},
+        {"ne", TOKEN_INVALID, 0},
+    };
+    struct tokens *t = rotated();
+    assert_non_null(t);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tokens *signer = tokens_new(slice_of(rows[i].key), 30, 30 * DAY);
+        struct slice token = token_issue(signer, &w->arena, EMAIL, 7, STORED, 0, NOW);
+        for (int pass = 0; pass < 2; pass++) { /* the second time from the cache */
+            struct token_claims c;
+            assert_int_equal(token_verify(t, &w->arena, token, NOW, &c), rows[i].result);
+            if (rows[i].result != TOKEN_VALID)
+                continue;
+            assert_int_equal(c.key, rows[i].signer);
+            assert_true(token_fits(t, &c, 7, STORED));
+            assert_false(token_fits(t, &c, 7, SLICE("$argon2id$v=19$m=64,t=1,p=1$b3RoZXI$aGFzaA")));
+            c.key = (c.key + 1) % 3; /* each digest belongs to its key */
+            assert_false(token_fits(t, &c, 7, STORED));
+        }
+        tokens_free(signer);
+    }
+    tokens_free(t);
+}
+
+static void test_only_the_present_key_signs(void **state)
+{
+    struct world *w = *state;
+    struct token_claims c;
+    struct tokens *t = rotated(), *new_only = tokens_new(SLICE("new"), 30, 30 * DAY);
+    struct slice token = token_issue(t, &w->arena, EMAIL, 7, STORED, 0, NOW);
+    assert_int_equal(token_verify(new_only, &w->arena, token, NOW, &c), TOKEN_VALID);
+    assert_true(token_fits(new_only, &c, 7, STORED));
+    tokens_free(new_only);
+    tokens_free(t);
+}
+
 static void test_expiry_of_issued(void **state)
 {
     struct world *w = *state;
@@ -489,6 +544,8 @@ int main(void)
         CASE(test_issued_token),
         CASE(test_round_trip),
         CASE(test_other_secret),
+        CASE(test_tokens_of_previous_keys),
+        CASE(test_only_the_present_key_signs),
         CASE(test_expiry_of_issued),
         CASE(test_kept_out_of_core_dumps),
         CASE(test_issue_without_memory),

@@ -4,7 +4,10 @@
 
 #include "shared/check.h"
 #include "worker/auth/bearer.h"
+#include "worker/http/cors.h"
 #include "worker/http/redirect.h"
+
+#include <string.h>
 
 /* ---- path, query, body ------------------------------------------------------------------------ */
 
@@ -26,6 +29,8 @@ static void validate(struct exchange *x)
         schema_read_object(e->body, &x->json, x->body, &x->problems);
     if (e->body_type == BODY_TYPE_FORM)
         schema_read_form(e->body, &x->form, x->body, &x->problems);
+    if (e->check)
+        e->check(x);
     if (x->problems.failed)
         exchange_no_memory(x);
     else if (x->problems.count > 0)
@@ -176,6 +181,39 @@ static void redirect(struct request *r)
         response_status(r, 503, NULL);
 }
 
+/* ---- requests of other origins ---------------------------------------------------------------- */
+
+/* "POST, GET": what there is at the route's path. */
+static void append_methods(struct buf *out, const struct site *site, const struct route *route)
+{
+    size_t before = out->len;
+    for (size_t i = 0; i < site->routes_len; i++) {
+        const struct route *other = &site->routes[i];
+        if (strcmp(other->path, route->path) == 0)
+            buf_printf(out, "%s%s%s", out->len > before ? ", " : "", http_method_name(other->method),
+                       other->head ? ", HEAD" : "");
+    }
+    buf_append_char(out, '\0');
+}
+
+/* A browser asks before it sends. Nobody's origin hears that it is nobody's, and no more. */
+static void preflight(struct request *r, const struct api *api, const struct route *route)
+{
+    if (!cors_origin(&api->config->cors_allow_origins, r).ptr) {
+        response_detail(r, 403, SLICE("Origin not allowed"), NULL);
+        return;
+    }
+    struct buf methods = buf_in_arena(r->arena), lines = buf_in_arena(r->arena);
+    append_methods(&methods, api->site, route);
+    if (!methods.failed)
+        cors_preflight(&lines, methods.data, api->config->cors_max_age);
+    if (methods.failed || lines.failed)
+        response_status(r, 503, NULL);
+    else
+        response_send(r, 200, (struct slice){NULL, 0}, SLICE(""),
+                      &(struct response_headers){.lines = buf_slice(&lines)});
+}
+
 bool api_awaits(const struct request *r)
 {
     const struct exchange *x = r->state;
@@ -184,7 +222,8 @@ bool api_awaits(const struct request *r)
 
 void api_handle(struct request *r)
 {
-    const struct site *site = ((const struct api *)r->context)->site;
+    const struct api *api = r->context;
+    const struct site *site = api->site;
     struct router_match match;
     switch (router_match(site->routes, site->routes_len, r->method, r->path, &match)) {
     case ROUTER_FOUND:
@@ -197,6 +236,10 @@ void api_handle(struct request *r)
         redirect(r);
         return;
     case ROUTER_BAD_METHOD:
+        if (api->config->cors_allow_origins.len > 0 && cors_is_preflight(r)) {
+            preflight(r, api, match.route);
+            return;
+        }
         response_status(r, 405, &(struct response_headers){.allow = router_allow(match.route)});
         return;
     }

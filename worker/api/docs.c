@@ -121,10 +121,18 @@ void docs_write(struct buf pages[static SITE_PAGES], const struct route *routes,
 
 /* ---- handlers --------------------------------------------------------------------------------- */
 
+/* What a policy within the page cannot say: that nobody may show it in a frame. */
+#define ALONE                                                                                      \
+    "content-security-policy: frame-ancestors 'none'\r\nx-frame-options: DENY\r\n"                 \
+    "referrer-policy: no-referrer\r\n"
+
 static void answer_page(struct exchange *x, enum site_page page)
 {
+    struct response_headers headers = {0};
+    if (exchange_is_hardened(x))
+        headers.lines = SLICE(ALONE);
     response_send(x->r, 200, SLICE("text/html; charset=utf-8"),
-                  buf_slice(&x->api->site->pages[page]), NULL);
+                  buf_slice(&x->api->site->pages[page]), &headers);
 }
 
 void api_openapi(struct exchange *x)

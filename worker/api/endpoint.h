@@ -42,6 +42,7 @@ struct endpoint {
     int status;                  /* of success. 0: a page, which the description does not show */
     const struct schema *answer; /* of success; named */
     const struct route_notes *notes; /* or NULL */
+    void (*check)(struct exchange *x); /* adds problems to those of the schemas; or NULL */
 };
 
 extern const struct route_notes notes_login;

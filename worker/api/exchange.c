@@ -6,11 +6,23 @@
 
 #include <string.h>
 
-static const struct response_headers bearer_challenge = {.www_authenticate = {"Bearer", 6}};
+/* The contract's is bare. RFC 6750, section 3, wants a parameter at least, and the error where there is one. */
+static const struct {
+    struct slice absent, invalid;
+} challenges[] = {
+    [CONFIG_PROFILE_CONTRACT] = {{"Bearer", 6}, {"Bearer", 6}},
+    [CONFIG_PROFILE_HARDENED] = {{"Bearer realm=\"colmeia\"", 22},
+                                 {"Bearer realm=\"colmeia\", error=\"invalid_token\"", 45}},
+};
 
 static void unavailable(struct exchange *x, int retry_after_s)
 {
     response_status(x->r, 503, &(struct response_headers){.retry_after_s = retry_after_s});
+}
+
+bool exchange_is_hardened(const struct exchange *x)
+{
+    return x->api->config->server_profile == CONFIG_PROFILE_HARDENED;
 }
 
 void exchange_await(struct exchange *x, struct task *task)
@@ -32,12 +44,24 @@ bool exchange_abandoned(struct exchange *x)
 
 void exchange_not_authenticated(struct exchange *x)
 {
-    response_detail(x->r, 401, SLICE("Not authenticated"), &bearer_challenge);
+    struct slice challenge = challenges[x->api->config->server_profile].absent;
+    response_detail(x->r, 401, SLICE("Not authenticated"),
+                    &(struct response_headers){.www_authenticate = challenge});
 }
 
 void exchange_bad_credentials(struct exchange *x)
 {
-    response_detail(x->r, 401, SLICE("Could not validate credentials"), &bearer_challenge);
+    struct slice challenge = challenges[x->api->config->server_profile].invalid;
+    response_detail(x->r, 401, SLICE("Could not validate credentials"),
+                    &(struct response_headers){.www_authenticate = challenge});
+}
+
+void exchange_bad_login(struct exchange *x)
+{
+    struct response_headers headers = {0};
+    if (exchange_is_hardened(x)) /* no 401 without a challenge: RFC 9110, section 15.5.2 */
+        headers.www_authenticate = challenges[CONFIG_PROFILE_HARDENED].absent;
+    response_detail(x->r, 401, SLICE("Incorrect email or password"), &headers);
 }
 
 void exchange_store_failed(struct exchange *x, enum store_result result)
@@ -72,12 +96,32 @@ void exchange_no_memory(struct exchange *x)
     unavailable(x, 5);
 }
 
-void exchange_json(struct exchange *x, int status, const struct buf *json)
+#define NO_STORE "cache-control: no-store\r\n"
+
+static void answer_json(struct exchange *x, int status, const struct buf *json,
+                        const struct response_headers *headers)
 {
     if (json->failed)
         exchange_no_memory(x);
     else
-        response_json(x->r, status, buf_slice(json));
+        response_send(x->r, status, SLICE("application/json"), buf_slice(json), headers);
+}
+
+void exchange_json(struct exchange *x, int status, const struct buf *json)
+{
+    struct response_headers headers = {0};
+    if (exchange_is_hardened(x))
+        headers.lines = SLICE(NO_STORE);
+    answer_json(x, status, json, &headers);
+}
+
+/* RFC 6749, section 5.1. */
+void exchange_token_json(struct exchange *x, const struct buf *json)
+{
+    struct response_headers headers = {0};
+    if (exchange_is_hardened(x))
+        headers.lines = SLICE(NO_STORE "pragma: no-cache\r\n");
+    answer_json(x, 200, json, &headers);
 }
 
 bool exchange_keep_user(struct exchange *x, const struct store_user *user, struct store_user *kept_r)
@@ -94,8 +138,10 @@ bool exchange_keep_user(struct exchange *x, const struct store_user *user, struc
 void exchange_wipe_password(struct exchange *x, struct field_value *value)
 {
     /* both lie in the request's arena, which is ours to write to */
-    explicit_bzero((char *)(uintptr_t)value->text.ptr, value->text.len);
-    explicit_bzero((char *)(uintptr_t)x->r->body.ptr, x->r->body.len);
+    if (value->text.ptr)
+        explicit_bzero((char *)(uintptr_t)value->text.ptr, value->text.len);
+    if (x->r->body.ptr)
+        explicit_bzero((char *)(uintptr_t)x->r->body.ptr, x->r->body.len);
     *value = (struct field_value){0};
     x->r->body = (struct slice){NULL, 0};
 }

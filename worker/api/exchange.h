@@ -35,6 +35,8 @@ struct exchange {
 #undef ROUTE
 #undef PAGE
 
+/* [server] profile = hardened. */
+bool exchange_is_hardened(const struct exchange *x);
 /* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
 void exchange_await(struct exchange *x, struct task *task);
 /* The first thing when a task comes back: its request goes on. True: the client has left, what came
@@ -43,6 +45,8 @@ bool exchange_abandoned(struct exchange *x);
 /* The two 401s of bearer routes, with their www-authenticate. */
 void exchange_not_authenticated(struct exchange *x);
 void exchange_bad_credentials(struct exchange *x);
+/* The 401 of a login. */
+void exchange_bad_login(struct exchange *x);
 /* 503 with Retry-After for a store result that is no answer (BUSY, UNAVAILABLE, NO_MEMORY). */
 void exchange_store_failed(struct exchange *x, enum store_result result);
 /* 503 with Retry-After for a password result that is no answer (BUSY, NO_MEMORY). */
@@ -51,8 +55,10 @@ void exchange_password_failed(struct exchange *x, enum password_result result);
 void exchange_no_memory(struct exchange *x);
 /* A buffer's JSON as the answer, or 503 when the buffer failed. */
 void exchange_json(struct exchange *x, int status, const struct buf *json);
+/* The same of a token, with 200. */
+void exchange_token_json(struct exchange *x, const struct buf *json);
 /* Copies a row into the request's arena. False without memory. */
 bool exchange_keep_user(struct exchange *x, const struct store_user *user, struct store_user *kept_r);
 /* The clear-text password in *value* is not needed any more: wipes it and the body it came from.
- * Whatever else is needed of the body must have been copied. */
+ * Whatever else is needed of the body must have been copied. Harmless twice. */
 void exchange_wipe_password(struct exchange *x, struct field_value *value);

@@ -61,6 +61,10 @@ static void put_title(struct jsonw *w, const struct field *f)
 static void put_text(struct jsonw *w, const struct field *f)
 {
     put(w, "type", "string");
+    if (f->max_length)
+        put_i64(w, "maxLength", f->max_length);
+    if (f->min_length)
+        put_i64(w, "minLength", f->min_length);
     if (f->pattern)
         put(w, "pattern", f->pattern);
 }

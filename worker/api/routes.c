@@ -32,7 +32,7 @@ static const struct endpoint endpoints[] = {
 #define ROUTE(method, path, name, credentials, body, path_field, query, schema, tag, status, answer,  \
               notes)                                                                                  \
     {CREDENTIALS_##credentials, BODY_TYPE_##body, path_field, query, schema, api_##name, tag, status, \
-     answer, notes},
+     answer, notes, NULL},
 #define PAGE(path, name) {.handler = api_##name},
 #include "worker/api/routes.def"
 #undef ROUTE

@@ -7,8 +7,8 @@
 
 /* ---- what comes in ---- */
 
-/* UserSchema: the body of POST and PUT. */
-enum { USER_USERNAME, USER_EMAIL, USER_PASSWORD };
+/* UserSchema: the body of POST and PUT. The last field: of PUT with profile = hardened only (hardened.c). */
+enum { USER_USERNAME, USER_EMAIL, USER_PASSWORD, USER_CURRENT_PASSWORD };
 extern const struct schema schema_user;
 
 /* FilterPage: the query of GET /users/. */

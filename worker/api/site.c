@@ -3,6 +3,7 @@
 
 #include "worker/api/docs.h"
 #include "worker/api/endpoint.h"
+#include "worker/api/hardened.h"
 #include "worker/api/openapi.h"
 
 #include <stdlib.h>
@@ -13,18 +14,35 @@ static bool is_mounted(const struct route *route, const struct config *config)
     return !e->notes || !e->notes->mounted || e->notes->mounted(config);
 }
 
+/* False without memory. */
+static bool mount(struct site *site, const struct config *config, const struct route *routes,
+                  size_t routes_len)
+{
+    bool hardened = config->server_profile == CONFIG_PROFILE_HARDENED;
+    site->hardened = hardened ? hardened_new(config) : NULL;
+    site->routes = calloc(routes_len, sizeof *routes);
+    if (!site->routes || (hardened && !site->hardened))
+        return false;
+    for (size_t i = 0; i < routes_len; i++) {
+        struct route *to = &site->routes[site->routes_len];
+        if (!is_mounted(&routes[i], config))
+            continue;
+        *to = routes[i];
+        if (site->hardened)
+            to->endpoint = hardened_endpoint(site->hardened, to);
+        site->routes_len++;
+    }
+    return true;
+}
+
 struct site *site_of(const struct config *config, const struct route *routes, size_t routes_len)
 {
     struct site *site = calloc(1, sizeof *site);
     if (!site)
         return NULL;
-    site->routes = calloc(routes_len, sizeof *routes);
-    for (size_t i = 0; site->routes && i < routes_len; i++)
-        if (is_mounted(&routes[i], config))
-            site->routes[site->routes_len++] = routes[i];
+    bool failed = !mount(site, config, routes, routes_len);
     openapi_write(&site->pages[SITE_OPENAPI], site->routes, site->routes_len);
     docs_write(site->pages, site->routes, site->routes_len);
-    bool failed = !site->routes;
     for (int i = 0; i < SITE_PAGES; i++)
         failed |= site->pages[i].failed;
     if (!failed)
@@ -47,5 +65,6 @@ void site_free(struct site *site)
     for (int i = 0; i < ASSETS; i++)
         buf_free(&site->plain[i]);
     free(site->routes);
+    hardened_free(site->hardened);
     free(site);
 }

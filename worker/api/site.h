@@ -10,8 +10,11 @@
 /* The pages that are made of the routes; each a document of its own. */
 enum site_page { SITE_OPENAPI, SITE_DOCS, SITE_DOCS_REDIRECT, SITE_REDOC, SITE_PAGES };
 
+struct hardened;
+
 struct site {
-    struct route *routes; /* owned */
+    struct hardened *hardened; /* owned; NULL with profile = contract */
+    struct route *routes;      /* owned */
     size_t routes_len;
     struct buf pages[SITE_PAGES];
     struct buf plain[ASSETS]; /* assets.h: what was inflated; grows, and is otherwise constant */

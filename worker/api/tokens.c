@@ -21,7 +21,7 @@ static void answer_token(struct exchange *x, const struct store_user *user, int6
     jsonw_name(&w, SLICE("token_type"));
     jsonw_string(&w, SLICE("bearer"));
     jsonw_object_close(&w);
-    exchange_json(x, 200, &out);
+    exchange_token_json(x, &out);
 }
 
 /* ---- POST /auth/token ------------------------------------------------------------------------- */
@@ -59,7 +59,7 @@ static void on_verified(void *ctx, const struct password_reply *reply)
     case PASSWORD_OK:
         break;
     case PASSWORD_MISMATCH:
-        response_detail(x->r, 401, SLICE("Incorrect email or password"), NULL);
+        exchange_bad_login(x);
         return;
     case PASSWORD_BUSY:
     case PASSWORD_NO_MEMORY:

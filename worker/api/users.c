@@ -2,6 +2,8 @@
  * hash; hash; insert, which finds the conflicts that came meanwhile. */
 #include "worker/api/gate.h"
 
+#include "shared/check.h"
+
 enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */
 
 #define WRITE_INT jsonw_i64
@@ -27,9 +29,11 @@ static void answer_user(struct exchange *x, int status, const struct store_user 
     exchange_json(x, status, &out);
 }
 
+/* The contract says which of the two is taken; profile = hardened does not. */
 static void conflict(struct exchange *x, struct slice detail)
 {
-    response_detail(x->r, 409, detail, NULL);
+    static const struct slice neutral = {"Username or Email already exists", 32};
+    response_detail(x->r, 409, exchange_is_hardened(x) ? neutral : detail, NULL);
 }
 
 /* Keeps what outlives the password: copies name and address into x->account. */
@@ -71,10 +75,16 @@ static void on_created(void *ctx, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
+static void wipe_passwords(struct exchange *x)
+{
+    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    exchange_wipe_password(x, &x->body[USER_CURRENT_PASSWORD]);
+}
+
 /* The password is not needed any more. False: there is nothing to go on with; it is answered. */
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
-    exchange_wipe_password(x, &x->body[USER_PASSWORD]);
+    wipe_passwords(x);
     if (reply->result != PASSWORD_OK || request_is_gone(x->r))
         gate_undone(x);
     if (exchange_abandoned(x))
@@ -205,9 +215,46 @@ static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
                                             on_updated, x));
 }
 
+/* Of the present password. Wrong: 403, for the token is good and is to be kept; a 401 would have clients
+ * throw it away. */
+static void on_current_verified(void *ctx, const struct password_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (reply->result != PASSWORD_OK)
+        wipe_passwords(x);
+    if (exchange_abandoned(x)) {
+        wipe_passwords(x);
+        return;
+    }
+    switch (reply->result) {
+    case PASSWORD_OK:
+        start_hash(x, x->current.email, on_hashed_for_update);
+        return;
+    case PASSWORD_MISMATCH:
+        response_detail(x->r, 403, SLICE("Incorrect current password"), NULL);
+        return;
+    case PASSWORD_BUSY:
+    case PASSWORD_NO_MEMORY:
+        exchange_password_failed(x, reply->result);
+        return;
+    }
+    UNREACHABLE();
+}
+
+static void verify_current(struct exchange *x)
+{
+    exchange_await(x, password_verify(x->api->passwords, x->body[USER_CURRENT_PASSWORD].text,
+                                      x->current.password, password_fair_key(x->current.email),
+                                      on_current_verified, x));
+}
+
 void api_update_user(struct exchange *x)
 {
-    if (is_own(x) && keep_fields(x))
+    if (!is_own(x) || !keep_fields(x))
+        return;
+    if (exchange_is_hardened(x))
+        verify_current(x);
+    else
         start_hash(x, x->current.email, on_hashed_for_update);
 }
 

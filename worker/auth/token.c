@@ -6,6 +6,7 @@
 
 #include "shared/check.h"
 #include "shared/jsonw.h"
+#include "shared/keyring.h"
 #include "shared/private.h"
 #include "worker/auth/claims.h"
 #include "worker/auth/password.h"
@@ -26,60 +27,87 @@ enum {
     CLAIMS_LEN = 160 /* all but the address: names and four numbers of ten digits */
 };
 
+struct token_key {
+    struct slice secret; /* in *secrets* */
+    unsigned char pwv_key[crypto_generichash_KEYBYTES];
+};
+
 /* One mapping: keys and cached tokens stay out of core dumps and out of the heap. */
 struct tokens {
     int64_t expire_s;
     int64_t session_max_s;
-    unsigned char pwv_key[crypto_generichash_KEYBYTES];
+    unsigned keys_len; /* at least 1 */
+    struct token_key keys[1 + KEYRING_KEYS_MAX]; /* the first signs */
     struct signer signer;
     struct token_cache cache;
-    size_t secret_len;
-    unsigned char secret[];
+    size_t secrets_len;
+    char secrets[]; /* the one that signs, and the keyring */
 };
 
 /* A key of its own, so that pwv (which clients see) tells nothing about signatures. */
-static void derive_pwv_key(struct tokens *t)
+static void derive_pwv_key(struct token_key *key)
 {
     static const char purpose[] = "colmeia pwv";
     crypto_generichash_state state;
-    crypto_generichash_init(&state, NULL, 0, sizeof t->pwv_key);
+    crypto_generichash_init(&state, NULL, 0, sizeof key->pwv_key);
     crypto_generichash_update(&state, (const unsigned char *)purpose, sizeof purpose - 1);
-    crypto_generichash_update(&state, t->secret, t->secret_len);
-    crypto_generichash_final(&state, t->pwv_key, sizeof t->pwv_key);
+    crypto_generichash_update(&state, (const unsigned char *)key->secret.ptr, key->secret.len);
+    crypto_generichash_final(&state, key->pwv_key, sizeof key->pwv_key);
     sodium_memzero(&state, sizeof state);
 }
 
-static void pwv_of(const struct tokens *t, struct slice stored_hash, char pwv_r[static PWV_LEN + 1])
+static void add_key(struct tokens *t, struct slice secret)
+{
+    ASSERT(t->keys_len < sizeof t->keys / sizeof *t->keys);
+    struct token_key *key = &t->keys[t->keys_len++];
+    key->secret = secret;
+    derive_pwv_key(key);
+}
+
+/* Of the key that signs, or signed, the token: each has its own digest. */
+static void pwv_of(const struct token_key *key, struct slice stored_hash,
+                   char pwv_r[static PWV_LEN + 1])
 {
     unsigned char digest[crypto_generichash_BYTES_MIN];
     struct slice salt = password_salt(stored_hash);
-    crypto_generichash(digest, sizeof digest, (const unsigned char *)salt.ptr, salt.len, t->pwv_key,
-                       sizeof t->pwv_key);
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)salt.ptr, salt.len, key->pwv_key,
+                       sizeof key->pwv_key);
     sodium_bin2hex(pwv_r, PWV_LEN + 1, digest, PWV_BYTES);
 }
 
-struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t session_max_s)
+struct tokens *tokens_new_with(struct slice secret, struct slice previous, int64_t expire_minutes,
+                               int64_t session_max_s)
 {
-    ASSERT(secret.len > 0 && secret.len <= INT32_MAX);
+    ASSERT(secret.len > 0 && secret.len <= INT32_MAX && keyring_is_sound(previous));
     if (sodium_init() < 0)
         return NULL;
-    struct tokens *t = private_new(sizeof *t + secret.len);
+    struct tokens *t = private_new(sizeof *t + secret.len + previous.len);
     if (!t)
         return NULL;
     t->expire_s = expire_minutes * 60;
     t->session_max_s = session_max_s;
-    t->secret_len = secret.len;
-    memcpy(t->secret, secret.ptr, secret.len);
+    t->secrets_len = secret.len + previous.len;
+    memcpy(t->secrets, secret.ptr, secret.len);
+    if (previous.len > 0)
+        memcpy(t->secrets + secret.len, previous.ptr, previous.len);
+    add_key(t, (struct slice){t->secrets, secret.len});
+    struct slice rest = {t->secrets + secret.len, previous.len}, key;
+    while (keyring_next(&rest, &key))
+        add_key(t, key);
     signer_init(&t->signer, secret);
-    derive_pwv_key(t);
     token_cache_init(&t->cache);
     return t;
+}
+
+struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t session_max_s)
+{
+    return tokens_new_with(secret, (struct slice){NULL, 0}, expire_minutes, session_max_s);
 }
 
 void tokens_free(struct tokens *t)
 {
     if (t)
-        private_free(t, sizeof *t + t->secret_len);
+        private_free(t, sizeof *t + t->secrets_len);
 }
 
 /* ---- signing ------------------------------------------------------------------------------- */
@@ -91,7 +119,7 @@ struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, 
         auth_time_s = now_s;
     int64_t session_left_s = t->session_max_s - (now_s - auth_time_s);
     char pwv[PWV_LEN + 1];
-    pwv_of(t, stored_hash, pwv);
+    pwv_of(&t->keys[0], stored_hash, pwv);
     struct buf payload = buf_in_arena(a);
     buf_reserve(&payload, email.len + CLAIMS_LEN);
     struct jsonw w = jsonw_on(&payload);
@@ -150,8 +178,8 @@ static enum token_result copy_claims(struct arena *a, const struct token_claims 
     return TOKEN_VALID;
 }
 
-/* The claims of a token whose signature is good. */
-static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *jwt,
+/* The claims of a token whose signature is good, by this key. */
+static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *jwt, unsigned key,
                                       struct slice token, int64_t now_s,
                                       struct token_claims *claims_r)
 {
@@ -164,6 +192,7 @@ static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *
     struct token_claims claims;
     result = claims_read(payload, now_s, &claims);
     if (result == TOKEN_VALID) {
+        claims.key = key;
         token_cache_put(&t->cache, token, &claims);
         result = copy_claims(a, &claims, claims_r);
     }
@@ -172,8 +201,9 @@ static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *
 }
 
 /* libjwt wants a NUL behind the token and no padding behind the signature, which Python allows in
- * any number. Padding of header and payload is under the signature and stays. */
-static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r)
+ * any number. Padding of header and payload is under the signature and stays. 0: *key_r has signed it;
+ * else an errno. */
+static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r, unsigned *key_r)
 {
     char text[TOKEN_MAX + 1];
     size_t len = token.len;
@@ -181,7 +211,12 @@ static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r)
         len--;
     memcpy(text, token.ptr, len);
     text[len] = 0;
-    int error = jwt_decode(jwt_r, text, t->secret, (int)t->secret_len);
+    int error = EINVAL;
+    for (unsigned i = 0; i < t->keys_len && error && error != ENOMEM; i++) {
+        const struct slice *secret = &t->keys[i].secret;
+        error = jwt_decode(jwt_r, text, (const unsigned char *)secret->ptr, (int)secret->len);
+        *key_r = i;
+    }
     sodium_memzero(text, len);
     return error;
 }
@@ -195,10 +230,11 @@ enum token_result token_verify(struct tokens *t, struct arena *a, struct slice t
     if (token_cache_find(&t->cache, token, &cached))
         return cached.exp_s <= now_s ? TOKEN_EXPIRED : copy_claims(a, &cached, claims_r);
     jwt_t *jwt = NULL;
-    int error = decode(t, token, &jwt);
+    unsigned key = 0;
+    int error = decode(t, token, &jwt, &key);
     if (error)
         return error == ENOMEM ? TOKEN_NO_MEMORY : TOKEN_INVALID;
-    enum token_result result = read_payload(t, a, jwt, token, now_s, claims_r);
+    enum token_result result = read_payload(t, a, jwt, key, token, now_s, claims_r);
     jwt_free(jwt);
     return result;
 }
@@ -213,7 +249,8 @@ bool token_fits(struct tokens *t, const struct token_claims *claims, int64_t uid
     if (!claims->pwv.ptr)
         return true;
     char pwv[PWV_LEN + 1];
-    pwv_of(t, stored_hash, pwv);
+    ASSERT(claims->key < t->keys_len);
+    pwv_of(&t->keys[claims->key], stored_hash, pwv);
     return claims->pwv.len == PWV_LEN && sodium_memcmp(claims->pwv.ptr, pwv, PWV_LEN) == 0;
 }
 

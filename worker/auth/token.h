@@ -24,11 +24,16 @@ struct token_claims {
     int64_t uid;         /* account id; 0: absent (a token of the Python app) */
     int64_t auth_time_s; /* when the password was given; 0: absent */
     struct slice pwv;    /* password version; {NULL,0}: absent */
+    unsigned key;        /* which one signed it: 0 the present one, else one before; for token_fits() */
 };
 
 /* *secret* (at least 1 byte) is copied, kept out of core dumps and wiped by tokens_free().
  * expire_minutes may be negative: tokens are then born expired. NULL without memory. */
 struct tokens *tokens_new(struct slice secret, int64_t expire_minutes, int64_t session_max_s);
+/* The same with keys that signed before (shared/keyring.h, copied like *secret*): tokens that they
+ * signed are valid, too. */
+struct tokens *tokens_new_with(struct slice secret, struct slice previous, int64_t expire_minutes,
+                               int64_t session_max_s);
 /* Accepts NULL. */
 void tokens_free(struct tokens *t);
 

@@ -46,6 +46,7 @@ bool token_cache_find(struct token_cache *c, struct slice token, struct token_cl
             .uid = e->uid,
             .auth_time_s = e->auth_time_s,
             .pwv = {e->has_pwv ? sub + e->sub_len : NULL, e->pwv_len},
+            .key = e->key,
         };
         return true;
     }
@@ -82,6 +83,7 @@ void token_cache_put(struct token_cache *c, struct slice token, const struct tok
     e->sub_len = (uint16_t)claims->sub.len;
     e->pwv_len = (uint16_t)claims->pwv.len;
     e->has_pwv = claims->pwv.ptr;
+    e->key = (uint8_t)claims->key;
     char *at = e->text;
     memcpy(at, token.ptr, token.len);
     at += token.len;

@@ -25,6 +25,7 @@ struct token_cache_entry {
     uint16_t sub_len;
     uint16_t pwv_len; /* 0: absent */
     bool has_pwv;
+    uint8_t key; /* which one signed it, as in struct token_claims */
     char text[TOKEN_CACHE_TEXT_MAX];
 };
 

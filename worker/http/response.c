@@ -5,6 +5,7 @@
 #include "shared/check.h"
 #include "shared/jsonw.h"
 #include "shared/log.h"
+#include "worker/http/cors.h"
 #include "worker/http/service.h"
 #include "worker/http/session_internal.h"
 #include "worker/http/turn.h"
@@ -86,7 +87,7 @@ static char *put_number(char *at, struct slice name, uint64_t value)
 
 /* The order is the original's. */
 static char *put_head(char *at, struct turn *t, int status, struct slice content_type,
-                      size_t body_len, const struct response_headers *h)
+                      size_t body_len, struct slice origin, const struct response_headers *h)
 {
     at = put(at, status_line(status));
     at = put(at, service_stamp(t->home));
@@ -101,6 +102,8 @@ static char *put_head(char *at, struct turn *t, int status, struct slice content
         at = put_field(at, SLICE("content-type: "), content_type);
     at = put_field(at, SLICE("location: "), h->location);
     at = put(at, h->lines);
+    if (origin.ptr)
+        at = cors_put(at, origin);
     if (t->close)
         at = put(at, SLICE("connection: close\r\n"));
     return put(at, SLICE("\r\n"));
@@ -113,11 +116,14 @@ static void build(struct turn *t, int status, struct slice content_type, struct 
     struct slice sent = t->r.method == HTTP_HEAD ? SLICE("") : body;
     size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + content_type.len +
                   h->www_authenticate.len + h->allow.len + h->location.len + h->lines.len;
+    struct slice origin = cors_origin(service_origins(t->home), &t->r);
+    if (origin.ptr)
+        room += CORS_LINES_MAX + origin.len;
     bool copied = sent.len <= COPIED_BODY_MAX;
     char *head = arena_alloc(t->r.arena, room + (copied ? sent.len : 0));
     if (!head)
         return;
-    char *end = put_head(head, t, status, content_type, body.len, h);
+    char *end = put_head(head, t, status, content_type, body.len, origin, h);
     ASSERT((size_t)(end - head) <= room);
     if (copied)
         end = put(end, sent);

@@ -26,9 +26,9 @@ static void write_stamp(struct http_service_private *sp, time_t now)
     struct tm tm;
     ASSERT(gmtime_r(&now, &tm));
     int n = snprintf(sp->stamp, sizeof sp->stamp,
-                     "date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\nserver: colmeia\r\n",
+                     "date: %.3s, %02d %.3s %04d %02d:%02d:%02d GMT\r\nserver: colmeia\r\n%s%s",
                      days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900,
-                     tm.tm_hour, tm.tm_min, tm.tm_sec);
+                     tm.tm_hour, tm.tm_min, tm.tm_sec, sp->nosniff, sp->vary);
     ASSERT(n > 0 && (size_t)n < sizeof sp->stamp);
     sp->stamp_len = (size_t)n;
 }
@@ -41,6 +41,21 @@ struct slice service_stamp(struct http_service_private *sp)
         write_stamp(sp, (time_t)now_s);
     }
     return (struct slice){sp->stamp, sp->stamp_len};
+}
+
+const struct config_list *service_origins(const struct http_service_private *sp)
+{
+    static const struct config_list none = {NULL, 0};
+    return sp->service->cors ? &sp->service->config->cors_allow_origins : &none;
+}
+
+/* Vary: caches keep an answer apart for each origin, and for requests without one (Fetch standard, "CORS
+ * protocol and HTTP caches"). */
+static void choose_lines(struct http_service_private *sp)
+{
+    bool hardened = sp->service->config->server_profile == CONFIG_PROFILE_HARDENED;
+    sp->nosniff = hardened ? "x-content-type-options: nosniff\r\n" : "";
+    sp->vary = service_origins(sp)->len > 0 ? "vary: origin\r\n" : "";
 }
 
 static int start_ids(struct http_service_private *sp)
@@ -198,6 +213,7 @@ int http_service_init(struct http_service *s)
     if (!sp)
         return -1;
     sp->service = s;
+    choose_lines(sp);
     sp->limits = (struct input_limits){
         .max_target = (size_t)c->limits_max_target,
         .max_head = (size_t)c->limits_max_head,
@@ -250,7 +266,8 @@ unsigned http_service_cut(struct http_service *s)
 
 struct slice http_service_refusal(void)
 {
-    return SLICE("HTTP/1.1 503 Service Unavailable\r\nserver: colmeia\r\nretry-after: 1\r\n"
+    return SLICE("HTTP/1.1 503 Service Unavailable\r\nserver: colmeia\r\nx-content-type-options: nosniff\r\n"
+                 "retry-after: 1\r\n"
                  "content-length: 32\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
                  "{\"detail\":\"Service Unavailable\"}");
 }

@@ -12,7 +12,7 @@ struct turn;
 
 enum {
     SERVICE_ID_LEN = 17, /* of a made request id: 8 random digits, "-", 8 counted ones */
-    SERVICE_STAMP_MAX = 80
+    SERVICE_STAMP_MAX = 128
 };
 
 struct http_service_private {
@@ -45,14 +45,18 @@ struct http_service_private {
 
     int64_t stamp_s; /* the second of *stamp* */
     size_t stamp_len;
-    char stamp[SERVICE_STAMP_MAX]; /* "date: …\r\nserver: …\r\n" */
+    char stamp[SERVICE_STAMP_MAX]; /* "date: …\r\nserver: …\r\n", and what else all answers have */
+    const char *nosniff;           /* … "" or such a line; static */
+    const char *vary;              /* … likewise */
     char id[SERVICE_ID_LEN];       /* the last one made */
 };
 
-/* Date and server header lines of this second. */
+/* Date and server header lines of this second, and those that every answer has by the configuration. */
 struct slice service_stamp(struct http_service_private *sp);
 /* A new request id: valid until the next call. Unique within the machine, near enough. */
 struct slice service_next_id(struct http_service_private *sp);
+/* The origins that are answered as [cors] says; empty: none. */
+const struct config_list *service_origins(const struct http_service_private *sp);
 /* A connection has come (+1) or gone (-1), became busy or idle. */
 void service_count_connection(struct http_service_private *sp, int change);
 void service_count_busy(struct http_service_private *sp, int change);

@@ -31,6 +31,7 @@ enum {
 struct http_service {
     struct loop *loop;
     const struct config *config;
+    bool cors;                    /* answers as [cors] allow_origins says; false: to no other origin */
     struct scoreboard_slot *slot; /* this worker's; never NULL (tests give a private one) */
     const struct scoreboard *scoreboard; /* that *slot* is in; NULL: there are no other workers */
     int worker_slot;              /* for access lines */

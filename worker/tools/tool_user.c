@@ -5,6 +5,7 @@
 #include "worker/tools/tool.h"
 #include "worker/tools/tools.h"
 #include "worker/validate/email.h"
+#include "worker/validate/strength.h"
 #include "worker/validate/utf8.h"
 
 #include <stdio.h>
@@ -120,12 +121,29 @@ static bool is_free(const struct job *j, enum store_result result)
     return false;
 }
 
+/* With profile = hardened; else any password will do. False: said why not. */
+static bool is_allowed(const struct job *j, struct slice password, struct slice name,
+                       struct slice email)
+{
+    size_t min_chars = (size_t)j->config->auth_password_min_length;
+    enum strength strength = STRENGTH_GOOD;
+    if (j->config->server_profile == CONFIG_PROFILE_HARDENED)
+        strength = strength_of(password, min_chars, name, email);
+    if (strength == STRENGTH_TOO_SHORT)
+        tool_say(j->verb, "the password must have at least %zu characters", min_chars);
+    else if (strength == STRENGTH_TOO_LONG)
+        tool_say(j->verb, "the password may have at most %d characters", STRENGTH_MAX_CHARS);
+    else if (strength != STRENGTH_GOOD)
+        tool_say(j->verb, "%s; profile = hardened allows no such one", strength_words(strength));
+    return strength == STRENGTH_GOOD;
+}
+
 /* Asks and hashes; the hash is the desk's. {NULL, 0}: said why not. */
-static struct slice new_hash(const struct job *j)
+static struct slice new_hash(const struct job *j, struct slice name, struct slice email)
 {
     struct ask_password *password = ask_password(j->verb);
     struct slice hash = {NULL, 0};
-    if (password)
+    if (password && is_allowed(j, ask_password_text(password), name, email))
         hash = desk_hash(j->desk, ask_password_text(password));
     ask_password_free(password);
     return hash;
@@ -137,7 +155,7 @@ static enum exit_code user_add(struct job *j)
     if (!check_name(j, name) || !check_email(j, slice_of(j->words.at[1]), &email) ||
         !open_desk(j) || !is_free(j, desk_conflict(j->desk, name, email)))
         return EXIT_CODE_FAILED;
-    struct slice hash = new_hash(j);
+    struct slice hash = new_hash(j, name, email);
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
     struct store_user user;
@@ -280,7 +298,7 @@ static enum exit_code user_passwd(struct job *j)
     struct store_user user;
     if (!open_desk(j) || !find_or_say(j, &user))
         return EXIT_CODE_FAILED;
-    struct slice hash = new_hash(j);
+    struct slice hash = new_hash(j, user.username, user.email);
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
     return write_seen(j, &user, hash,

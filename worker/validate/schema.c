@@ -108,12 +108,31 @@ static void read_email(struct slice text, struct problem *p, struct field_value 
     }
 }
 
+static void read_string(const struct field *field, struct slice text, struct problem *p,
+                        struct field_value *value_r, struct problems *problems)
+{
+    int64_t chars = field->min_length || field->max_length ? (int64_t)utf8_count(text) : 0;
+    if (chars < field->min_length) {
+        p->type = PROBLEM_STRING_TOO_SHORT;
+        p->ctx_number = field->min_length;
+        problems_add(problems, p);
+    } else if (field->max_length && chars > field->max_length) {
+        p->type = PROBLEM_STRING_TOO_LONG;
+        p->ctx_number = field->max_length;
+        problems_add(problems, p);
+    } else {
+        value_r->text = text;
+    }
+}
+
 static void read_member(const struct field *field, const struct json_value *member,
                         struct field_value *value_r, struct problems *problems)
 {
     struct problem p = {
         .where = "body", .field = slice_of(field->name), .input = problem_input_json(member)};
     ASSERT(field->kind == FIELD_STRING || field->kind == FIELD_EMAIL);
+    if (field->secret)
+        p.input = problem_input_text(SCHEMA_HIDDEN);
     value_r->present = true;
     if (member->type != JSON_STRING) {
         p.type = PROBLEM_STRING_TYPE;
@@ -124,8 +143,17 @@ static void read_member(const struct field *field, const struct json_value *memb
     } else if (field->kind == FIELD_EMAIL) {
         read_email(member->text, &p, value_r, problems);
     } else {
-        value_r->text = member->text;
+        read_string(field, member->text, &p, value_r, problems);
     }
+}
+
+/* What a field that is missing is missing in. */
+static struct problem_input whole_body(const struct schema *schema, const struct json_value *body)
+{
+    for (size_t i = 0; i < schema->fields_len; i++)
+        if (schema->fields[i].secret)
+            return (struct problem_input){.kind = PROBLEM_INPUT_EMPTY_OBJECT};
+    return problem_input_json(body);
 }
 
 void schema_read_object(const struct schema *schema, const struct body *body,
@@ -145,6 +173,6 @@ void schema_read_object(const struct schema *schema, const struct body *body,
             problems_add(problems, &(struct problem){.type = PROBLEM_MISSING,
                                                      .where = "body",
                                                      .field = slice_of(field->name),
-                                                     .input = problem_input_json(body->value)});
+                                                     .input = whole_body(schema, body->value)});
     }
 }

@@ -43,6 +43,9 @@ struct field {
     int64_t max;         /* … le; INT64_MAX for none but what fits */
     const char *pattern; /* FIELD_STRING in a form: "^text$" (nothing but literal text between), or
                           * NULL */
+    int64_t min_length;  /* FIELD_STRING in a JSON body: fewest characters … */
+    int64_t max_length;  /* … and most; 0: any */
+    bool secret;         /* a JSON body that has it is never shown, whole or in part, in a problem */
 
     /* Said of it in descriptions of the API; reading does not look at these. */
     const char *title;          /* NULL: its name in other letters, "user_id" as "User Id" */
@@ -65,6 +68,9 @@ struct schema {
     {                                                                                              \
         (array), sizeof(array) / sizeof *(array), NULL                                             \
     }
+
+/* Stands for the input of a secret field, as pydantic's SecretStr is shown. */
+#define SCHEMA_HIDDEN SLICE("**********")
 
 struct field_value {
     bool present;

@@ -1,81 +1,21 @@
-# assets.cmake: Swagger UI and ReDoc, for the binary: fetched from the npm registry in the versions that
-# package-lock.json pins, checked against the sha512 there, and compressed, for embedded.S. npm itself
-# is not needed (with all it depends on it is hundreds of Debian packages). ReDoc's one file holds the
-# packages it was made of, so the lock names none of them.
+# assets.cmake: Swagger UI and ReDoc, for the binary: packages of the npm registry (etc/npm.cmake),
+# compressed, for embedded.S. ReDoc's one file holds the packages it was made of, so the lock names none
+# of them.
 #
 # Needs the registry when a build tree is configured. Without it the server still builds, and /docs and
 # /redoc are plain lists; the next configuration tries again.
 set(COLMEIA_DOCS AUTO CACHE STRING
     "Swagger UI and ReDoc in the binary: AUTO (a warning if they cannot be fetched), ON (an error) or OFF")
 set_property(CACHE COLMEIA_DOCS PROPERTY STRINGS AUTO ON OFF)
-set(COLMEIA_NPM_REGISTRY "https://registry.npmjs.org" CACHE STRING "Where Swagger UI and ReDoc are fetched")
 set(DOCS_SOURCE ${CMAKE_SOURCE_DIR}/worker/api/assets)
 set(DOCS_BUILD ${CMAKE_BINARY_DIR}/assets)
-get_filename_component(DOCS_FETCHED ${CMAKE_BINARY_DIR}/../fetched ABSOLUTE) # for all build trees beside it
 set(DOCS_FILES swagger_ui_css swagger_ui_js oauth2_redirect_js redoc_js)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${DOCS_SOURCE}/package-lock.json)
-
-# The sha512 of a lock, which is base64, as cmake writes it.
-function(docs_checksum integrity hash_r)
-    string(REGEX REPLACE "^sha512-" "" base64 "${integrity}")
-    file(WRITE ${DOCS_BUILD}/integrity "${base64}")
-    execute_process(COMMAND base64 -d ${DOCS_BUILD}/integrity COMMAND od -An -v -tx1
-        OUTPUT_VARIABLE hex COMMAND_ERROR_IS_FATAL ANY)
-    string(REGEX REPLACE "[^0-9a-f]" "" hex "${hex}")
-    set(${hash_r} ${hex} PARENT_SCOPE)
-endfunction()
-
-# The archive of a package, unless another build tree has it already. Why it is not possible, or "".
-function(docs_download url wanted archive why_r)
-    set(${why_r} "" PARENT_SCOPE)
-    if(EXISTS ${archive})
-        file(SHA512 ${archive} got)
-        if(got STREQUAL wanted)
-            return()
-        endif()
-    endif()
-    message(STATUS "Fetching ${url}")
-    file(DOWNLOAD ${url} ${archive}.part STATUS status TIMEOUT 120 INACTIVITY_TIMEOUT 30 TLS_VERIFY ON)
-    list(GET status 0 code)
-    if(NOT code EQUAL 0)
-        list(GET status 1 words)
-        file(REMOVE ${archive}.part)
-        set(${why_r} "cannot fetch ${url}: ${words}" PARENT_SCOPE)
-        return()
-    endif()
-    file(SHA512 ${archive}.part got)
-    if(NOT got STREQUAL wanted)
-        file(REMOVE ${archive}.part)
-        set(${why_r} "${url} has another sha512 than package-lock.json" PARENT_SCOPE)
-        return()
-    endif()
-    file(RENAME ${archive}.part ${archive})
-endfunction()
-
-# One package to ${DOCS_BUILD}/node_modules. Why it is not possible, or "".
-function(docs_fetch_one package why_r)
-    file(READ ${DOCS_SOURCE}/package-lock.json lock)
-    string(JSON url GET "${lock}" packages node_modules/${package} resolved)
-    string(JSON integrity GET "${lock}" packages node_modules/${package} integrity)
-    string(REPLACE "https://registry.npmjs.org" "${COLMEIA_NPM_REGISTRY}" url "${url}")
-    get_filename_component(name ${url} NAME)
-    docs_checksum(${integrity} wanted)
-    docs_download(${url} ${wanted} ${DOCS_FETCHED}/${name} why)
-    set(${why_r} "${why}" PARENT_SCOPE)
-    if(why)
-        return()
-    endif()
-    set(place ${DOCS_BUILD}/node_modules/${package})
-    file(REMOVE_RECURSE ${place} ${place}.new)
-    file(ARCHIVE_EXTRACT INPUT ${DOCS_FETCHED}/${name} DESTINATION ${place}.new)
-    file(RENAME ${place}.new/package ${place})
-    file(REMOVE_RECURSE ${place}.new)
-endfunction()
 
 # Why it is not possible, or "".
 function(docs_fetch why_r)
     foreach(package swagger-ui-dist redoc)
-        docs_fetch_one(${package} why)
+        npm_package(${DOCS_SOURCE} ${DOCS_BUILD} ${package} why)
         set(${why_r} "${why}" PARENT_SCOPE)
         if(why)
             return()

@@ -1,0 +1,62 @@
+# npm.cmake: packages of the npm registry for the build: fetched in the versions that a package-lock.json
+# pins, and checked against the sha512 there. npm itself is not needed (with all it depends on it is
+# hundreds of Debian packages).
+set(COLMEIA_NPM_REGISTRY "https://registry.npmjs.org" CACHE STRING "Where packages of npm are fetched")
+get_filename_component(NPM_FETCHED ${CMAKE_BINARY_DIR}/../fetched ABSOLUTE) # for all build trees beside it
+
+# The sha512 of a lock, which is base64, as cmake writes it.
+function(npm_checksum build integrity hash_r)
+    string(REGEX REPLACE "^sha512-" "" base64 "${integrity}")
+    file(WRITE ${build}/integrity "${base64}")
+    execute_process(COMMAND base64 -d ${build}/integrity COMMAND od -An -v -tx1
+        OUTPUT_VARIABLE hex COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX REPLACE "[^0-9a-f]" "" hex "${hex}")
+    set(${hash_r} ${hex} PARENT_SCOPE)
+endfunction()
+
+# The archive of a package, unless another build tree has it already. Why it is not possible, or "".
+function(npm_download url wanted archive why_r)
+    set(${why_r} "" PARENT_SCOPE)
+    if(EXISTS ${archive})
+        file(SHA512 ${archive} got)
+        if(got STREQUAL wanted)
+            return()
+        endif()
+    endif()
+    message(STATUS "Fetching ${url}")
+    file(DOWNLOAD ${url} ${archive}.part STATUS status TIMEOUT 120 INACTIVITY_TIMEOUT 30 TLS_VERIFY ON)
+    list(GET status 0 code)
+    if(NOT code EQUAL 0)
+        list(GET status 1 words)
+        file(REMOVE ${archive}.part)
+        set(${why_r} "cannot fetch ${url}: ${words}" PARENT_SCOPE)
+        return()
+    endif()
+    file(SHA512 ${archive}.part got)
+    if(NOT got STREQUAL wanted)
+        file(REMOVE ${archive}.part)
+        set(${why_r} "${url} has another sha512 than package-lock.json" PARENT_SCOPE)
+        return()
+    endif()
+    file(RENAME ${archive}.part ${archive})
+endfunction()
+
+# One package, by the lock in *source*, to ${build}/node_modules. Why it is not possible, or "".
+function(npm_package source build package why_r)
+    file(READ ${source}/package-lock.json lock)
+    string(JSON url GET "${lock}" packages node_modules/${package} resolved)
+    string(JSON integrity GET "${lock}" packages node_modules/${package} integrity)
+    string(REPLACE "https://registry.npmjs.org" "${COLMEIA_NPM_REGISTRY}" url "${url}")
+    get_filename_component(name ${url} NAME)
+    npm_checksum(${build} ${integrity} wanted)
+    npm_download(${url} ${wanted} ${NPM_FETCHED}/${name} why)
+    set(${why_r} "${why}" PARENT_SCOPE)
+    if(why)
+        return()
+    endif()
+    set(place ${build}/node_modules/${package})
+    file(REMOVE_RECURSE ${place} ${place}.new)
+    file(ARCHIVE_EXTRACT INPUT ${NPM_FETCHED}/${name} DESTINATION ${place}.new)
+    file(RENAME ${place}.new/package ${place})
+    file(REMOVE_RECURSE ${place}.new)
+endfunction()
