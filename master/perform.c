@@ -112,6 +112,7 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .secret_key = secret_key(r->secret),
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets},
+        .identity = &m->identity,
         .with_channel = true,
         .drop_inherited = drop_for_worker};
 }
@@ -128,6 +129,7 @@ static struct spawn_order job_order(struct master *m, const struct sup_action *a
                                           .config = m->current->config,
                                           .argc = migrate ? 1 : 0,
                                           .argv = migrate ? words : words + 1},
+                                .identity = a->role == ROLE_CHECK ? NULL : &m->identity,
                                 .run = a->role == ROLE_CHECK ? run_check : NULL,
                                 .drop_inherited =
                                     a->role == ROLE_CHECK ? drop_for_check : drop_for_job};

@@ -187,6 +187,10 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
                text_refuse(why, text, "is not supported: tokens are signed with HS256 only");
     if (strcmp(o->check, "upstream") == 0)
         return is_upstream(text, why);
+    if (strcmp(o->check, "audit") == 0)
+        return slice_equals(text, SLICE("on")) || slice_equals(text, SLICE("off")) ||
+               (text.len > 0 && memchr(text.ptr, '/', text.len)) ||
+               text_refuse(why, text, "is none of on, off and a path with a / in it");
     if (strcmp(o->check, "file") == 0 && text.len == 0) {
         buf_printf(why, "it is empty; name a file, or leave it out");
         return false;

@@ -58,6 +58,7 @@ struct entry {
     struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */
     struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
+    uid_t caller;                      /* USER: who asks, whoever this process has become */
     int argc;                          /* one-shot verbs: the words after the verb */
     char **argv;
 };

@@ -4,6 +4,7 @@
 #include "shared/check.h"
 #include "shared/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct response_headers bearer_challenge = {.www_authenticate = {"Bearer", 6}};
@@ -30,13 +31,60 @@ bool exchange_abandoned(struct exchange *x)
     return true;
 }
 
+/* ---- the audit log --------------------------------------------------------------------------- */
+
+struct audit_origin exchange_origin(const struct exchange *x)
+{
+    return (struct audit_origin){.from = x->r->peer, .request_id = x->r->id};
+}
+
+void exchange_record(const struct exchange *x, enum audit_event event, enum audit_outcome outcome,
+                     const struct store_user *account, const char *why)
+{
+    audit_write(&(struct audit){.event = event,
+                                .outcome = outcome,
+                                .who = x->current.email,
+                                .account = account->email,
+                                .account_id = account->id,
+                                .from = x->r->peer,
+                                .request_id = x->r->id,
+                                .why = slice_of(why)});
+}
+
+/* "GET /users/1": the path as it was received, for a query may hold what is nobody's business. */
+static struct slice what_was_asked(const struct exchange *x, char *room, size_t cap)
+{
+    int n = snprintf(room, cap, "%.*s %.*s", SLICE_ARGS(x->r->method_name), SLICE_ARGS(x->r->raw_path));
+    return (struct slice){room, n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1};
+}
+
+void exchange_record_denied(const struct exchange *x)
+{
+    char room[1024];
+    bool refresh = x->endpoint->handler == api_refresh_access_token;
+    audit_write(&(struct audit){
+        .event = refresh ? AUDIT_EVENT_refresh : AUDIT_EVENT_access,
+        .outcome = AUDIT_DENIED,
+        .who = x->current.email.ptr ? x->current.email : x->claims.sub,
+        .account_id = x->current.id,
+        .from = x->r->peer,
+        .request_id = x->r->id,
+        .what = what_was_asked(x, room, sizeof room),
+        .why = slice_of(x->why)});
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
 void exchange_not_authenticated(struct exchange *x)
 {
+    x->why = "no token";
+    exchange_record_denied(x);
     response_detail(x->r, 401, SLICE("Not authenticated"), &bearer_challenge);
 }
 
 void exchange_bad_credentials(struct exchange *x)
 {
+    exchange_record_denied(x);
     response_detail(x->r, 401, SLICE("Could not validate credentials"), &bearer_challenge);
 }
 
