@@ -92,6 +92,7 @@ static void do_spawn(struct master *m)
                   .config = r->config,
                   .scoreboard = m->estate.scoreboard,
                   .bulletin = m->admin.bulletin},
+        .identity = &m->identity,
         .with_channel = true,
         .background = true,
         .drop_inherited = drop_for_admin,

@@ -8,12 +8,24 @@
 
 /* ---- at once --------------------------------------------------------------------------------- */
 
-void answer(struct master *m, unsigned id, struct buf *json)
+static void note_outcome(struct master *m, unsigned id, bool ok)
+{
+    if (id && id == m->obeying)
+        m->outcome = ok ? AUDIT_OK : AUDIT_FAILED;
+}
+
+static void send_answer(struct master *m, unsigned id, struct buf *json)
 {
     control_answer(m->control, id,
                    json->failed ? SLICE("{\"ok\":false,\"error\":\"out of memory\"}")
                                 : buf_slice(json));
     buf_free(json);
+}
+
+void answer(struct master *m, unsigned id, struct buf *json)
+{
+    note_outcome(m, id, !json->failed);
+    send_answer(m, id, json);
 }
 
 void answer_text(struct master *m, unsigned id, bool ok, struct slice text)
@@ -26,7 +38,8 @@ void answer_text(struct master *m, unsigned id, bool ok, struct slice text)
     jsonw_name(&w, ok ? SLICE("text") : SLICE("error"));
     jsonw_string(&w, text);
     jsonw_object_close(&w);
-    answer(m, id, &json);
+    note_outcome(m, id, ok);
+    send_answer(m, id, &json);
 }
 
 static void write_lines(struct jsonw *w, struct slice name, struct slice lines)
@@ -55,7 +68,8 @@ void answer_lines(struct master *m, unsigned id, bool ok, struct slice text, str
     }
     write_lines(&w, name, lines);
     jsonw_object_close(&w);
-    answer(m, id, &json);
+    note_outcome(m, id, ok);
+    send_answer(m, id, &json);
 }
 
 /* ---- later ----------------------------------------------------------------------------------- */

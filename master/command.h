@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* The options of commands: bit, word, field of struct control_call. */
 #define COMMAND_SWITCHES(X)                                                                        \
@@ -29,6 +30,12 @@ enum control_command {
 
 enum { CONTROL_PATH_MAX = 4096 };
 
+/* Of a connection, as the kernel says (unix(7), SO_PEERCRED). */
+struct control_caller {
+    uid_t uid;
+    pid_t pid;
+};
+
 struct control_call {
     unsigned id; /* for control_answer */
     enum control_command command;
@@ -38,6 +45,9 @@ struct control_call {
     int number; /* scale's, recycle's, dump's, why's N; log's enum log_level; debug's 1 or 0 */
     /* upgrade's PATH, absolute, "": none was given; throttle's account or address, or CONTROL_ALL */
     char path[CONTROL_PATH_MAX];
+    /* filled in by control.c: the line as it came, for the time of the call, and who sent it */
+    struct slice line;
+    struct control_caller caller;
 };
 
 struct command {

@@ -2,6 +2,7 @@
  * requests as signals do, and are answered from what it knows. */
 #include "master/driver.h"
 
+#include "master/record.h"
 #include "master/state.h"
 #include "shared/check.h"
 #include "shared/debug.h"
@@ -216,9 +217,8 @@ static void do_stop(struct master *m, const struct control_call *call)
     feed_request(m, call->quick ? SUP_REQUEST_QUIT : SUP_REQUEST_STOP, -1, 0);
 }
 
-static void on_call(void *ctx, const struct control_call *call)
+static void obey(struct master *m, const struct control_call *call)
 {
-    struct master *m = ctx;
     bool order = call->command != CONTROL_STATUS && call->command != CONTROL_TOP &&
                  call->command != CONTROL_METRICS && call->command != CONTROL_WHY &&
                  call->command != CONTROL_STOP;
@@ -275,6 +275,16 @@ static void on_call(void *ctx, const struct control_call *call)
         break;
     }
     UNREACHABLE();
+}
+
+static void on_call(void *ctx, const struct control_call *call)
+{
+    struct master *m = ctx;
+    m->obeying = call->id;
+    m->outcome = AUDIT_BEGUN;
+    obey(m, call);
+    m->obeying = 0;
+    record_command(call, m->outcome);
 }
 
 static void on_gone(void *ctx, unsigned id)

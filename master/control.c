@@ -4,6 +4,7 @@
 #include "master/control_client.h"
 #include "master/control_door.h"
 #include "master/control_text.h"
+#include "master/record.h"
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
@@ -66,6 +67,7 @@ static void obey(struct control *c, struct control_client *cl, struct control_ca
         return;
     }
     call->id = cl->call = next_id(c);
+    call->caller = control_door_caller(cl->fd);
     c->options.call(c->options.ctx, call);
 }
 
@@ -73,10 +75,12 @@ static void on_line(void *ctx, struct control_client *cl, struct slice line)
 {
     struct control_call call;
     struct buf error = {0};
-    if (command_parse(line, &call, &error))
+    if (command_parse(line, &call, &error)) {
+        call.line = slice_trim(line, " \t\r");
         obey(ctx, cl, &call);
-    else
+    } else {
         control_client_say_error(cl, buf_slice(&error));
+    }
     buf_free(&error);
 }
 
@@ -110,7 +114,9 @@ static struct control_client *free_place(struct control *c)
 static void admit(struct control *c, int fd)
 {
     struct control_client *cl = free_place(c);
-    if (!control_door_admits(fd)) {
+    struct control_caller caller = control_door_caller(fd);
+    if (!control_door_admits(caller)) {
+        record_stranger(caller);
         turn_away(fd, SLICE("only root and the server's own user may ask"));
         return;
     }

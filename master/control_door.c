@@ -186,11 +186,17 @@ int control_door_open(const char *path, struct listener *door_r, struct buf *err
     return 0;
 }
 
-bool control_door_admits(int fd)
+struct control_caller control_door_caller(int fd)
 {
     struct ucred peer;
     socklen_t len = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
-        return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+        return (struct control_caller){.uid = (uid_t)-1};
+    return (struct control_caller){peer.uid, peer.pid};
+}
+
+/* Not whom our children have become ([server] user): an upgrade is done with the master's rights. */
+bool control_door_admits(struct control_caller caller)
+{
+    return caller.uid == 0 || (caller.uid == geteuid() && caller.uid != (uid_t)-1);
 }

@@ -1,6 +1,7 @@
 /* control_door.h: the control socket's door: made, guarded, removed. Only control.c calls it. */
 #pragma once
 
+#include "master/command.h"
 #include "shared/sock.h"
 #include "shared/str.h"
 
@@ -9,4 +10,6 @@
 int control_door_open(const char *path, struct listener *door_r, struct buf *error);
 
 /* Whether the process at the other end may order: it is root's, or ours. */
-bool control_door_admits(int fd);
+bool control_door_admits(struct control_caller caller);
+/* Who that is; {-1, 0} when the kernel does not say. */
+struct control_caller control_door_caller(int fd);

@@ -311,6 +311,11 @@ static int print(struct findings *f, bool json)
 /* The child has a copy of what was found; it adds its own and prints what is not printed yet. */
 static int go_on_in_child(struct doctor *d, bool json, int argc, char **argv)
 {
+    struct identity identity;
+    struct buf error = {0};
+    if (!identity_find(d->config, &identity, &error)) /* it goes on as who asks */
+        findings_add(&d->found, FINDING_FAIL, "user", "%.*s", SLICE_ARGS(buf_slice(&error)));
+    buf_free(&error);
     int code = json ? EXIT_CODE_OK : print(&d->found, false);
     struct spawn_order order = {.entry = {.role = ROLE_DOCTOR,
                                           .slot = -1,
@@ -318,6 +323,7 @@ static int go_on_in_child(struct doctor *d, bool json, int argc, char **argv)
                                           .findings = &d->found,
                                           .argc = argc,
                                           .argv = argv},
+                                .identity = &identity,
                                 .terminal = true};
     int child = spawn_and_wait(&order);
     return child != EXIT_CODE_OK ? child : code;

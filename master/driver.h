@@ -15,7 +15,9 @@
 #include "master/report.h"
 #include "master/signals.h"
 #include "master/supervisor.h"
+#include "shared/audit.h"
 #include "shared/bulletin.h"
+#include "shared/identity.h"
 
 #include <ev.h>
 
@@ -99,6 +101,7 @@ struct deaths {
 struct master {
     const struct master_options *options; /* borrowed */
     struct estate estate;
+    struct identity identity; /* of the children */
     struct signals signals;
     struct ev_loop *loop;
     ev_io signals_io;
@@ -154,6 +157,8 @@ struct master {
     /* commands.c */
     struct control *control;
     struct waiting *waiting; /* calls to be answered later; list */
+    unsigned obeying;            /* id of the call that is being obeyed; 0: none */
+    enum audit_outcome outcome;  /* of that one, so far */
     mono_ms started;
     int64_t started_wall_s;
 };

@@ -10,6 +10,7 @@
 #include "shared/config.h"
 #include "shared/debug.h"
 #include "shared/entry.h"
+#include "shared/identity.h"
 #include "shared/log.h"
 #include "shared/title.h"
 
@@ -140,9 +141,12 @@ static int verb_check(const struct cli *cli)
     struct config *config = load(cli, &code);
     if (!config)
         return code;
-    struct secret *secret;
+    struct secret *secret = NULL;
+    struct identity identity;
     struct buf errors = {0}, warnings = {0}, out = {0};
-    code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
+    code = EXIT_CODE_CONFIG;
+    if (identity_find(config, &identity, &errors))
+        code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
     out.len = 0; /* the notes are about a start */
     if (errors.len > 0)
         buf_append_char(&errors, '\n');
@@ -170,6 +174,20 @@ static int verb_config(const struct cli *cli)
     return print_out(&out);
 }
 
+/* Root's files beside the database would be closed to those who serve it. */
+static int spawn_as_configured(struct spawn_order *order)
+{
+    struct identity identity = {0};
+    struct buf error = {0};
+    bool anybody = order->entry.role == ROLE_OPENAPI || order->entry.role == ROLE_CALIBRATE;
+    bool known = anybody || identity_find(order->entry.config, &identity, &error);
+    if (!known)
+        fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_slice(&error)));
+    buf_free(&error);
+    order->identity = &identity;
+    return known ? spawn_and_wait(order) : EXIT_CODE_CONFIG;
+}
+
 static int verb_migrate(const struct cli *cli)
 {
     int code;
@@ -184,7 +202,7 @@ static int verb_migrate(const struct cli *cli)
                                           .config = config,
                                           .argc = cli->argc ? cli->argc : 1,
                                           .argv = cli->argc ? cli->argv : standard}};
-    code = spawn_and_wait(&order);
+    code = spawn_as_configured(&order);
     config_free(config);
     return code;
 }
@@ -199,9 +217,9 @@ static int run_in_child(const struct cli *cli, enum role role)
     start_log(config);
     struct spawn_order order = {
         .entry =
-            {.role = role, .slot = -1, .config = config, .argc = cli->argc, .argv = cli->argv},
+            {.role = role, .slot = -1, .config = config, .caller = getuid(), .argc = cli->argc, .argv = cli->argv},
         .terminal = true};
-    code = spawn_and_wait(&order);
+    code = spawn_as_configured(&order);
     config_free(config);
     return code;
 }

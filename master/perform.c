@@ -122,6 +122,7 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets,
                   .throttle = m->estate.throttle},
+        .identity = &m->identity,
         .with_channel = true,
         .drop_inherited = drop_for_worker};
 }
@@ -138,6 +139,7 @@ static struct spawn_order job_order(struct master *m, const struct sup_action *a
                                           .config = m->current->config,
                                           .argc = migrate ? 1 : 0,
                                           .argv = migrate ? words : words + 1},
+                                .identity = a->role == ROLE_CHECK ? NULL : &m->identity,
                                 .run = a->role == ROLE_CHECK ? run_check : NULL,
                                 .drop_inherited =
                                     a->role == ROLE_CHECK ? drop_for_check : drop_for_job};

@@ -69,7 +69,7 @@ void signals_close(struct signals *s)
 static struct signal_report interpret(const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
-    struct signal_report r = {.number = number, .sender = (pid_t)info->ssi_pid};
+    struct signal_report r = {.number = number, .sender = (pid_t)info->ssi_pid, .sender_uid = (uid_t)info->ssi_uid};
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].number == number)
             r.meaning = rows[i].meaning;

@@ -27,6 +27,7 @@ struct signal_report {
     enum signal_meaning meaning;
     int number;
     pid_t sender; /* 0: the kernel */
+    uid_t sender_uid;
 };
 
 /* In a program that takes the place of another master: mask and dispositions as that one had them,

@@ -2,6 +2,7 @@
 #include "master/spawn.h"
 
 #include "master/signals.h"
+#include "shared/audit.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -35,6 +36,7 @@ static void introduce(const struct entry *entry)
     char name[SPAWN_NAME_MAX];
     spawn_name(entry->role, entry->slot, name);
     log_set_role(name);
+    audit_after_fork();
     if (entry->slot >= 0)
         title_set("%s gen %u", name, entry->generation);
     else
@@ -50,12 +52,22 @@ static void follow_parent(pid_t parent)
         exit(EXIT_CODE_OK);
 }
 
+static void become(const struct spawn_order *order)
+{
+    if (!order->identity || identity_assume(order->identity))
+        return;
+    log_error("%s cannot become user %s: %s; it leaves", role_names[order->entry.role],
+              order->identity->user, strerror(errno));
+    exit(EXIT_CODE_INTERNAL);
+}
+
 /* Leaves with exit(3), not _exit(2): leak checkers and coverage report there. */
 static _Noreturn void be_child(const struct spawn_order *order, pid_t parent, int channel_fd)
 {
     if (order->background)
         setpgid(0, 0);
     signals_reset_in_child(order->background);
+    become(order); /* before the next line, which it would undo */
     follow_parent(parent);
     if (order->drop_inherited)
         order->drop_inherited(order->ctx);

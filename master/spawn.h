@@ -3,6 +3,7 @@
 #pragma once
 
 #include "shared/entry.h"
+#include "shared/identity.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -10,6 +11,7 @@
 struct spawn_order {
     struct entry entry; /* all but channel_fd, which is made here */
     int (*run)(void *ctx); /* what the child does instead of worker_main; NULL: worker_main */
+    const struct identity *identity; /* whom the child becomes first of all; NULL: it stays who we are */
     bool with_channel;
     bool terminal;   /* spawn_and_wait: the child decides on Ctrl-C, and we end as it ended */
     bool background; /* a process group of its own: Ctrl-C reaches the master only */

@@ -211,6 +211,10 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
         return is_upstream(text, why);
     if (strcmp(o->check, "origin") == 0)
         return is_origin(text, why);
+    if (strcmp(o->check, "audit") == 0)
+        return slice_equals(text, SLICE("on")) || slice_equals(text, SLICE("off")) ||
+               (text.len > 0 && memchr(text.ptr, '/', text.len)) ||
+               text_refuse(why, text, "is none of on, off and a path with a / in it");
     if (strcmp(o->check, "file") == 0 && text.len == 0) {
         buf_printf(why, "it is empty; name a file, or leave it out");
         return false;

@@ -62,6 +62,7 @@ struct entry {
     struct tickets *tickets;           /* NULL for one-shot children */
     struct throttle *throttle;         /* the same */
     struct findings *findings;         /* DOCTOR: what the master has found; else NULL */
+    uid_t caller;                      /* USER: who asks, whoever this process has become */
     int argc;                          /* one-shot verbs: the words after the verb */
     char **argv;
 };

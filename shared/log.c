@@ -1,9 +1,9 @@
-/* log.c: see log.h. A line is built in one buffer on the stack, without snprintf(3) except for the
- * caller's own format, and handed to the kernel once. */
+/* log.c: see log.h. A line (line.h) is built in one buffer on the stack and handed to the kernel
+ * once. */
 #include "shared/log.h"
 
 #include "shared/check.h"
-#include "shared/jsonw.h"
+#include "shared/log_internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 enum {
-    LINE_LEN = PIPE_BUF - 1, /* line end included */
     ROLE_LEN = 31,
     FIELD_LEN = 128, /* of an access line's peer, method and request id */
     TAIL_LEN = 384   /* what follows the target of an access line, at most */
@@ -48,190 +47,35 @@ static const struct {
     [LOG_LEVEL_INFO] = {"INFO ", "info", "<6>"},
     [LOG_LEVEL_WARNING] = {"WARN ", "warning", "<4>"},
     [LOG_LEVEL_ERROR] = {"ERROR", "error", "<3>"},
+    [LOG_AUDIT] = {"AUDIT", "audit", "<5>"}, /* a notice: normal, but to be noticed */
 };
 
-struct line {
-    size_t len;
-    char text[LINE_LEN];
-};
-
-/* How bytes that came from elsewhere are written. */
-enum style {
-    STYLE_BARE,   /* control bytes as \n \r \t \xNN */
-    STYLE_QUOTED, /* the same, and a backslash before " and \ */
-    STYLE_JSON    /* RFC 8259, section 7 */
-};
-
-/* ---- building a line ----------------------------------------------------------------------- */
-
-/* Ours and short; that it fits is settled by the limits of the fields. */
-static void put(struct line *l, const char *bytes, size_t len)
+bool log_is_json(void)
 {
-    ASSERT(len <= sizeof l->text - l->len);
-    memcpy(l->text + l->len, bytes, len);
-    l->len += len;
+    return atomic_load_explicit(&shared_state.format, memory_order_relaxed) == LOG_FORMAT_JSON;
 }
 
-#define PUT(line, literal) put((line), "" literal, sizeof(literal) - 1)
-
-static void put_string(struct line *l, const char *s)
+/* Everything before the message. */
+static void put_prefix(struct line *l, int level, int worker_slot, bool priority)
 {
-    put(l, s, strlen(s));
-}
-
-static void put_u64(struct line *l, uint64_t value)
-{
-    char digits[20];
-    put(l, digits, str_u64(digits, value));
-}
-
-/* Length of the UTF-8 sequence at p (RFC 3629, section 4), 0 when it is none. C1 controls count as
- * none: terminals obey them. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    static const struct {
-        unsigned char first_min, first_max, second_min, second_max, len;
-    } rows[] = {
-        {0xc2, 0xc2, 0xa0, 0xbf, 2}, {0xc3, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (p[0] < rows[i].first_min || p[0] > rows[i].first_max)
-            continue;
-        if (left < rows[i].len || p[1] < rows[i].second_min || p[1] > rows[i].second_max)
-            return 0;
-        for (size_t k = 2; k < rows[i].len; k++)
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        return rows[i].len;
-    }
-    return 0;
-}
-
-static bool is_plain(unsigned char c, enum style style)
-{
-    return c >= 0x20 && c < 0x7f && (style == STYLE_BARE || (c != '"' && c != '\\'));
-}
-
-/* Writes what stands for the byte c at out (8 bytes of room); returns the length. */
-static size_t escape(unsigned char c, enum style style, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-    if (style == STYLE_JSON && c < 0x7f) {
-        struct buf b = {.data = out, .cap = 8};
-        jsonw_escape(&b, (struct slice){(const char *)&c, 1});
-        return b.len;
-    }
-    const char *letter = c ? strchr("\nn\rr\tt\"\"\\\\", c) : NULL;
-    if (letter) {
-        out[0] = '\\';
-        out[1] = letter[1];
-        return 2;
-    }
-    size_t n = 0;
-    if (style == STYLE_JSON)
-        out[n++] = '\\'; /* the text that a reader of the JSON gets is \xNN */
-    out[n++] = '\\';
-    out[n++] = 'x';
-    out[n++] = hex[c >> 4];
-    out[n++] = hex[c & 15];
-    return n;
-}
-
-/* Length of the next piece of s (a run of plain bytes, or one character), and how it is written. */
-static size_t next_piece(struct slice s, enum style style, char *scratch, struct slice *written_r)
-{
-    const unsigned char *p = (const unsigned char *)s.ptr;
-    size_t n = 0;
-    while (n < s.len && is_plain(p[n], style))
-        n++;
-    if (n == 0 && p[0] >= 0x80)
-        n = utf8_len(p, s.len);
-    if (n > 0) {
-        *written_r = (struct slice){s.ptr, n};
-        return n;
-    }
-    *written_r = (struct slice){scratch, escape(p[0], style, scratch)};
-    return 1;
-}
-
-/* Appends s, at most limit bytes of it as written, the last three being "…" when it is cut. */
-static void put_foreign(struct line *l, struct slice s, enum style style, size_t limit)
-{
-    static const char ellipsis[] = "…";
-    enum { ELLIPSIS_LEN = sizeof ellipsis - 1 };
-    size_t start = l->len, cut_at = l->len; /* cut_at: where the ellipsis would still fit */
-    ASSERT(limit >= ELLIPSIS_LEN && limit <= sizeof l->text - l->len);
-    while (s.len) {
-        char scratch[8];
-        struct slice written;
-        size_t taken = next_piece(s, style, scratch, &written);
-        size_t left = limit - (l->len - start);
-        if (l->len - start <= limit - ELLIPSIS_LEN)
-            cut_at = l->len;
-        if (written.len > left) {
-            if (written.ptr == s.ptr && is_plain((unsigned char)*s.ptr, style)) {
-                put(l, written.ptr, left); /* a run may be cut anywhere */
-                if (left >= ELLIPSIS_LEN)
-                    cut_at = l->len - ELLIPSIS_LEN;
-            }
-            l->len = cut_at;
-            put(l, ellipsis, ELLIPSIS_LEN);
-            return;
-        }
-        put(l, written.ptr, written.len);
-        s.ptr += taken;
-        s.len -= taken;
-    }
-}
-
-/* "2026-11-20T20:13:37.123Z"; the part up to the second is kept per thread. */
-static void put_time(struct line *l)
-{
-    static _Thread_local struct {
-        int64_t second;
-        char text[sizeof "2026-11-20T20:13:37"];
-    } kept;
-    int64_t now_ms = clock_wall_ms();
-    int64_t second = now_ms / 1000;
-    unsigned ms = (unsigned)(now_ms % 1000);
-    if (second != kept.second || !kept.text[0]) {
-        time_t t = (time_t)second;
-        struct tm tm;
-        if (!gmtime_r(&t, &tm) ||
-            strftime(kept.text, sizeof kept.text, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-            memcpy(kept.text, "0000-00-00T00:00:00", sizeof kept.text);
-        kept.second = second;
-    }
-    put_string(l, kept.text);
-    put(l,
-        (char[]){'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
-                 'Z'},
-        5);
-}
-
-/* Everything before the message. worker_slot -1: the role that was set. */
-static void put_prefix(struct line *l, enum log_level level, int worker_slot)
-{
-    bool json = atomic_load_explicit(&shared_state.format, memory_order_relaxed) == LOG_FORMAT_JSON;
-    if (atomic_load_explicit(&shared_state.priority, memory_order_relaxed))
-        put_string(l, levels[level].priority);
+    bool json = log_is_json();
+    if (priority)
+        line_put_string(l, levels[level].priority);
     if (json)
-        PUT(l, "{\"time\":\"");
-    put_time(l);
-    put_string(l, json ? "\",\"level\":\"" : " ");
-    put_string(l, json ? levels[level].json : levels[level].text);
-    put_string(l, json ? "\",\"role\":\"" : " [");
+        LINE_PUT(l, "{\"time\":\"");
+    line_put_time(l);
+    line_put_string(l, json ? "\",\"level\":\"" : " ");
+    line_put_string(l, json ? levels[level].json : levels[level].text);
+    line_put_string(l, json ? "\",\"role\":\"" : " [");
     if (worker_slot >= 0) {
-        PUT(l, "worker ");
-        put_u64(l, (uint64_t)worker_slot);
+        LINE_PUT(l, "worker ");
+        line_put_u64(l, (uint64_t)worker_slot);
     } else {
-        put_foreign(l, slice_of(shared_state.role), json ? STYLE_JSON : STYLE_BARE, FIELD_LEN);
+        line_put_foreign(l, slice_of(shared_state.role), json ? STYLE_JSON : STYLE_BARE, FIELD_LEN);
     }
-    put_string(l, json ? "\",\"pid\":" : " pid ");
-    put_u64(l, (uint64_t)getpid());
-    put_string(l, json ? "," : "] ");
+    line_put_string(l, json ? "\",\"pid\":" : " pid ");
+    line_put_u64(l, (uint64_t)getpid());
+    line_put_string(l, json ? "," : "] ");
 }
 
 /* ---- handing it over ------------------------------------------------------------------------ */
@@ -292,21 +136,31 @@ static ssize_t write_once(const struct line *l, enum sink sink)
     UNREACHABLE();
 }
 
-static void hand_over(const struct line *l, enum sink sink)
-{
-    ssize_t n;
-    do {
-        n = write_once(l, sink);
-    } while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)l->len)
-        atomic_fetch_add_explicit(&shared_state.dropped, 1, memory_order_relaxed);
-}
-
-/* The sink must be known before a line is begun: the journal's priority comes first. */
 static enum sink known_sink(void)
 {
     enum sink sink = (enum sink)atomic_load_explicit(&shared_state.sink, memory_order_relaxed);
     return sink == SINK_UNKNOWN ? look_at_stderr() : sink;
+}
+
+/* The sink must be known before a line is begun: the journal's priority comes first. */
+void log_prefix(struct line *l, int level, int worker_slot, bool to_stderr)
+{
+    known_sink();
+    put_prefix(l, level, worker_slot,
+               to_stderr && atomic_load_explicit(&shared_state.priority, memory_order_relaxed));
+}
+
+bool log_hand_over(const struct line *l)
+{
+    enum sink sink = known_sink();
+    ssize_t n;
+    do {
+        n = write_once(l, sink);
+    } while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)l->len)
+        return true;
+    atomic_fetch_add_explicit(&shared_state.dropped, 1, memory_order_relaxed);
+    return false;
 }
 
 /* Its place is reserved before it is copied, so that threads do not write over each other. */
@@ -316,8 +170,8 @@ static void keep_error(struct slice message)
     l.len = 0;
     if (!shared_state.kept)
         return;
-    put_foreign(&l, message, STYLE_BARE, sizeof l.text - 1);
-    PUT(&l, "\n");
+    line_put_foreign(&l, message, STYLE_BARE, sizeof l.text - 1);
+    LINE_PUT(&l, "\n");
     size_t at = atomic_fetch_add_explicit(&shared_state.kept_len, l.len, memory_order_relaxed);
     size_t room = shared_state.kept_cap - 1; /* the last byte stays NUL */
     if (at < room)
@@ -382,18 +236,17 @@ void log_write(enum log_level level, const char *format, ...)
     if (level == LOG_LEVEL_ERROR)
         keep_error((struct slice){message, (size_t)n});
 
-    enum sink sink = known_sink();
     struct line l;
     l.len = 0;
-    put_prefix(&l, level, -1);
-    bool json = atomic_load_explicit(&shared_state.format, memory_order_relaxed) == LOG_FORMAT_JSON;
+    log_prefix(&l, level, -1, true);
+    bool json = log_is_json();
     const char *end = json ? "\"}\n" : "\n";
     if (json)
-        PUT(&l, "\"message\":\"");
-    put_foreign(&l, (struct slice){message, (size_t)n}, json ? STYLE_JSON : STYLE_BARE,
+        LINE_PUT(&l, "\"message\":\"");
+    line_put_foreign(&l, (struct slice){message, (size_t)n}, json ? STYLE_JSON : STYLE_BARE,
                 sizeof l.text - l.len - strlen(end));
-    put_string(&l, end);
-    hand_over(&l, sink);
+    line_put_string(&l, end);
+    log_hand_over(&l);
     errno = saved_errno;
 }
 
@@ -411,68 +264,67 @@ static void put_ms(struct line *l, int64_t us)
 {
     uint64_t value = us > 0 ? (uint64_t)us : 0;
     unsigned part = (unsigned)(value % 1000);
-    put_u64(l, value / 1000);
-    put(l,
+    line_put_u64(l, value / 1000);
+    line_put(l,
         (char[]){'.', (char)('0' + part / 100), (char)('0' + part / 10 % 10),
                  (char)('0' + part % 10)},
         4);
-    PUT(l, "ms");
+    LINE_PUT(l, "ms");
 }
 
 static void access_text(struct line *l, const struct log_access *a)
 {
-    put_foreign(l, a->peer, STYLE_BARE, FIELD_LEN);
-    PUT(l, " \"");
-    put_foreign(l, a->method, STYLE_QUOTED, FIELD_LEN);
-    PUT(l, " ");
-    put_foreign(l, a->target, STYLE_QUOTED, sizeof l->text - l->len - TAIL_LEN);
-    PUT(l, "\" ");
+    line_put_foreign(l, a->peer, STYLE_BARE, FIELD_LEN);
+    LINE_PUT(l, " \"");
+    line_put_foreign(l, a->method, STYLE_QUOTED, FIELD_LEN);
+    LINE_PUT(l, " ");
+    line_put_foreign(l, a->target, STYLE_QUOTED, sizeof l->text - l->len - TAIL_LEN);
+    LINE_PUT(l, "\" ");
     if (a->status > 0)
-        put_u64(l, (uint64_t)a->status);
+        line_put_u64(l, (uint64_t)a->status);
     else
-        PUT(l, "-");
-    PUT(l, " ");
-    put_u64(l, a->body_bytes);
-    PUT(l, "B ");
+        LINE_PUT(l, "-");
+    LINE_PUT(l, " ");
+    line_put_u64(l, a->body_bytes);
+    LINE_PUT(l, "B ");
     put_ms(l, a->duration_us);
-    PUT(l, " id=");
-    put_foreign(l, a->request_id, STYLE_BARE, FIELD_LEN);
-    PUT(l, "\n");
+    LINE_PUT(l, " id=");
+    line_put_foreign(l, a->request_id, STYLE_BARE, FIELD_LEN);
+    LINE_PUT(l, "\n");
 }
 
 static void access_json(struct line *l, const struct log_access *a)
 {
-    PUT(l, "\"event\":\"request\",\"peer\":\"");
-    put_foreign(l, a->peer, STYLE_JSON, FIELD_LEN);
-    PUT(l, "\",\"method\":\"");
-    put_foreign(l, a->method, STYLE_JSON, FIELD_LEN);
-    PUT(l, "\",\"target\":\"");
-    put_foreign(l, a->target, STYLE_JSON, sizeof l->text - l->len - TAIL_LEN);
-    PUT(l, "\",\"status\":");
+    LINE_PUT(l, "\"event\":\"request\",\"peer\":\"");
+    line_put_foreign(l, a->peer, STYLE_JSON, FIELD_LEN);
+    LINE_PUT(l, "\",\"method\":\"");
+    line_put_foreign(l, a->method, STYLE_JSON, FIELD_LEN);
+    LINE_PUT(l, "\",\"target\":\"");
+    line_put_foreign(l, a->target, STYLE_JSON, sizeof l->text - l->len - TAIL_LEN);
+    LINE_PUT(l, "\",\"status\":");
     if (a->status > 0)
-        put_u64(l, (uint64_t)a->status);
+        line_put_u64(l, (uint64_t)a->status);
     else
-        PUT(l, "null");
-    PUT(l, ",\"bytes\":");
-    put_u64(l, a->body_bytes);
-    PUT(l, ",\"duration_us\":");
-    put_u64(l, a->duration_us > 0 ? (uint64_t)a->duration_us : 0);
-    PUT(l, ",\"id\":\"");
-    put_foreign(l, a->request_id, STYLE_JSON, FIELD_LEN);
-    PUT(l, "\"}\n");
+        LINE_PUT(l, "null");
+    LINE_PUT(l, ",\"bytes\":");
+    line_put_u64(l, a->body_bytes);
+    LINE_PUT(l, ",\"duration_us\":");
+    line_put_u64(l, a->duration_us > 0 ? (uint64_t)a->duration_us : 0);
+    LINE_PUT(l, ",\"id\":\"");
+    line_put_foreign(l, a->request_id, STYLE_JSON, FIELD_LEN);
+    LINE_PUT(l, "\"}\n");
 }
 
 void log_access(const struct log_access *a)
 {
     int saved_errno = errno;
-    enum sink sink = known_sink();
     struct line l;
     l.len = 0;
-    put_prefix(&l, LOG_LEVEL_INFO, a->worker_slot);
-    if (atomic_load_explicit(&shared_state.format, memory_order_relaxed) == LOG_FORMAT_JSON)
+    log_prefix(&l, LOG_LEVEL_INFO, a->worker_slot, true);
+    if (log_is_json())
         access_json(&l, a);
     else
         access_text(&l, a);
-    hand_over(&l, sink);
+    log_hand_over(&l);
     errno = saved_errno;
 }

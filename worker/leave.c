@@ -10,6 +10,7 @@
 #include "worker/worker_internal.h"
 
 #include "shared/debug.h"
+#include "shared/audit.h"
 #include "shared/log.h"
 #include "shared/message.h"
 
@@ -219,6 +220,9 @@ static void on_message(void *ctx, const struct message *m)
         break;
     case MESSAGE_DEBUG:
         set_debug(m->value != 0);
+        break;
+    case MESSAGE_REOPEN:
+        audit_reopen();
         break;
     case MESSAGE_READY:
     case MESSAGE_CUT:

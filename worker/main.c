@@ -6,9 +6,12 @@
 #include "worker/api/site.h"
 #include "worker/tools/tool.h"
 #include "worker/tools/tools.h"
+#include "worker/seccomp.h"
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 /* The terminal's Ctrl-C and hang-up are the master's to decide on; broken pipes are seen by the
  * call that meets them. SIGTERM keeps its default until the worker has a loop to obey it with. */
@@ -37,9 +40,21 @@ static int print_openapi(const struct entry *entry)
     return printed ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
+/* Before the first thread. Who cannot have what was asked for does not serve without it. */
+static bool restrict_calls(const struct entry *entry)
+{
+    bool serves = entry->role == ROLE_SERVE || entry->role == ROLE_ADMIN;
+    if (!serves || !entry->config->server_seccomp || seccomp_start() == 0)
+        return true;
+    log_error("[server] seccomp: there is no such filter here: %s", strerror(errno));
+    return false;
+}
+
 int worker_main(const struct entry *entry)
 {
     settle_signals();
+    if (!restrict_calls(entry))
+        return EXIT_CODE_CONFIG;
     switch (entry->role) {
     case ROLE_SERVE:
         return worker_serve(entry);

@@ -6,6 +6,7 @@
  */
 #include "worker/worker.h"
 
+#include "shared/audit.h"
 #include "shared/check.h"
 #include "shared/debug.h"
 #include "shared/fault.h"
@@ -368,9 +369,18 @@ static void keep_asking_store(struct worker *w)
         w->asks_store = store_user_by_id(w->store, 0, on_store_asked, w);
 }
 
+static void count_lost_lines(struct worker *w)
+{
+    uint64_t lost = audit_dropped() - w->audit_dropped;
+    w->audit_dropped += lost;
+    if (lost > 0)
+        counter_add(w->slot, COUNTER_audit_dropped, lost);
+}
+
 static void each_second(void *ctx)
 {
     struct worker *w = ctx;
+    count_lost_lines(w);
     keep_asking_store(w);
     memory_look(&w->memory, atomic_load(&w->slot->counters[COUNTER_requests]));
     if (debug_is_on() && w->service_made)
@@ -386,16 +396,28 @@ static void each_turn(void *ctx)
     atomic_store_explicit(&w->slot->store_queued, calls, memory_order_relaxed);
 }
 
+/* The master's is another one's. */
+static bool start_audit(const struct config *config)
+{
+    struct buf error = {0};
+    bool good = audit_start(config->log_audit, (uid_t)-1, (gid_t)-1, &error);
+    log_lines(LOG_LEVEL_ERROR, buf_slice(&error));
+    buf_free(&error);
+    return good;
+}
+
 int worker_serve(const struct entry *entry)
 {
     struct worker w = {.entry = entry, .held = entry->held, .exit_code = EXIT_CODE_OK};
     ASSERT(entry->scoreboard && entry->slot >= 0);
+    w.slot = &entry->scoreboard->slots[entry->slot];
+    log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);
     if (entry->as_configured) {
         log_set_level((enum log_level)entry->config->log_level);
         debug_set(entry->config->debug_enabled);
+        if (!start_audit(entry->config))
+            return EXIT_CODE_CONFIG;
     }
-    w.slot = &entry->scoreboard->slots[entry->slot];
-    log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);
     last_stack_keep(w.slot);
     memory_keep();
     FAULT_POINT(worker_boot);

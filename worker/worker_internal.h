@@ -56,6 +56,7 @@ struct worker {
     bool orphan;               /* the master is gone */
     bool left;                 /* the loop has been stopped for good */
     unsigned cut;              /* connections cut in mid-request */
+    uint64_t audit_dropped; /* as counted so far */
     int exit_code;
 };
 

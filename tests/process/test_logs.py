@@ -71,7 +71,7 @@ def test_json_lines(serve):
 
 
 def test_level_is_obeyed(serve):
-    server = serve.make(workers=1, config={"log.level": "error", "log.access": "off"})
+    server = serve.make(workers=1, config={"log.level": "error", "log.access": "off", "log.audit": "off"})
     server.spawn()
     await_true("a ready worker", lambda: server.workers())
     server.stop()

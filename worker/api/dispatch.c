@@ -47,6 +47,7 @@ static void on_current_user(void *ctx, const struct store_reply *reply)
     if (exchange_abandoned(x))
         return;
     if (reply->result == STORE_NOT_FOUND) {
+        x->why = "no such account";
         exchange_bad_credentials(x);
         return;
     }
@@ -55,12 +56,14 @@ static void on_current_user(void *ctx, const struct store_reply *reply)
         return;
     }
     const struct store_user *user = &reply->users[0];
-    if (!token_fits(x->api->tokens, &x->claims, user->id, user->password))
+    if (!token_fits(x->api->tokens, &x->claims, user->id, user->password)) {
+        x->why = "the account has changed since";
         exchange_bad_credentials(x);
-    else if (!exchange_keep_user(x, user, &x->current))
+    } else if (!exchange_keep_user(x, user, &x->current)) {
         exchange_no_memory(x);
-    else
+    } else {
         validate(x);
+    }
 }
 
 static void check_bearer(struct exchange *x)
@@ -75,7 +78,11 @@ static void check_bearer(struct exchange *x)
         exchange_await(x, store_user_by_email(x->api->store, x->claims.sub, on_current_user, x));
         return;
     case TOKEN_INVALID:
+        x->why = "no token of ours";
+        exchange_bad_credentials(x);
+        return;
     case TOKEN_EXPIRED:
+        x->why = "the token has expired";
         exchange_bad_credentials(x);
         return;
     case TOKEN_NO_MEMORY:

@@ -4,6 +4,7 @@
 #include "shared/check.h"
 #include "shared/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The contract's is bare. RFC 6750, section 3, wants a parameter at least, and the error where there is one. */
@@ -42,9 +43,55 @@ bool exchange_abandoned(struct exchange *x)
     return true;
 }
 
+/* ---- the audit log --------------------------------------------------------------------------- */
+
+struct audit_origin exchange_origin(const struct exchange *x)
+{
+    return (struct audit_origin){.from = x->r->peer, .request_id = x->r->id};
+}
+
+void exchange_record(const struct exchange *x, enum audit_event event, enum audit_outcome outcome,
+                     const struct store_user *account, const char *why)
+{
+    audit_write(&(struct audit){.event = event,
+                                .outcome = outcome,
+                                .who = x->current.email,
+                                .account = account->email,
+                                .account_id = account->id,
+                                .from = x->r->peer,
+                                .request_id = x->r->id,
+                                .why = slice_of(why)});
+}
+
+/* "GET /users/1": the path as it was received, for a query may hold what is nobody's business. */
+static struct slice what_was_asked(const struct exchange *x, char *room, size_t cap)
+{
+    int n = snprintf(room, cap, "%.*s %.*s", SLICE_ARGS(x->r->method_name), SLICE_ARGS(x->r->raw_path));
+    return (struct slice){room, n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1};
+}
+
+void exchange_record_denied(const struct exchange *x)
+{
+    char room[1024];
+    bool refresh = x->endpoint->handler == api_refresh_access_token;
+    audit_write(&(struct audit){
+        .event = refresh ? AUDIT_EVENT_refresh : AUDIT_EVENT_access,
+        .outcome = AUDIT_DENIED,
+        .who = x->current.email.ptr ? x->current.email : x->claims.sub,
+        .account_id = x->current.id,
+        .from = x->r->peer,
+        .request_id = x->r->id,
+        .what = what_was_asked(x, room, sizeof room),
+        .why = slice_of(x->why)});
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
 void exchange_not_authenticated(struct exchange *x)
 {
     struct slice challenge = challenges[x->api->config->server_profile].absent;
+    x->why = "no token";
+    exchange_record_denied(x);
     response_detail(x->r, 401, SLICE("Not authenticated"),
                     &(struct response_headers){.www_authenticate = challenge});
 }
@@ -52,6 +99,7 @@ void exchange_not_authenticated(struct exchange *x)
 void exchange_bad_credentials(struct exchange *x)
 {
     struct slice challenge = challenges[x->api->config->server_profile].invalid;
+    exchange_record_denied(x);
     response_detail(x->r, 401, SLICE("Could not validate credentials"),
                     &(struct response_headers){.www_authenticate = challenge});
 }

@@ -2,6 +2,7 @@
  * handlers, and the answers they share. Lives in the request's arena. Loop thread only. */
 #pragma once
 
+#include "shared/audit.h"
 #include "worker/api/api.h"
 #include "worker/api/endpoint.h"
 #include "worker/http/response.h"
@@ -26,6 +27,7 @@ struct exchange {
 
     struct store_user account;   /* the handler's: the row it works on */
     struct attempt attempt;      /* that was let through (gate.h) and has no end yet */
+    const char *why;             /* the credentials are refused, for the audit log; NULL: no more to say */
 };
 
 /* The handlers, one for each row of routes.def. */
@@ -37,12 +39,20 @@ struct exchange {
 
 /* [server] profile = hardened. */
 bool exchange_is_hardened(const struct exchange *x);
+/* Where it came from, for audit_login(). */
+struct audit_origin exchange_origin(const struct exchange *x);
+/* Writes to the audit log what became of an account, who: the caller (none at a sign-up). */
+void exchange_record(const struct exchange *x, enum audit_event event, enum audit_outcome outcome,
+                     const struct store_user *account, const char *why);
+/* … and that access was denied: a 401 or 403 of which x->why may say more. */
+void exchange_record_denied(const struct exchange *x);
+
 /* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
 void exchange_await(struct exchange *x, struct task *task);
 /* The first thing when a task comes back: its request goes on. True: the client has left, what came
  * is for nobody, and nobody was answered. */
 bool exchange_abandoned(struct exchange *x);
-/* The two 401s of bearer routes, with their www-authenticate. */
+/* The two 401s of bearer routes, with their www-authenticate; recorded as denied. */
 void exchange_not_authenticated(struct exchange *x);
 void exchange_bad_credentials(struct exchange *x);
 /* The 401 of a login. */

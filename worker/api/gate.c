@@ -1,6 +1,7 @@
 /* gate.c: see gate.h. */
 #include "worker/api/gate.h"
 
+#include "shared/check.h"
 #include "shared/log.h"
 
 #include <sys/socket.h>
@@ -16,11 +17,21 @@ static struct attempt_origin origin_of(const struct exchange *x)
     };
 }
 
-/* The one place that hears of each attempt that was refused. *account*: of a login, else {NULL, 0}. */
-static void throttled(struct exchange *x, struct slice account, int64_t wait_ms)
+static void record_throttled(struct exchange *x)
 {
-    log_debug("%s from %.*s is throttled for %lld ms", account.ptr ? "a login" : "a new account",
-              SLICE_ARGS(x->r->peer), (long long)wait_ms);
+    if (x->endpoint->handler == api_login_for_access_token)
+        audit_login(exchange_origin(x), AUDIT_THROTTLED, x->account.email, 0);
+    else if (x->endpoint->handler == api_create_user)
+        exchange_record(x, AUDIT_EVENT_create, AUDIT_THROTTLED, &x->account, NULL);
+    else
+        exchange_record(x, AUDIT_EVENT_update, AUDIT_THROTTLED, &x->current, NULL);
+}
+
+/* The one place that hears of each attempt that was refused. */
+static void throttled(struct exchange *x, int64_t wait_ms)
+{
+    log_debug("%.*s is throttled for %lld ms", SLICE_ARGS(x->r->peer), (long long)wait_ms);
+    record_throttled(x);
     response_status(x->r, 429,
                     &(struct response_headers){.retry_after_s = (int)((wait_ms + 999) / 1000)});
 }
@@ -30,7 +41,7 @@ bool gate_login(struct exchange *x, struct slice account)
     struct attempt_origin origin = origin_of(x);
     int64_t wait_ms = attempts_login(&x->api->attempts, account, &origin, clock_now(), &x->attempt);
     if (wait_ms > 0)
-        throttled(x, account, wait_ms);
+        throttled(x, wait_ms);
     return wait_ms == 0;
 }
 
@@ -39,7 +50,7 @@ bool gate_sign_up(struct exchange *x)
     struct attempt_origin origin = origin_of(x);
     int64_t wait_ms = attempts_sign_up(&x->api->attempts, &origin, clock_now(), &x->attempt);
     if (wait_ms > 0)
-        throttled(x, (struct slice){NULL, 0}, wait_ms);
+        throttled(x, wait_ms);
     return wait_ms == 0;
 }
 
@@ -50,14 +61,21 @@ void gate_await(struct exchange *x, struct task *task)
     exchange_await(x, task);
 }
 
-void gate_succeeded(struct exchange *x)
+void gate_judged(struct exchange *x, enum password_result result)
 {
-    attempts_succeeded(&x->api->attempts, &x->attempt);
-}
-
-void gate_failed(struct exchange *x)
-{
-    attempts_failed(&x->api->attempts, &x->attempt);
+    switch (result) {
+    case PASSWORD_OK:
+        attempts_succeeded(&x->api->attempts, &x->attempt);
+        return;
+    case PASSWORD_MISMATCH:
+        attempts_failed(&x->api->attempts, &x->attempt);
+        return;
+    case PASSWORD_BUSY: /* also: the client left before its turn */
+    case PASSWORD_NO_MEMORY:
+        gate_undone(x);
+        return;
+    }
+    UNREACHABLE();
 }
 
 void gate_signed_up(struct exchange *x)

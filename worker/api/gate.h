@@ -1,4 +1,4 @@
-/* gate.h: the throttle before logins and new accounts: who the client is, whether it may try now
+/* gate.h: the throttle before passwords are judged and accounts made: who the client is, whether it may try now
  * (worker/auth/attempts.h), and the 429 if not. Everyone who is let through must end with one of
  * the last three calls; further ones do nothing. Loop thread. */
 #pragma once
@@ -13,7 +13,6 @@ bool gate_sign_up(struct exchange *x);
 void gate_await(struct exchange *x, struct task *task);
 
 /* What became of it. None of them answers. */
-void gate_succeeded(struct exchange *x); /* the password was right */
-void gate_failed(struct exchange *x);    /* it was not, or there is no such account */
+void gate_judged(struct exchange *x, enum password_result result); /* the password was right, or not */
 void gate_signed_up(struct exchange *x); /* an account was made */
 void gate_undone(struct exchange *x);    /* nothing was judged, or made */

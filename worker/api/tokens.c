@@ -31,28 +31,13 @@ static void on_rehashed(void *ctx, const struct store_reply *reply)
 {
 }
 
-static void end_attempt(struct exchange *x, enum password_result result)
-{
-    switch (result) {
-    case PASSWORD_OK:
-        gate_succeeded(x);
-        return;
-    case PASSWORD_MISMATCH:
-        gate_failed(x);
-        return;
-    case PASSWORD_BUSY: /* also: the client left before its turn */
-    case PASSWORD_NO_MEMORY:
-        gate_undone(x);
-        return;
-    }
-    UNREACHABLE();
-}
-
 static void on_verified(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    end_attempt(x, reply->result);
+    gate_judged(x, reply->result);
     exchange_wipe_password(x, &x->body[LOGIN_PASSWORD]);
+    if (reply->result == PASSWORD_MISMATCH) /* also of one who did not wait for the answer */
+        audit_login(exchange_origin(x), AUDIT_FAILED, x->account.email, 0);
     if (exchange_abandoned(x))
         return;
     switch (reply->result) {
@@ -70,6 +55,7 @@ static void on_verified(void *ctx, const struct password_reply *reply)
         store_user_rehash(x->api->store, x->account.id, x->account.password, reply->hash, on_rehashed,
                           NULL);
     int64_t now_s = clock_wall_s();
+    audit_login(exchange_origin(x), AUDIT_OK, x->account.email, x->account.id);
     answer_token(x, &x->account, now_s, now_s);
 }
 
@@ -98,9 +84,13 @@ static void on_login_user(void *ctx, const struct store_reply *reply)
 
 void api_login_for_access_token(struct exchange *x)
 {
-    struct slice email = x->body[LOGIN_USERNAME].text;
-    if (gate_login(x, email))
-        gate_await(x, store_user_by_email(x->api->store, email, on_login_user, x));
+    x->account.email = slice_dup(x->r->arena, x->body[LOGIN_USERNAME].text); /* the body will be wiped */
+    if (!x->account.email.ptr) {
+        exchange_no_memory(x);
+        return;
+    }
+    if (gate_login(x, x->account.email))
+        gate_await(x, store_user_by_email(x->api->store, x->account.email, on_login_user, x));
 }
 
 /* ---- POST /auth/refresh_token ----------------------------------------------------------------- */
@@ -109,9 +99,11 @@ void api_refresh_access_token(struct exchange *x)
 {
     int64_t now_s = clock_wall_s();
     if (token_session_over(x->api->tokens, &x->claims, now_s)) {
+        x->why = "the session is over";
         exchange_bad_credentials(x);
         return;
     }
+    exchange_record(x, AUDIT_EVENT_refresh, AUDIT_OK, &x->current, NULL);
     /* a token of the Python app does not say when the password was given: its session begins now */
     int64_t auth_time_s = x->claims.auth_time_s ? x->claims.auth_time_s : now_s;
     answer_token(x, &x->current, auth_time_s, now_s);

@@ -54,17 +54,35 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
+/* Recorded first: also what is done when the client has left. */
+static void record(const struct exchange *x, enum audit_event event, enum store_result result,
+                   const struct store_user *account)
+{
+    switch (result) {
+    case STORE_OK:
+        exchange_record(x, event, AUDIT_OK, account, NULL);
+        return;
+    case STORE_USERNAME_TAKEN:
+        exchange_record(x, event, AUDIT_FAILED, account, "the name is taken");
+        return;
+    case STORE_EMAIL_TAKEN:
+        exchange_record(x, event, AUDIT_FAILED, account, "the address is taken");
+        return;
+    case STORE_CHANGED:
+        exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
+        return;
+    case STORE_NOT_FOUND:
+    case STORE_BUSY:
+    case STORE_UNAVAILABLE:
+    case STORE_NO_MEMORY:
+        return; /* trouble of ours: the log has it, and nothing was done */
+    }
+}
+
 /* ---- POST /users/ ----------------------------------------------------------------------------- */
 
-static void on_created(void *ctx, const struct store_reply *reply)
+static void answer_created(struct exchange *x, const struct store_reply *reply)
 {
-    struct exchange *x = ctx;
-    if (reply->result == STORE_OK || request_is_gone(x->r)) /* gone: it may have been made */
-        gate_signed_up(x);
-    else
-        gate_undone(x);
-    if (exchange_abandoned(x))
-        return;
     if (reply->result == STORE_OK)
         answer_user(x, 201, &reply->users[0]);
     else if (reply->result == STORE_USERNAME_TAKEN)
@@ -73,6 +91,20 @@ static void on_created(void *ctx, const struct store_reply *reply)
         conflict(x, SLICE("Email already exists"));
     else
         exchange_store_failed(x, reply->result);
+}
+
+static void on_created(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    record(x, AUDIT_EVENT_create, reply->result,
+           reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    if (reply->result == STORE_OK || request_is_gone(x->r)) /* gone: it may have been made */
+        gate_signed_up(x);
+    else
+        gate_undone(x);
+    if (exchange_abandoned(x))
+        return;
+    answer_created(x, reply);
 }
 
 static void wipe_passwords(struct exchange *x)
@@ -110,8 +142,8 @@ static void on_conflict_known(void *ctx, const struct store_reply *reply)
     if (exchange_abandoned(x))
         return;
     if (reply->result != STORE_NOT_FOUND) {
-        x->task = NULL;
-        on_created(x, reply);
+        record(x, AUDIT_EVENT_create, reply->result, &x->account);
+        answer_created(x, reply);
         return;
     }
     start_hash(x, x->account.email, on_hashed_for_create);
@@ -187,6 +219,8 @@ static bool is_own(struct exchange *x)
 {
     if (!x->path.overflow && x->path.number == x->current.id)
         return true;
+    x->why = "not the caller's own account";
+    exchange_record_denied(x);
     response_detail(x->r, 403, SLICE("Not enough permissions"), NULL);
     return false;
 }
@@ -194,6 +228,7 @@ static bool is_own(struct exchange *x)
 static void on_updated(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
+    record(x, AUDIT_EVENT_update, reply->result, reply->result == STORE_OK ? &reply->users[0] : &x->account);
     if (exchange_abandoned(x))
         return;
     if (reply->result == STORE_OK)
@@ -220,8 +255,11 @@ static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 static void on_current_verified(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
+    gate_judged(x, reply->result);
     if (reply->result != PASSWORD_OK)
         wipe_passwords(x);
+    if (reply->result == PASSWORD_MISMATCH)
+        exchange_record(x, AUDIT_EVENT_update, AUDIT_FAILED, &x->current, "the current password is wrong");
     if (exchange_abandoned(x)) {
         wipe_passwords(x);
         return;
@@ -243,7 +281,8 @@ static void on_current_verified(void *ctx, const struct password_reply *reply)
 
 static void verify_current(struct exchange *x)
 {
-    exchange_await(x, password_verify(x->api->passwords, x->body[USER_CURRENT_PASSWORD].text,
+    if (gate_login(x, x->current.email)) /* who has a stolen token may not try passwords without end */
+        gate_await(x, password_verify(x->api->passwords, x->body[USER_CURRENT_PASSWORD].text,
                                       x->current.password, password_fair_key(x->current.email),
                                       on_current_verified, x));
 }
@@ -261,6 +300,7 @@ void api_update_user(struct exchange *x)
 static void on_deleted(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
+    record(x, AUDIT_EVENT_delete, reply->result, &x->current);
     if (exchange_abandoned(x))
         return;
     if (reply->result == STORE_OK)

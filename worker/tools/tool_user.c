@@ -1,5 +1,6 @@
 /* tool_user.c: `colmeia user add|list|passwd|delete`. See tools.h. What may be a name or an address
  * is judged by the code that judges them for the API (worker/validate). */
+#include "shared/audit.h"
 #include "worker/tools/ask.h"
 #include "worker/tools/desk.h"
 #include "worker/tools/tool.h"
@@ -28,6 +29,7 @@ struct job {
     bool yes;
     struct arena arena; /* of the normalised address */
     struct desk *desk;  /* NULL until it is needed */
+    uid_t caller;
 };
 
 static bool open_desk(struct job *j)
@@ -74,6 +76,19 @@ static enum exit_code complain(const struct job *j, enum store_result result)
 {
     desk_complain(j->desk, result);
     return EXIT_CODE_FAILED;
+}
+
+static void record(const struct job *j, enum audit_event event, const struct store_user *user)
+{
+    char who[48];
+    snprintf(who, sizeof who, "uid %lld", (long long)j->caller);
+    audit_write(&(struct audit){.event = event,
+                                .outcome = AUDIT_OK,
+                                .who = slice_of(who),
+                                .account = user->email,
+                                .account_id = user->id,
+                                .from = SLICE("command line"),
+                                .what = slice_of(j->verb)});
 }
 
 /* ---- add ------------------------------------------------------------------------------------- */
@@ -160,8 +175,10 @@ static enum exit_code user_add(struct job *j)
         return EXIT_CODE_FAILED;
     struct store_user user;
     enum store_result result = desk_create(j->desk, name, email, hash, &user);
-    if (result == STORE_OK)
+    if (result == STORE_OK) {
+        record(j, AUDIT_EVENT_create, &user);
         return finish(j, &user, ", added");
+    }
     is_free(j, result); /* somebody was faster */
     return EXIT_CODE_FAILED;
 }
@@ -280,6 +297,7 @@ static enum exit_code write_seen(struct job *j, struct store_user *user, struct 
         if (result == STORE_OK && !kept.failed) {
             user->username = (struct slice){buf_slice(&kept).ptr, seen.username.len};
             user->email = (struct slice){buf_slice(&kept).ptr + seen.username.len, seen.email.len};
+            record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, user);
             enum exit_code code = finish(j, user, what);
             buf_free(&kept);
             return code;
@@ -376,9 +394,21 @@ static const struct verb *find_verb(const struct tool_words *words)
     return NULL;
 }
 
+/* What cannot be recorded is not done. */
+static bool start_audit(const struct job *j)
+{
+    struct buf error = {0};
+    bool good = audit_start(j->config->log_audit, (uid_t)-1, (gid_t)-1, &error);
+    if (!good)
+        tool_say(j->verb, "%.*s", SLICE_ARGS(buf_slice(&error)));
+    audit_use_syslog();
+    buf_free(&error);
+    return good;
+}
+
 int tools_user(const struct entry *entry)
 {
-    struct job j = {.config = entry->config};
+    struct job j = {.config = entry->config, .caller = entry->caller};
     const struct tool_option options[] = {{"--json", &j.json, NULL}, {"--yes", &j.yes, NULL}};
     struct tool_words words;
     if (!tool_words("user", entry->argc, entry->argv, options, 2, &words))
@@ -389,11 +419,14 @@ int tools_user(const struct entry *entry)
     j.verb = v->verb;
     tool_obey_keys();
     enum exit_code code = tool_database(j.verb, j.config, &j.path);
+    if (code == EXIT_CODE_OK && v->run != user_list && !start_audit(&j))
+        code = EXIT_CODE_CONFIG;
     if (code != EXIT_CODE_OK)
         return code;
     arena_init(&j.arena, NULL, 0, ADDRESS_MAX_BYTES);
     code = v->run(&j);
     desk_close(j.desk);
+    audit_stop();
     arena_fini(&j.arena);
     return code;
 }
