@@ -22,6 +22,7 @@ struct loop {
     struct ev_async wake;       /* tasks came back while the loop slept */
     struct ev_check after_sleep;
     struct ev_prepare before_sleep;
+    struct ev_idle hurry;       /* while it is started, the loop does not sleep */
     struct loop_flush *flushes;
     struct stall stall;
     pthread_t owner;            /* fixed; read by any thread */
@@ -62,6 +63,7 @@ static void on_wake(struct ev_loop *ev, struct ev_async *w, int revents)
 static void on_after_sleep(struct ev_loop *ev, struct ev_check *w, int revents)
 {
     struct loop *l = w->data;
+    ev_idle_stop(ev, &l->hurry);
     stall_turn_begins(&l->stall, clock_now_us());
 }
 
@@ -76,6 +78,11 @@ static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int revent
         f->call(f);
     }
     stall_turn_ends(&l->stall, clock_now_us());
+}
+
+/* Its being there is all it is for. */
+static void on_hurry(struct ev_loop *ev, struct ev_idle *w, int revents)
+{
 }
 
 /* ---- on the loop's thread: life --------------------------------------------------------------- */
@@ -107,6 +114,7 @@ struct loop *(loop_new)(const char *made_at)
     l->before_sleep.data = l;
     ev_prepare_start(l->ev, &l->before_sleep);
     ev_unref(l->ev);
+    ev_idle_init(&l->hurry, on_hurry);
     return l;
 }
 
@@ -134,6 +142,7 @@ void loop_free(struct loop *l)
     ev_prepare_stop(l->ev, &l->before_sleep);
     ev_ref(l->ev);
     ev_check_stop(l->ev, &l->after_sleep);
+    ev_idle_stop(l->ev, &l->hurry);
     if (l->onlooker)
         ev_loop_destroy(l->onlooker);
     ev_loop_destroy(l->ev);
@@ -198,6 +207,12 @@ void loop_stop(struct loop *l)
 {
     LOOP_ASSERT_OWNER(l);
     ev_break(l->ev, EVBREAK_ALL);
+}
+
+void loop_hurry(struct loop *l)
+{
+    LOOP_ASSERT_OWNER(l);
+    ev_idle_start(l->ev, &l->hurry);
 }
 
 mono_ms loop_now(struct loop *l)

@@ -52,6 +52,10 @@ void loop_run(struct loop *l);
 void loop_run_once(struct loop *l, bool wait);
 /* Makes loop_run() return after this turn. */
 void loop_stop(struct loop *l);
+/* The loop does not sleep before its next turn: a callback or a flush hook has left work behind, so
+ * that this turn ends. (A timer of no time would do so only after a millisecond, which is libev's
+ * shortest sleep with epoll.) */
+void loop_hurry(struct loop *l);
 
 /* The present (a cheap read of the clock). */
 mono_ms loop_now(struct loop *l);

@@ -1,70 +1,17 @@
-/* client.c: see client.h. A call has a transfer (an easy handle of libcurl) while it is under way;
- * transfers are kept for the next calls. libcurl(3), curl_multi_socket_action(3). */
-#include "worker/upstream/client.h"
+/* client.c: see client.h. libcurl(3), curl_easy_setopt(3). */
+#include "worker/upstream/client_internal.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
 #include "version.h"
-#include "worker/upstream/curl_watch.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TRANSFERS_KEPT = 64, URL_MAX = 1024 };
+enum { URL_MAX = 1024 };
 
-struct transfer {
-    struct client *client; /* borrowed */
-    CURL *easy;            /* owned */
-    struct call *call;     /* borrowed; NULL: it is kept for the next one */
-    struct transfer *next; /* in the client's list of busy or of idle ones */
-    struct transfer *previous;
-    size_t head_bytes; /* received so far */
-    bool too_long;
-    bool no_memory;
-    mono_ms began;
-    struct curl_slist trace;       /* one header in front of the client's */
-    char trace_text[sizeof "traceparent: " + CALL_TRACEPARENT_LEN];
-    char error[CURL_ERROR_SIZE];
-};
-
-struct client {
-    struct caller caller; /* first */
-    struct loop *loop;
-    const struct library *curl;
-    CURLM *multi; /* NULL: resting */
-    struct curl_watches watches;
-    struct transfer *busy;
-    struct transfer *idle;
-    unsigned busy_len, idle_len;
-    size_t body_bytes; /* of all busy ones */
-    struct curl_slist *headers;
-    char *base;
-    char *ca_file;
-    long max_connections;
-    int64_t rest_ms;
-    struct ev_timer rest;
-};
-
-/* ---- transfers ------------------------------------------------------------------------------- */
-
-static void link_to(struct transfer **list, struct transfer *t)
-{
-    t->previous = NULL;
-    t->next = *list;
-    if (t->next)
-        t->next->previous = t;
-    *list = t;
-}
-
-static void unlink_from(struct transfer **list, struct transfer *t)
-{
-    if (t->next)
-        t->next->previous = t->previous;
-    if (t->previous)
-        t->previous->next = t->next;
-    else
-        *list = t->next;
-}
+/* ---- what comes ------------------------------------------------------------------------------ */
 
 static size_t on_head(char *bytes, size_t size, size_t len, void *ctx)
 {
@@ -77,21 +24,24 @@ static size_t on_head(char *bytes, size_t size, size_t len, void *ctx)
 static size_t on_body(char *bytes, size_t size, size_t len, void *ctx)
 {
     struct transfer *t = ctx;
+    struct client *c = t->lane->client;
+    if (!t->call)
+        return 0; /* it is leaving */
     struct buf *body = &t->call->body;
-    t->too_long = body->len + len > CLIENT_BODY_MAX ||
-                  t->client->body_bytes + len > CLIENT_BODIES_MAX;
+    t->too_long = body->len + len > CLIENT_BODY_MAX || c->body_bytes + len > CLIENT_BODIES_MAX;
     if (t->too_long)
         return 0;
     buf_append(body, bytes, len);
     t->no_memory = body->failed;
     if (t->no_memory)
         return 0;
-    t->client->body_bytes += len;
+    c->body_bytes += len;
     return len;
 }
 
-/* What all calls have in common. */
-static bool set_up(struct client *c, struct transfer *t)
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+bool client_set_up(struct client *c, struct transfer *t)
 {
     const struct library *curl = c->curl;
     CURL *e = t->easy;
@@ -102,6 +52,11 @@ static bool set_up(struct client *c, struct transfer *t)
             failed = curl->easy_setopt(e, CURLOPT_##option, value);                                \
     } while (0)
     SET(PRIVATE, t);
+    SET(SHARE, c->share);
+    SET(OPENSOCKETFUNCTION, curl_watches_open);
+    SET(OPENSOCKETDATA, &c->watches);
+    SET(CLOSESOCKETFUNCTION, curl_watches_close);
+    SET(CLOSESOCKETDATA, &c->watches);
     SET(ERRORBUFFER, t->error);
     SET(HEADERFUNCTION, on_head);
     SET(HEADERDATA, t);
@@ -125,44 +80,6 @@ static bool set_up(struct client *c, struct transfer *t)
     return failed == CURLE_OK;
 }
 
-static void transfer_free(struct client *c, struct transfer *t)
-{
-    if (t->easy)
-        c->curl->easy_cleanup(t->easy);
-    free(t);
-}
-
-/* A kept one, or new; NULL without memory. */
-static struct transfer *take_transfer(struct client *c)
-{
-    struct transfer *t = c->idle;
-    if (t) {
-        unlink_from(&c->idle, t);
-        c->idle_len--;
-        return t;
-    }
-    t = calloc(1, sizeof *t);
-    if (!t)
-        return NULL;
-    t->client = c;
-    t->easy = c->curl->easy_init();
-    if (t->easy && set_up(c, t))
-        return t;
-    transfer_free(c, t);
-    return NULL;
-}
-
-static void keep_transfer(struct client *c, struct transfer *t)
-{
-    t->call = NULL;
-    if (c->idle_len >= TRANSFERS_KEPT) {
-        transfer_free(c, t);
-        return;
-    }
-    link_to(&c->idle, t);
-    c->idle_len++;
-}
-
 /* ---- the end of a call ----------------------------------------------------------------------- */
 
 /* A silence of less than the call's time is the connection's: another try may help. */
@@ -175,113 +92,99 @@ static enum call_result result_of(const struct transfer *t, CURLcode code)
     if (t->no_memory || code == CURLE_OUT_OF_MEMORY)
         return CALL_NO_MEMORY;
     if (code == CURLE_OPERATION_TIMEDOUT &&
-        mono_diff_ms(loop_now(t->client->loop), t->began) >= t->call->timeout_ms)
+        mono_diff_ms(loop_now(t->lane->client->loop), t->began) >= t->call->timeout_ms)
         return CALL_TIMED_OUT;
     return CALL_FAILED;
 }
 
 static void describe(struct transfer *t, enum call_result result, CURLcode code)
 {
-    const char *text = t->error[0] ? t->error : t->client->curl->easy_strerror(code);
+    const char *text = t->error[0] ? t->error : t->lane->client->curl->easy_strerror(code);
     if (result == CALL_TOO_LONG)
         text = "its answer is too long";
     if (result != CALL_ANSWERED)
         snprintf(t->call->error, CALL_ERROR_MAX, "%.*s", CALL_ERROR_MAX - 1, text);
 }
 
-static void start_rest(struct client *c);
-
-/* Takes the transfer off its call, which is over. */
+/* Takes the call off its transfer: it is over. */
 static void end(struct transfer *t, enum call_result result, enum task_outcome outcome)
 {
-    struct client *c = t->client;
+    struct client *c = t->lane->client;
     struct call *call = t->call;
-    ASSERT(c->curl->multi_remove_handle(c->multi, t->easy) == CURLM_OK);
-    unlink_from(&c->busy, t);
+    transfer_unlink(&c->busy, t);
     c->busy_len--;
     c->body_bytes -= call->body.len;
     if (result != CALL_ANSWERED)
         buf_free(&call->body);
     call->result = result;
     call->transfer = NULL;
-    keep_transfer(c, t);
-    if (c->busy_len == 0)
-        start_rest(c);
+    t->call = NULL;
     task_complete(&call->task, outcome);
 }
 
-static void collect(void *ctx)
+static void collect(struct transfer *t, CURLcode code)
 {
-    struct client *c = ctx;
+    struct client *c = t->lane->client;
+    long status = 0;
+    if (!t->call) {
+        transfer_unlink(&c->leaving, t);
+        lane_end(t);
+        return;
+    }
+    ASSERT(c->curl->easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK);
+    enum call_result result = result_of(t, code);
+    t->call->status = (int)status;
+    describe(t, result, code);
+    end(t, result, TASK_RAN);
+    lane_end(t);
+}
+
+void client_collect(struct curl_watched *m)
+{
+    const struct library *curl = m->home->curl;
     int left;
-    CURLMsg *m;
-    while ((m = c->curl->multi_info_read(c->multi, &left))) {
+    CURLMsg *message;
+    while ((message = curl->multi_info_read(m->multi, &left))) {
         struct transfer *t = NULL;
-        long status = 0;
-        CURLcode code = m->data.result;
-        ASSERT(m->msg == CURLMSG_DONE);
-        ASSERT(c->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK);
-        ASSERT(c->curl->easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK);
-        enum call_result result = result_of(t, code);
-        t->call->status = (int)status;
-        describe(t, result, code);
-        end(t, result, TASK_RAN);
+        ASSERT(message->msg == CURLMSG_DONE);
+        ASSERT(curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK);
+        collect(t, message->data.result);
     }
 }
 
+/* ---- taking leave ---------------------------------------------------------------------------- */
+
+/* Closing its connection takes libcurl as long as making a call: a thousand that are cancelled at
+ * once are over at once, but libcurl is told of a few in each turn. */
 static void on_cancel(struct task *task)
 {
-    struct call *call = (struct call *)task;
-    end(call->transfer, CALL_CANCELLED, TASK_CANCELLED);
+    struct transfer *t = ((struct call *)task)->transfer;
+    struct client *c = t->lane->client;
+    end(t, CALL_CANCELLED, TASK_CANCELLED);
+    transfer_link(&c->leaving, t);
+    loop_hurry(c->loop);
 }
 
-/* ---- the beginning --------------------------------------------------------------------------- */
-
-static bool open_multi(struct client *c)
+static void take_leave(struct client *c)
 {
-    if (c->multi)
-        return true;
-    c->multi = c->curl->multi_init();
-    if (!c->multi)
-        return false;
-    curl_watches_start(&c->watches, c->multi);
-    c->curl->multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    c->curl->multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, c->max_connections);
-    c->curl->multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, c->max_connections);
-    return true;
+    struct transfer *t = c->leaving;
+    transfer_unlink(&c->leaving, t);
+    lane_end(t);
 }
 
-static void close_multi(struct client *c)
+static void on_flush(struct loop_flush *flush)
 {
-    ASSERT(c->busy_len == 0);
-    if (!c->multi)
+    struct client *c = (struct client *)((char *)flush - offsetof(struct client, flush));
+    if (!c->leaving)
         return;
-    curl_watches_stop(&c->watches);
-    c->curl->multi_cleanup(c->multi);
-    c->multi = NULL;
-    while (c->idle) {
-        struct transfer *t = c->idle;
-        unlink_from(&c->idle, t);
-        transfer_free(c, t);
-    }
-    c->idle_len = 0;
+    loop_enter(c->loop, "cancelled calls of the upstream");
+    for (unsigned i = 0; i < CLIENT_LEAVES && c->leaving; i++)
+        take_leave(c);
+    if (c->leaving)
+        loop_hurry(c->loop);
 }
 
-/* libcurl does not look at connections that it only keeps: those that the upstream has closed would
- * stay half open for as long as nobody calls. */
-static void on_rest(struct ev_loop *ev, struct ev_timer *timer, int revents)
-{
-    struct client *c = timer->data;
-    loop_enter(c->loop, "rest of the upstream's client");
-    close_multi(c);
-}
-
-static void start_rest(struct client *c)
-{
-    ev_timer_stop(loop_ev(c->loop), &c->rest);
-    ev_timer_set(&c->rest, (double)c->rest_ms / 1000, 0.);
-    ev_timer_start(loop_ev(c->loop), &c->rest);
-}
+/* ---- calls ------------------------------------------------------------------------------------ */
 
 static struct curl_slist *headers_of(struct client *c, struct transfer *t)
 {
@@ -327,19 +230,21 @@ static void start(struct caller *caller, struct call *call)
     call->status = 0;
     call->error[0] = 0;
     task_begin(&call->task);
-    struct transfer *t = open_multi(c) ? take_transfer(c) : NULL;
+    if (c->leaving && lanes_full(c))
+        take_leave(c);
+    struct transfer *t = lanes_take(c);
     if (!t) {
         refuse(call);
         return;
     }
     t->call = call;
-    if (!prepare(c, t) || c->curl->multi_add_handle(c->multi, t->easy) != CURLM_OK) {
-        keep_transfer(c, t);
+    if (!prepare(c, t) || !lane_begin(t)) {
+        t->call = NULL;
+        lane_keep(t);
         refuse(call);
         return;
     }
-    ev_timer_stop(loop_ev(c->loop), &c->rest);
-    link_to(&c->busy, t);
+    transfer_link(&c->busy, t);
     c->busy_len++;
     call->transfer = t;
     call->task.on_cancel = on_cancel;
@@ -351,7 +256,6 @@ static bool copy_options(struct client *c, const struct client_options *o)
 {
     c->base = strdup(o->base);
     c->ca_file = o->ca_file ? strdup(o->ca_file) : NULL;
-    c->max_connections = (long)o->max_connections;
     c->rest_ms = o->rest_ms ? o->rest_ms : CLIENT_REST_MS;
     for (size_t i = 0; i < o->headers_len; i++) {
         struct curl_slist *longer = c->curl->slist_append(c->headers, o->headers[i]);
@@ -377,12 +281,15 @@ struct client *client_new(struct loop *l, const struct client_options *options, 
     c->caller.start = start;
     c->loop = l;
     c->curl = curl;
-    ev_init(&c->rest, on_rest);
-    c->rest.data = c;
-    curl_watches_init(&c->watches, l, curl, collect, c);
-    if (copy_options(c, options) && open_multi(c))
+    bool watched = curl_watches_init(&c->watches, l, curl);
+    c->flush.call = on_flush;
+    loop_add_flush(l, &c->flush); /* behind the watches': so it is called before them */
+    if (!watched)
+        buf_printf(error, "epoll_create1: %s", strerror(errno));
+    else if (!copy_options(c, options) || !lanes_make(c, options->max_connections))
+        buf_printf(error, "out of memory");
+    else
         return c;
-    buf_printf(error, "out of memory");
     client_free(c);
     return NULL;
 }
@@ -393,9 +300,11 @@ void client_free(struct client *c)
         return;
     LOOP_ASSERT_OWNER(c->loop);
     while (c->busy)
-        end(c->busy, CALL_CANCELLED, TASK_CANCELLED);
-    ev_timer_stop(loop_ev(c->loop), &c->rest);
-    close_multi(c);
+        on_cancel(&c->busy->call->task);
+    while (c->leaving)
+        take_leave(c);
+    loop_remove_flush(c->loop, &c->flush);
+    lanes_free(c);
     curl_watches_fini(&c->watches);
     for (struct curl_slist *h = c->headers; h; h = h->next)
         explicit_bzero(h->data, strlen(h->data));

@@ -12,6 +12,7 @@ enum {
     CLIENT_BODY_MAX = 512 * 1024,       /* of one answer */
     CLIENT_HEAD_MAX = 64 * 1024,        /* … its head, trailers and interim answers */
     CLIENT_BODIES_MAX = 64 * 1024 * 1024, /* of all answers that are coming in */
+    CLIENT_LEAVES = 4,                  /* cancelled calls whose connection is closed, in a turn of the loop */
     CLIENT_REST_MS = 30000              /* without a call: connections are closed */
 };
 

@@ -134,25 +134,30 @@ static void start_call(struct fanouts *s, struct fanout_call *c)
     s->options.caller->start(s->options.caller, &c->call);
 }
 
+static bool may_begin(const struct fanouts *s)
+{
+    return s->ring_first && s->under_way < s->options.max_calls && s->burst < FANOUT_BURST;
+}
+
 static void pump(struct fanouts *s)
 {
-    while (s->ring_first && s->under_way < s->options.max_calls && s->burst < FANOUT_BURST) {
+    while (may_begin(s)) {
         s->burst++;
         start_call(s, fanouts_take_turn(s));
-    }
-    if (s->burst == FANOUT_BURST && !ev_is_active(&s->next_turn)) {
-        ev_timer_set(&s->next_turn, 0., 0.);
-        ev_timer_start(loop_ev(s->loop), &s->next_turn);
     }
     fanouts_show(s);
 }
 
-void fanouts_on_next_turn(struct ev_loop *ev, struct ev_timer *timer, int revents)
+void fanouts_on_turn_ends(struct loop_flush *flush)
 {
-    struct fanouts *s = timer->data;
-    loop_enter(s->loop, "more calls of the upstream");
+    struct fanouts *s = (struct fanouts *)((char *)flush - offsetof(struct fanouts, turn_ends));
+    if (may_begin(s)) {
+        loop_enter(s->loop, "more calls of the upstream");
+        pump(s);
+    }
     s->burst = 0;
-    pump(s);
+    if (may_begin(s))
+        loop_hurry(s->loop);
 }
 
 /* xorshift64: pauses need to differ, not to be secret. */

@@ -30,8 +30,8 @@ struct fanouts {
     unsigned open_fanouts;
     struct fanout *ring_first;
     struct fanout *ring_last;
-    unsigned burst;       /* calls begun since next_turn fired */
-    struct ev_timer next_turn;
+    unsigned burst; /* calls begun in this turn of the loop */
+    struct loop_flush turn_ends;
     uint64_t random; /* never 0 */
 };
 
@@ -53,4 +53,4 @@ void fanouts_leave_ring(struct fanouts *s, struct fanout *f);
 
 /* ---- in fanout.c ----------------------------------------------------------------------------- */
 
-void fanouts_on_next_turn(struct ev_loop *ev, struct ev_timer *timer, int revents);
+void fanouts_on_turn_ends(struct loop_flush *flush);

@@ -128,8 +128,8 @@ struct fanouts *fanouts_new(struct loop *l, const struct fanouts_options *option
     s->breaker = breaker_closed(&options->breaker);
     if (getrandom(&s->random, sizeof s->random, 0) != (ssize_t)sizeof s->random || !s->random)
         s->random = (uint64_t)clock_now_us() | 1;
-    ev_init(&s->next_turn, fanouts_on_next_turn);
-    s->next_turn.data = s;
+    s->turn_ends.call = fanouts_on_turn_ends;
+    loop_add_flush(l, &s->turn_ends);
     fanouts_show(s);
     return s;
 }
@@ -140,7 +140,7 @@ void fanouts_free(struct fanouts *s)
         return;
     LOOP_ASSERT_OWNER(s->loop);
     ASSERT(s->open_fanouts == 0 && s->under_way == 0 && !s->ring_first);
-    ev_timer_stop(loop_ev(s->loop), &s->next_turn);
+    loop_remove_flush(s->loop, &s->turn_ends);
     atomic_store_explicit(&s->options.slot->upstream_breaker, BREAKER_NONE, memory_order_relaxed);
     free(s);
 }

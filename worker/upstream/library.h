@@ -16,6 +16,9 @@
     X(easy_setopt)                                                                                 \
     X(easy_getinfo)                                                                                \
     X(easy_strerror)                                                                               \
+    X(share_init)                                                                                  \
+    X(share_cleanup)                                                                               \
+    X(share_setopt)                                                                                \
     X(slist_append)                                                                                \
     X(slist_free_all)                                                                              \
     X(multi_init)                                                                                  \
