@@ -169,8 +169,8 @@ static void say_where(struct master *m)
     struct buf where = {0};
     listeners_describe(&m->current->admin, &where);
     if (!slice_equals(buf_slice(&where), buf_slice(&m->admin.said))) {
-        if (where.len > 0)
-            log_info("admin on %.*s", SLICE_ARGS(buf_slice(&where)));
+        if (where.len > 0 || where.failed)
+            log_info("admin on %.*s", SLICE_ARGS(buf_text(&where)));
         else
             log_info("admin: closed");
     }

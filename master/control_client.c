@@ -124,7 +124,10 @@ void control_client_say_error(struct control_client *cl, struct slice text)
 {
     struct buf json = {0};
     control_text_error(&json, text);
-    control_client_say(cl, buf_slice(&json));
+    if (json.failed)
+        control_client_close(cl);
+    else
+        control_client_say(cl, buf_slice(&json));
     buf_free(&json);
 }
 

@@ -9,6 +9,7 @@
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
+#include "shared/reserve.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -277,6 +278,7 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 static enum exit_code open_loop(struct master *m)
 {
     /* NOENV: LIBEV_FLAGS in the environment shall not choose another back end. */
+    ev_set_allocator(reserve_realloc);
     m->loop = FAULT_CALL(loop, NULL, ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
     if (!m->loop) {
         log_error("cannot start: no event loop: %s", strerror(errno));
@@ -437,12 +439,14 @@ static void begin(struct master *m)
 int master_run(const struct master_options *options)
 {
     struct master *m = calloc(1, sizeof *m); /* with room for a step's actions: not for the stack */
+    struct config_text text = options->text; /* it is ours now */
     if (!m) {
         log_error("cannot start: out of memory");
+        config_text_free(&text);
         return EXIT_CODE_INTERNAL;
     }
     m->options = options;
-    m->text = options->text;
+    m->text = text;
     m->started = clock_now();
     m->started_wall_s = clock_wall_s();
     estate_init(&m->estate);

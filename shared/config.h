@@ -95,7 +95,8 @@ struct config_flags {
     char **environ;            /* NULL-terminated; borrowed */
 };
 
-/* Reads everything. NULL when anything was wrong: every error, one per line as
+/* Reads everything. NULL when anything was wrong (errno: ENOMEM if it was that memory ran out, else
+ * EINVAL): every error, one per line as
  * "file:line: message; did you mean …", is in *errors*; warnings (unknown COLMEIA_* names) are in
  * *warnings*, one per line, either way. No line holds a secret. Free with config_free().
  * Of auth_secret_key and auth_secret_key_file at most one is set: the later source wins. */

@@ -30,6 +30,7 @@ static ssize_t read_all(int fd, char *data)
 
 static enum file_result bad(struct loader *l, const char *path, char *data, int fd)
 {
+    l->no_memory |= errno == ENOMEM;
     loader_error(l, path, "cannot read it: %s",
                  errno == EINVAL ? "it is not a regular file" : strerror(errno));
     if (data)
