@@ -236,6 +236,10 @@ static void on_client(struct ev_loop *loop, ev_io *io, int revents)
 {
     (void)loop;
     struct control_client *cl = io->data;
+    if (revents & EV_ERROR) { /* the kernel has no room to watch it */
+        control_client_close(cl);
+        return;
+    }
     if (revents & EV_READ)
         read_some(cl);
     if (cl->fd >= 0 && (revents & EV_WRITE))

@@ -4,6 +4,7 @@
 #include "master/driver.h"
 
 #include "master/activation.h"
+#include "master/rewatch.h"
 #include "master/upgrade.h"
 #include "shared/check.h"
 #include "shared/fault.h"
@@ -81,8 +82,7 @@ static void channel_read(struct channel *c)
 
 static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)loop;
-    (void)revents;
+    rewatch(loop, io, revents);
     channel_read(io->data);
 }
 
@@ -206,7 +206,9 @@ static void reap(struct master *m)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
+        if (pid < 0)
+            continue;
         int slot = slot_of(m, pid);
         if (slot >= 0)
             bury(m, slot, pid, status);
@@ -253,8 +255,7 @@ static bool on_signal(struct master *m, const struct signal_report *r)
 
 static void on_signals(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)loop;
-    (void)revents;
+    rewatch(loop, io, revents);
     struct master *m = io->data;
     struct signal_report report;
     do {

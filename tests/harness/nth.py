@@ -55,8 +55,8 @@ def judge_start(code, log):
 
 # ---- asking ----
 
-def account(name):
-    return json.dumps({"username": name, "email": f"{name}@test.com", "password": PASSWORD}).encode()
+def account(name, pad=""):
+    return json.dumps({"username": name + pad, "email": f"{name}@test.com", "password": PASSWORD}).encode()
 
 
 def multipart(**fields):

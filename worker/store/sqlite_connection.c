@@ -59,7 +59,7 @@ int (sqlite_open_file)(const char *path, int flags, int64_t busy_timeout_ms, sql
     return sqlite3_wal_autocheckpoint(*db_r, 0);
 }
 
-static void explain_cannot_open(struct buf *out, const char *path)
+static void explain_cannot_open(struct buf *out, const char *path, const char *message)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash && slash != path
@@ -79,9 +79,9 @@ static void explain_cannot_open(struct buf *out, const char *path)
     else
         buf_printf(
             out,
-            "user %u cannot read and write it, its -wal and -shm, and its directory; give them "
+            "user %u cannot read and write it, its -wal and -shm, and its directory (%s); give them "
             "to that user (chown, chmod)",
-            (unsigned)geteuid());
+            (unsigned)geteuid(), message);
     free(directory);
 }
 
@@ -92,7 +92,7 @@ void sqlite_explain(struct buf *out, const char *path, int rc, const char *messa
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        explain_cannot_open(out, path);
+        explain_cannot_open(out, path, message);
         return;
     case SQLITE_READONLY:
         buf_printf(
@@ -131,7 +131,8 @@ const char *sqlite_message(sqlite3 *db)
 {
     if (!db)
         return "no memory";
-    const char *cause = (sqlite3_errcode(db) & 0xff) == SQLITE_IOERR
+    int kind = sqlite3_errcode(db) & 0xff;
+    const char *cause = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN
                             ? strerrordesc_np(sqlite3_system_errno(db))
                             : NULL;
     return cause && sqlite3_system_errno(db) ? cause : sqlite3_errmsg(db);
