@@ -44,7 +44,7 @@ static void take_one(struct listeners *given, int fd, struct slice name, struct 
     if (listener_adopt(fd, item, &why) < 0) {
         buf_printf(errors, "descriptor %d that LISTEN_FDS gives%s%.*s%s: %.*s\n", fd,
                    name.len ? " (" : "", SLICE_ARGS(name), name.len ? ")" : "",
-                   SLICE_ARGS(buf_slice(&why)));
+                   SLICE_ARGS(buf_text(&why)));
         buf_free(&why);
         return;
     }

@@ -2,6 +2,7 @@
  * master knows (shared/bulletin.h). When it comes and goes is decided in admin_child.h. */
 #include "master/driver.h"
 
+#include "master/rewatch.h"
 #include "master/spawn.h"
 #include "master/state.h"
 #include "shared/bulletin.h"
@@ -42,8 +43,7 @@ static void close_admin_channel(struct admin_channel *c)
 
 static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)loop;
-    (void)revents;
+    rewatch(loop, io, revents);
     struct admin_channel *c = io->data;
     struct message message;
     while (c->pid != 0) {
@@ -170,8 +170,8 @@ static void say_where(struct master *m)
     struct buf where = {0};
     listeners_describe(&m->current->admin, &where);
     if (!slice_equals(buf_slice(&where), buf_slice(&m->admin.said))) {
-        if (where.len > 0)
-            log_info("admin on %.*s", SLICE_ARGS(buf_slice(&where)));
+        if (where.len > 0 || where.failed)
+            log_info("admin on %.*s", SLICE_ARGS(buf_text(&where)));
         else
             log_info("admin: closed");
     }

@@ -439,7 +439,8 @@ int adopt_check(struct master *m)
 void adopt_note_return(struct master *m, const struct sup_action *a)
 {
     struct slice details = {0};
-    m->why_back.len = m->why_details.len = 0;
+    buf_clear(&m->why_back);
+    buf_clear(&m->why_details);
     reload_say_failure(m, a, &m->why_back, &details);
     buf_append_slice(&m->why_details, details);
 }

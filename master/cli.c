@@ -194,6 +194,7 @@ bool cli_parse(const struct verb *verbs, size_t verbs_len, int argc, char **argv
     cli_r->flags.argv = calloc((size_t)p.argc + 1, sizeof argv[0]);
     cli_r->owned_words = calloc((size_t)p.argc + 1, sizeof argv[0]);
     if (!cli_r->flags.argv || !cli_r->owned_words) {
+        cli_r->no_memory = true;
         buf_printf(error, "out of memory");
         return false;
     }

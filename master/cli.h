@@ -29,6 +29,7 @@ struct cli {
     bool help;   /* --help, -h */
     bool reload; /* run --reload */
     bool origin; /* --origin */
+    bool no_memory; /* why cli_parse() failed: it was not the usage */
     int argc;    /* the verb's words */
     char **argv;               /* borrowed, or owned_words */
     char **owned_words;        /* CLI_WORDS_OWN: NULL-terminated; cli_free */

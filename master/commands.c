@@ -402,7 +402,7 @@ void commands_open(struct master *m)
         if (m->control)
             log_debug("control socket: %s", path.data);
         else
-            log_warning("no control socket: %.*s", SLICE_ARGS(buf_slice(&error)));
+            log_warning("no control socket: %.*s", SLICE_ARGS(buf_text(&error)));
     }
     buf_free(&path);
     buf_free(&error);

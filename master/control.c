@@ -5,6 +5,7 @@
 #include "master/control_door.h"
 #include "master/control_text.h"
 #include "master/record.h"
+#include "master/rewatch.h"
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
@@ -129,7 +130,7 @@ static void admit(struct control *c, int fd)
 
 static void on_door(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)revents;
+    rewatch(loop, io, revents);
     struct control *c = io->data;
     for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         int fd = FAULT_CALL(control_accept, -1,

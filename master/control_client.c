@@ -124,7 +124,10 @@ void control_client_say_error(struct control_client *cl, struct slice text)
 {
     struct buf json = {0};
     control_text_error(&json, text);
-    control_client_say(cl, buf_slice(&json));
+    if (json.failed)
+        control_client_close(cl);
+    else
+        control_client_say(cl, buf_slice(&json));
     buf_free(&json);
 }
 
@@ -233,6 +236,10 @@ static void on_client(struct ev_loop *loop, ev_io *io, int revents)
 {
     (void)loop;
     struct control_client *cl = io->data;
+    if (revents & EV_ERROR) { /* the kernel has no room to watch it */
+        control_client_close(cl);
+        return;
+    }
     if (revents & EV_READ)
         read_some(cl);
     if (cl->fd >= 0 && (revents & EV_WRITE))

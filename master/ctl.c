@@ -36,7 +36,7 @@ static void find_place(const struct ctl *ctl, struct place *p, struct buf *error
 static void print_error(struct buf *error)
 {
     if (error->len > 0)
-        fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_slice(error)));
+        fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_text(error)));
     error->len = 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,8 @@ static struct config *load_with_text(const struct cli *cli, int *code_r, struct 
     if (config_flags_known(&cli->flags, &errors)) {
         *code_r = EXIT_CODE_CONFIG;
         config = config_load_text(&cli->flags, text_r, &errors, &warnings);
+        if (!config && errno == ENOMEM)
+            *code_r = EXIT_CODE_INTERNAL; /* which a service manager tries again */
     }
     print(stderr, &warnings);
     print(stderr, &errors);
@@ -287,9 +290,16 @@ static void explain(const struct verb *verb, struct buf *out)
 
 static int usage_error(struct buf *error)
 {
-    fprintf(stderr, "colmeia: %.*s\nTry \"colmeia --help\".\n", SLICE_ARGS(buf_slice(error)));
+    fprintf(stderr, "colmeia: %.*s\nTry \"colmeia --help\".\n", SLICE_ARGS(buf_text(error)));
     buf_free(error);
     return EXIT_CODE_USAGE;
+}
+
+static int memory_error(struct buf *error)
+{
+    fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_text(error)));
+    buf_free(error);
+    return EXIT_CODE_INTERNAL;
 }
 
 static int verb_help(const struct cli *cli)
@@ -340,7 +350,7 @@ int main(int argc, char **argv)
     struct buf error = {0};
     int code;
     if (!cli_parse(verbs, verbs_len, argc, argv, environ, &cli, &error))
-        code = usage_error(&error);
+        code = cli.no_memory ? memory_error(&error) : usage_error(&error);
     else if (cli.help)
         code = help_for(&cli, argc > 1 && argv[1][0] != '-');
     else

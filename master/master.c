@@ -5,11 +5,13 @@
 
 #include "master/activation.h"
 #include "master/record.h"
+#include "master/rewatch.h"
 #include "master/upgrade.h"
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/message.h"
+#include "shared/reserve.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -81,8 +83,7 @@ static void channel_read(struct channel *c)
 
 static void on_channel(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)loop;
-    (void)revents;
+    rewatch(loop, io, revents);
     channel_read(io->data);
 }
 
@@ -206,7 +207,9 @@ static void reap(struct master *m)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
+        if (pid < 0)
+            continue;
         int slot = slot_of(m, pid);
         if (slot >= 0)
             bury(m, slot, pid, status);
@@ -267,8 +270,7 @@ static bool on_signal(struct master *m, const struct signal_report *r)
 
 static void on_signals(struct ev_loop *loop, ev_io *io, int revents)
 {
-    (void)loop;
-    (void)revents;
+    rewatch(loop, io, revents);
     struct master *m = io->data;
     struct signal_report report;
     do {
@@ -293,6 +295,7 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 static enum exit_code open_loop(struct master *m)
 {
     /* NOENV: LIBEV_FLAGS in the environment shall not choose another back end. */
+    ev_set_allocator(reserve_realloc);
     m->loop = FAULT_CALL(loop, NULL, ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
     if (!m->loop) {
         log_error("cannot start: no event loop: %s", strerror(errno));
@@ -468,12 +471,14 @@ static void begin(struct master *m)
 int master_run(const struct master_options *options)
 {
     struct master *m = calloc(1, sizeof *m); /* with room for a step's actions: not for the stack */
+    struct config_text text = options->text; /* it is ours now */
     if (!m) {
         log_error("cannot start: out of memory");
+        config_text_free(&text);
         return EXIT_CODE_INTERNAL;
     }
     m->options = options;
-    m->text = options->text;
+    m->text = text;
     m->started = clock_now();
     m->started_wall_s = clock_wall_s();
     estate_init(&m->estate);

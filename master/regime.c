@@ -25,7 +25,7 @@ static int open_admin(struct regime *r, const struct listeners *admin, struct bu
     int result =
         listeners_open_list(&r->admin, &r->config->admin_bind, ADMIN_BACKLOG, admin, &error);
     if (result != 0)
-        buf_printf(errors, "[admin] bind: %.*s", SLICE_ARGS(buf_slice(&error)));
+        buf_printf(errors, "[admin] bind: %.*s", SLICE_ARGS(buf_text(&error)));
     buf_free(&error);
     return result;
 }

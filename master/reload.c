@@ -30,7 +30,7 @@ static void answer_bound(struct master *m, int status, const struct sup_settings
 
 void reload_prepare(struct master *m, const struct sup_action *a)
 {
-    m->reload_error.len = 0;
+    buf_clear(&m->reload_error);
     m->reload_begun = clock_now();
     FAULT_POINT(reload_prepare);
     m->receipt = (struct receipt){0};
@@ -326,7 +326,7 @@ void reload_say_failure(struct master *m, const struct sup_action *a, struct buf
     case SUP_FAILURE_PROGRAM:
         *details_r = buf_slice(&m->why_details);
         buf_printf(out, "rolled back from %s: %.*s", m->other.path ? m->other.path : m->came_from,
-                   SLICE_ARGS(buf_slice(&m->why_back)));
+                   SLICE_ARGS(buf_text(&m->why_back)));
         break;
     case SUP_FAILURE_WORKER:
         *details_r = slice_of(m->last[a->lost].words);
@@ -342,15 +342,15 @@ static void told_reload(struct master *m, const struct sup_action *a)
 {
     struct slice details = {0};
     bool ok = a->failure == SUP_FAILURE_NONE;
-    m->last_reload.len = 0;
+    buf_clear(&m->last_reload);
     if (ok) {
         say_success(m, a, &m->last_reload);
-        log_info("%.*s", SLICE_ARGS(buf_slice(&m->last_reload)));
+        log_info("%.*s", SLICE_ARGS(buf_text(&m->last_reload)));
     } else {
         buf_printf(&m->last_reload, "reload %u failed: ", a->count);
         reload_say_failure(m, a, &m->last_reload, &details);
         log_error("%.*s; the old workers go on with the old configuration",
-                  SLICE_ARGS(buf_slice(&m->last_reload)));
+                  SLICE_ARGS(buf_text(&m->last_reload)));
     }
     m->last_reload_ok = ok;
     m->last_reload_at = clock_now();
@@ -374,7 +374,7 @@ void reload_told(struct master *m, const struct sup_action *a)
     if (a->failure == SUP_FAILURE_WORKER) {
         struct buf why = {0};
         say_candidate(m, a, &why);
-        log_warning("%s could not be replaced: %.*s", what, SLICE_ARGS(buf_slice(&why)));
+        log_warning("%s could not be replaced: %.*s", what, SLICE_ARGS(buf_text(&why)));
         buf_free(&why);
     } else if (a->failure == SUP_FAILURE_NONE)
         log_info("%s was replaced", what);
@@ -396,7 +396,7 @@ bool reload_would_change(struct master *m, struct buf *lines)
     config_text_free(&m->next);
     m->next = kept;
     if (!good) {
-        lines->len = 0;
+        buf_clear(lines);
         buf_append_slice(lines, buf_slice(&errors));
     }
     buf_free(&errors);

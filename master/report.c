@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { PHRASE_MAX = REPORT_PHRASE_MAX };
+enum { PHRASE_MAX = REPORT_PHRASE_MAX, LINE_CAP = 4096 };
 
 /* ---- obituary -------------------------------------------------------------------------------- */
 
@@ -169,14 +169,14 @@ void report_event(enum log_level level, struct slice line)
 __attribute__((format(printf, 2, 3))) static void emit(enum log_level level, const char *format,
                                                        ...)
 {
-    struct buf line = {0};
+    char line[LINE_CAP]; /* not on the heap: how somebody died is also said without memory */
     va_list ap;
     va_start(ap, format);
-    buf_vprintf(&line, format, ap);
+    int n = vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
-    log_write(level, "%.*s", SLICE_ARGS(buf_slice(&line)));
-    report_event(level, buf_slice(&line));
-    buf_free(&line);
+    ASSERT(n >= 0);
+    log_write(level, "%s", line);
+    report_event(level, slice_of(line));
 }
 
 void report_obituary(const struct obituary *o, int slot, struct buf *out)
@@ -248,7 +248,7 @@ static void log_all_ready(const struct sup_action *a, const struct listeners *li
     struct buf where = {0};
     listeners_describe(listeners, &where);
     emit(LOG_LEVEL_INFO, "ready: %lld worker%s on %.*s", (long long)a->value,
-         a->value == 1 ? "" : "s", SLICE_ARGS(buf_slice(&where)));
+         a->value == 1 ? "" : "s", SLICE_ARGS(buf_text(&where)));
     buf_free(&where);
 }
 

@@ -135,7 +135,7 @@ static void warn_if_open_to_others(struct load *l, int fd, const char *path)
 /* 0, or -1 with errno: the caller knows what a missing file means. */
 static int read_key_file(struct load *l, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (fd < 0)
         return -1;
     warn_if_open_to_others(l, fd, path);
@@ -151,10 +151,17 @@ static int read_key_file(struct load *l, const char *path)
     return result;
 }
 
+/* errno's: what may pass by itself is tried again by a service manager, a bad configuration is not. */
+static enum exit_code code_of_failure(void)
+{
+    return config_errno_may_pass(errno) ? EXIT_CODE_INTERNAL : EXIT_CODE_CONFIG;
+}
+
 static enum exit_code cannot_read(struct load *l, const char *path, const char *option)
 {
+    enum exit_code code = code_of_failure();
     buf_printf(l->error, "%s: cannot read the key: %s; see %s", path, strerror(errno), option);
-    return EXIT_CODE_CONFIG;
+    return code;
 }
 
 /* ---- where it comes from --------------------------------------------------------------------- */
@@ -209,10 +216,10 @@ static int make_random(struct secret *s)
 static int write_key(int fd, struct secret *s)
 {
     s->bytes[s->len] = '\n';
-    ssize_t n = write(fd, s->bytes, s->len + 1);
+    ssize_t n = TEMP_FAILURE_RETRY(write(fd, s->bytes, s->len + 1));
     s->bytes[s->len] = '\0';
     if (n == (ssize_t)s->len + 1)
-        return fsync(fd);
+        return TEMP_FAILURE_RETRY(fsync(fd));
     if (n >= 0)
         errno = ENOSPC; /* a regular file is written short only then */
     return -1;
@@ -293,10 +300,11 @@ static enum exit_code from_file_beside(struct load *l, const char *dir, const ch
     if (errno == ENOENT && l->create)
         return create_beside(l, dir, path);
     if (errno != ENOENT) {
+        enum exit_code code = code_of_failure();
         buf_printf(l->error,
                    "%s: cannot read the key: %s; it must be a readable file of this user's", path,
                    strerror(errno));
-        return EXIT_CODE_CONFIG;
+        return code;
     }
     buf_printf(l->notes, "%s: will be made at first start\n", path);
     secret_free(l->secret);

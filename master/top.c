@@ -110,7 +110,7 @@ static void lose(struct top *t, struct slice why)
         close(t->fd);
     t->fd = -1;
     t->asked = false;
-    t->in.len = 0;
+    buf_clear(&t->in);
     t->due = mono_add(clock_now(), EVERY_MS);
     complain(t, CTL_NO_CONNECTION, why);
 }
@@ -182,7 +182,7 @@ static void hear(struct top *t)
     if (!end)
         return;
     take_answer(t, (struct slice){t->in.data, (size_t)(end - t->in.data)});
-    t->in.len = 0; /* one question, one line */
+    buf_clear(&t->in); /* one question, one line */
 }
 
 /* ---- the person ------------------------------------------------------------------------------ */

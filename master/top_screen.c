@@ -298,7 +298,7 @@ static void add_table(const struct top_facts *f, struct top_view *view, struct t
 
 void top_screen_draw(const struct top_facts *f, struct top_view *view, struct top_screen *s)
 {
-    s->text.len = 0;
+    buf_clear(&s->text);
     s->len = 0;
     add_head(f, view, s);
     if (f->version[0])

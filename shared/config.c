@@ -5,6 +5,7 @@
 #include "shared/check.h"
 #include "shared/config_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,12 +142,14 @@ void loader_assign(struct loader *l, const struct option *o, struct slice text,
 {
     struct option_value value;
     struct buf why = {0};
+    errno = 0;
     if (option_parse(o, text, &l->priv->arena, &value, &why)) {
         option_store(l->config, o, &value);
         note_shadow(l, o, text, place);
         settle_rivals(l, o, place);
         note_place(l, o, place);
     } else {
+        l->no_memory |= errno == ENOMEM;
         loader_error(l, place->origin, "%s%s%.*s", place->subject ? place->subject : "",
                      place->subject ? ": " : "", SLICE_ARGS(buf_slice(&why)));
     }
@@ -262,6 +265,13 @@ static struct config *config_new(void)
     return c;
 }
 
+/* False, with errno: memory ran out, or it is a bad configuration. */
+static bool says_why(bool no_memory)
+{
+    errno = no_memory ? ENOMEM : EINVAL;
+    return false;
+}
+
 bool config_read(const struct config_flags *flags, bool regular, struct config_text *text_r,
                  struct buf *errors)
 {
@@ -270,7 +280,8 @@ bool config_read(const struct config_flags *flags, bool regular, struct config_t
     *text_r = (struct config_text){.ini_path = ini ? ini : CONFIG_DEFAULT_INI,
                                    .env_path = env ? env : CONFIG_DEFAULT_ENV};
     bool read = read_one(&l, text_r->ini_path, ini != NULL, regular, &text_r->ini);
-    return read_one(&l, text_r->env_path, env != NULL, regular, &text_r->env) && read;
+    read = read_one(&l, text_r->env_path, env != NULL, regular, &text_r->env) && read;
+    return read || says_why(l.no_memory);
 }
 
 static bool copy_file(struct slice from, struct slice *to_r)
@@ -320,10 +331,12 @@ struct config *config_load_text(const struct config_flags *flags, struct config_
                                 struct buf *errors, struct buf *warnings)
 {
     bool read = config_read(flags, false, text_r, errors);
+    bool no_memory = !read && errno == ENOMEM;
     struct config *c = config_parse(flags, text_r, errors, warnings);
     if (read)
         return c;
     config_free(c);
+    says_why(no_memory);
     return NULL;
 }
 
@@ -334,6 +347,7 @@ struct config *config_parse(const struct config_flags *flags, const struct confi
     struct config *c = config_new();
     if (!c) {
         buf_append_slice(errors, SLICE("configuration: out of memory\n"));
+        says_why(true);
         return NULL;
     }
     struct loader l = {c, c->private_data, errors, warnings, false};
@@ -349,6 +363,7 @@ struct config *config_parse(const struct config_flags *flags, const struct confi
     if (errors->len == errors_before && !errors->failed)
         return c;
     config_free(c);
+    says_why(l.no_memory || errors->failed);
     return NULL;
 }
 

@@ -96,7 +96,11 @@ struct config_flags {
     char **environ;            /* NULL-terminated; borrowed */
 };
 
-/* Reads everything. NULL when anything was wrong: every error, one per line as
+/* Whether a file that cannot be read for this reason may be readable in a moment: nothing is wrong
+ * with the configuration. */
+bool config_errno_may_pass(int error);
+/* Reads everything. NULL when anything was wrong (errno: ENOMEM if it was for want of memory,
+ * descriptors or a disk that can be read, else EINVAL): every error, one per line as
  * "file:line: message; did you mean …", is in *errors*; warnings (unknown COLMEIA_* names) are in
  * *warnings*, one per line, either way. No line holds a secret. Free with config_free().
  * Of auth_secret_key and auth_secret_key_file at most one is set: the later source wins. */

@@ -28,8 +28,14 @@ static ssize_t read_all(int fd, char *data)
     }
 }
 
+bool config_errno_may_pass(int error)
+{
+    return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO;
+}
+
 static enum file_result bad(struct loader *l, const char *path, char *data, int fd)
 {
+    l->no_memory |= config_errno_may_pass(errno);
     loader_error(l, path, "cannot read it: %s",
                  errno == EINVAL ? "it is not a regular file" : strerror(errno));
     if (data)
@@ -44,7 +50,7 @@ static enum file_result bad(struct loader *l, const char *path, char *data, int 
 static int open_regular(const char *path)
 {
     struct stat is;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0 || (fstat(fd, &is) == 0 && S_ISREG(is.st_mode)))
         return fd;
     close(fd);
@@ -55,7 +61,7 @@ static int open_regular(const char *path)
 enum file_result file_read(struct loader *l, const char *path, bool must_exist, bool regular,
                            struct slice *text_r)
 {
-    int fd = regular ? open_regular(path) : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = regular ? open_regular(path) : TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0 && !must_exist && (errno == ENOENT || errno == ENOTDIR))
         return FILE_ABSENT;
     if (fd < 0)

@@ -49,7 +49,7 @@ struct option_value {
 };
 
 /* Parses text as the option's type and checks it. Strings are copied into *arena*. False with the
- * reason (no line end) appended to *why*, which never quotes a secret. */
+ * reason (no line end) appended to *why*, which never quotes a secret; errno ENOMEM if it is that. */
 bool option_parse(const struct option *o, struct slice text, struct arena *arena,
                   struct option_value *value_r, struct buf *why);
 /* The option's field in a configuration. */

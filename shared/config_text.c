@@ -5,6 +5,7 @@
 #include "shared/sock.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 
 void text_quote(struct buf *out, struct slice text)
 {
@@ -32,6 +33,7 @@ bool text_refuse(struct buf *why, struct slice text, const char *what)
 bool text_no_memory(struct buf *why)
 {
     buf_printf(why, "out of memory");
+    errno = ENOMEM;
     return false;
 }
 

@@ -85,6 +85,19 @@ static inline struct slice buf_slice(const struct buf *b)
     return (struct slice){b->data ? b->data : "", b->len};
 }
 
+/* For people to read: if there was no memory for any of it, that. */
+static inline struct slice buf_text(const struct buf *b)
+{
+    return b->failed && b->len == 0 ? SLICE("out of memory") : buf_slice(b);
+}
+
+/* Empty again, whatever became of it before: for one that lives on. */
+static inline void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+}
+
 /* Writes value in decimal at *out* (at least 20 bytes, no NUL); returns the length. */
 size_t str_u64(char *out, uint64_t value);
 /* The same for signed ones (at least 21 bytes). */

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.failing import Failing
 from harness.faults import Faults, are_built_in
 from harness.orders import Upstream
 from harness.server import Server
@@ -29,6 +30,12 @@ def faults(place):
     if not are_built_in():
         pytest.skip("this program was built without fault points")
     return Faults(place)
+
+
+@pytest.fixture
+def failing(place):
+    """Library and system calls that fail: see harness/failing.py. The server needs env=failing.env."""
+    return Failing(place)
 
 
 @pytest.fixture

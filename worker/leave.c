@@ -236,6 +236,11 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct worker *w = io->data;
     loop_enter(w->loop, "word of the master");
+    if (revents & EV_ERROR) { /* epoll_ctl(2) had no memory: it would hear nothing any more */
+        log_error("cannot watch the master's channel: no room in the kernel; this worker leaves");
+        worker_leave(w, EXIT_CODE_INTERNAL);
+        return;
+    }
     if (!message_receive_all(io->fd, on_message, w))
         on_master_gone(w);
 }

@@ -54,7 +54,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *io, int revents)
     struct selfprobe *p = io->data;
     loop_enter(p->loop, "self-probe");
     ssize_t n = read(p->fd, p->answer + p->len, sizeof p->answer - p->len);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !(revents & EV_ERROR))
         return;
     if (n > 0)
         p->len += (size_t)n;

@@ -216,7 +216,7 @@ static int open_store(struct worker *w)
     options.kind = config_database(w->entry->config, &options.path);
     w->store = store_open(w->loop, &options, &error);
     if (!w->store)
-        log_error("%.*s", SLICE_ARGS(buf_slice(&error)));
+        log_error("%.*s", SLICE_ARGS(buf_text(&error)));
     buf_free(&error);
     return w->store ? EXIT_CODE_OK : EXIT_CODE_DATABASE;
 }

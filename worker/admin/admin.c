@@ -88,8 +88,8 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct admin *a = io->data;
     loop_enter(a->loop, "word of the master");
-    if (message_receive_all(io->fd, on_message, a))
-        return;
+    if (!(revents & EV_ERROR) && message_receive_all(io->fd, on_message, a))
+        return; /* an error: epoll_ctl(2) had no memory, it would hear nothing any more */
     ev_io_stop(ev, io);
     leave(a);
 }

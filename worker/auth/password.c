@@ -6,15 +6,13 @@
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
-#include "shared/fault.h"
 #include "shared/private.h"
-#include "worker/auth/phc.h"
+#include "worker/auth/compare.h"
 #include "worker/loop/executor.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -58,7 +56,7 @@ struct job {
     void *ctx;
     bool is_verify;
     bool is_known;                 /* *stored* is the account's own text, not the dummy */
-    struct phc phc;                /* of *stored*, if known */
+    struct phc phc;                /* of *stored* */
     char stored[PHC_TEXT_MAX + 1]; /* NUL-terminated, rest zero */
     enum password_result result;
     int64_t took_us;
@@ -119,25 +117,13 @@ static enum password_result do_hash(const struct passwords *p, struct job *j)
     return make_text(p, j, salt) ? PASSWORD_OK : PASSWORD_NO_MEMORY;
 }
 
-/* Can this much be mapped? libsodium calls a failed allocation a wrong password; who is short of
- * memory shall not be told that. Asked just before, so that hardly anything can come between. */
-static bool memory_is_to_be_had(uint64_t memory_kib)
-{
-    size_t len = (size_t)memory_kib * 1024;
-    void *p = FAULT_CALL(password_mmap, MAP_FAILED,
-                         mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (p == MAP_FAILED)
-        return false;
-    munmap(p, len);
-    return true;
-}
-
 static enum password_result do_verify(const struct passwords *p, struct job *j)
 {
-    if (!memory_is_to_be_had(j->is_known ? j->phc.memory_kib : p->memory_kib))
-        return PASSWORD_NO_MEMORY;
-    if (crypto_pwhash_str_verify(j->stored, j->password, j->password_len) || !j->is_known)
-        return PASSWORD_MISMATCH;
+    enum password_result result = compare(&j->phc, j->stored, (struct slice){j->password, j->password_len});
+    if (result == PASSWORD_OK && !j->is_known)
+        result = PASSWORD_MISMATCH;
+    if (result != PASSWORD_OK)
+        return result;
     /* the salt stays, and with it the pwv of the tokens already given out; failure costs nothing */
     if ((j->phc.memory_kib < p->memory_kib || j->phc.passes < p->passes) &&
         j->phc.salt_len == PHC_SALT_LEN)
@@ -405,10 +391,9 @@ struct task *(password_verify)(struct passwords *p, struct slice password, struc
         return NULL;
     j->is_verify = true;
     j->is_known = stored.ptr && phc_parse(stored, &j->phc) && affordable(p, &j->phc);
-    if (j->is_known)
-        memcpy(j->stored, stored.ptr, stored.len); /* phc_parse() bounds it; the rest is zero */
-    else
-        memcpy(j->stored, p->dummy, sizeof j->stored);
+    struct slice text = j->is_known ? stored : slice_of(p->dummy);
+    memcpy(j->stored, text.ptr, text.len); /* phc_parse() bounds it; the rest is zero */
+    ASSERT(j->is_known || phc_parse(text, &j->phc));
     return job_start(p, j);
 }
 

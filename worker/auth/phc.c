@@ -8,8 +8,7 @@
 
 enum {
     SALT_MIN = 8, /* libsodium's and RFC 9106's lower bounds */
-    TAG_MIN = 16,
-    TAG_MAX = 96
+    TAG_MIN = 16
 };
 
 static bool skip(struct slice *rest, struct slice literal)
@@ -55,11 +54,10 @@ bool phc_parse(struct slice text, struct phc *phc_r)
     if (p.memory_kib < 8 * p.lanes || rest.len == 0)
         return false;
     struct slice salt = slice_split(&rest, '$');
-    unsigned char tag[TAG_MAX];
-    size_t tag_len;
     if (!base64(salt, p.salt, sizeof p.salt, &p.salt_len) || p.salt_len < SALT_MIN)
         return false;
-    if (!rest.ptr || !base64(rest, tag, sizeof tag, &tag_len) || tag_len < TAG_MIN)
+    if (!rest.ptr || !base64(rest, p.tag, sizeof p.tag, &p.tag_len) ||
+        p.tag_len < TAG_MIN)
         return false;
     *phc_r = p;
     return true;

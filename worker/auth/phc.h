@@ -15,6 +15,7 @@ enum {
     PHC_SALT_LEN = 16,  /* of texts made here, as argon2-cffi's */
     PHC_TAG_LEN = 32,
     PHC_SALT_MAX = 64,            /* accepted */
+    PHC_TAG_MAX = 96,
     PHC_MEMORY_MAX_KIB = 1 << 20, /* accepted: 1 GiB */
     PHC_PASSES_MAX = 100,
     PHC_LANES_MAX = 16
@@ -26,6 +27,8 @@ struct phc {
     uint64_t lanes;      /* 1 to PHC_LANES_MAX */
     unsigned char salt[PHC_SALT_MAX];
     size_t salt_len;
+    unsigned char tag[PHC_TAG_MAX];
+    size_t tag_len; /* at least 16 */
 };
 
 /* False when it is anything else than a bounded argon2id text of version 19: argon2i, argon2d,

@@ -6,6 +6,7 @@
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
+#include "shared/reserve.h"
 #include "worker/loop/stall.h"
 #include "worker/loop/task.h"
 
@@ -92,6 +93,7 @@ struct loop *(loop_new)(const char *made_at)
     struct loop *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
+    ev_set_allocator(reserve_realloc);
     l->ev = FAULT_CALL(loop, NULL, ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV));
     if (!l->ev) {
         free(l);

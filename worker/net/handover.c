@@ -273,6 +273,11 @@ static void on_parcels(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct inbox *b = io->data;
     loop_enter(b->loop, "connections that are handed over");
+    if (revents & EV_ERROR) { /* epoll_ctl(2) had no memory, and libev has stopped it */
+        ev_timer_set(&b->retry, HANDOVER_RETRY_MS / 1000., 0.);
+        ev_timer_start(ev, &b->retry);
+        return;
+    }
     for (int i = 0; i < HANDOVER_BATCH && b->started; i++) {
         if (!b->options.may_take(b->options.ctx) || !take_one(b))
             break;

@@ -164,7 +164,8 @@ static void refuse_one(struct acceptor *a, int listener_fd)
 
 static void on_exhausted(struct acceptor *a, int listener_fd, int error)
 {
-    refuse_one(a, listener_fd);
+    if (listener_fd >= 0)
+        refuse_one(a, listener_fd);
     a->exhausted_ms = a->exhausted_ms ? a->exhausted_ms * 2 : EXHAUSTED_MIN_MS;
     if (a->exhausted_ms > EXHAUSTED_MAX_MS)
         a->exhausted_ms = EXHAUSTED_MAX_MS;
@@ -244,6 +245,10 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
     struct watched *w = io->data;
     struct acceptor *a = w->acceptor;
     loop_enter(a->loop, "accepting");
+    if (revents & EV_ERROR) { /* epoll_ctl(2) failed for want of memory, and libev has stopped it */
+        on_exhausted(a, -1, ENOMEM);
+        return;
+    }
     if (yields(a))
         return;
     int batch = batch_of(a);

@@ -212,7 +212,7 @@ static bool copy_from(struct copy *c, sqlite3 *db)
     if (rc == SQLITE_OK)
         rc = ask_number(db, "PRAGMA page_size", &page_bytes);
     if (rc != SQLITE_OK) {
-        sqlite_explain(c->error, c->b->path, rc, sqlite3_errmsg(db));
+        sqlite_explain(c->error, c->b->path, rc, sqlite_message(db));
         return false;
     }
     c->expected_bytes = pages * page_bytes;
@@ -233,7 +233,7 @@ static bool copy(struct copy *c)
     if (rc == SQLITE_OK)
         ok = target_is_good(c, sqlite3_db_filename(db, "main")) && copy_from(c, db);
     else
-        sqlite_explain(c->error, c->b->path, rc, db ? sqlite3_errmsg(db) : "no memory");
+        sqlite_explain(c->error, c->b->path, rc, sqlite_message(db));
     ASSERT(sqlite3_close(db) == SQLITE_OK);
     free(plain);
     return ok;

@@ -41,7 +41,7 @@ bool inspect_database(const char *path, int64_t busy_timeout_ms, struct buf *err
         rc = quick_check(db, &complaint);
     bool good = rc == SQLITE_OK && complaint.len == 0 && !complaint.failed;
     if (rc != SQLITE_OK)
-        sqlite_explain(error, path, rc, db ? sqlite3_errmsg(db) : "no memory");
+        sqlite_explain(error, path, rc, sqlite_message(db));
     else if (!good)
         explain(error, path, &complaint);
     ASSERT(sqlite3_close(db) == SQLITE_OK);

@@ -43,7 +43,7 @@ struct session {
 
 static bool refuse(struct session *s, int rc)
 {
-    sqlite_explain(s->out, s->path, rc, s->db ? sqlite3_errmsg(s->db) : "no memory");
+    sqlite_explain(s->out, s->path, rc, sqlite_message(s->db));
     buf_append_char(s->out, '\n');
     return false;
 }

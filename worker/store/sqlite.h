@@ -66,6 +66,10 @@ char *sqlite_plain_path(const char *path);
 /* One clause that says what is wrong with the database at *path* and what to do. */
 void sqlite_explain(struct buf *out, const char *path, int rc, const char *message);
 
+/* What went wrong last, for sqlite_explain(): the cause that the kernel named, if it was input or
+ * output. *db* NULL: there was no memory for one. */
+const char *sqlite_message(sqlite3 *db);
+
 /* Opens, sets and prepares; the fields above "of the open connection" are set. False with one line
  * in *error*. */
 bool sqlite_connection_open(struct sqlite_connection *c, struct buf *error);

@@ -59,7 +59,7 @@ int (sqlite_open_file)(const char *path, int flags, int64_t busy_timeout_ms, sql
     return sqlite3_wal_autocheckpoint(*db_r, 0);
 }
 
-static void explain_cannot_open(struct buf *out, const char *path)
+static void explain_cannot_open(struct buf *out, const char *path, const char *message)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash && slash != path
@@ -79,9 +79,9 @@ static void explain_cannot_open(struct buf *out, const char *path)
     else
         buf_printf(
             out,
-            "user %u cannot read and write it, its -wal and -shm, and its directory; give them "
+            "user %u cannot read and write it, its -wal and -shm, and its directory (%s); give them "
             "to that user (chown, chmod)",
-            (unsigned)geteuid());
+            (unsigned)geteuid(), message);
     free(directory);
 }
 
@@ -92,7 +92,7 @@ void sqlite_explain(struct buf *out, const char *path, int rc, const char *messa
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        explain_cannot_open(out, path);
+        explain_cannot_open(out, path, message);
         return;
     case SQLITE_READONLY:
         buf_printf(
@@ -105,9 +105,10 @@ void sqlite_explain(struct buf *out, const char *path, int rc, const char *messa
         buf_printf(out,
                    "the file is not an SQLite database; move it away, or change [database] url");
         return;
-    case SQLITE_CORRUPT:
+    case SQLITE_CORRUPT: /* or EIO of a read(2), which SQLite takes for the same */
         buf_printf(out,
-                   "the file is damaged (%s); restore a backup, or try \"sqlite3 %s .recover\"",
+                   "the file is damaged (%s); look at the kernel log and at the disk, restore a "
+                   "backup, or try \"sqlite3 %s .recover\"",
                    message, path);
         return;
     case SQLITE_BUSY:
@@ -124,6 +125,17 @@ void sqlite_explain(struct buf *out, const char *path, int rc, const char *messa
         buf_printf(out, "%s (SQLite code %d)", message, rc);
         return;
     }
+}
+
+const char *sqlite_message(sqlite3 *db)
+{
+    if (!db)
+        return "no memory";
+    int kind = sqlite3_errcode(db) & 0xff;
+    const char *cause = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN
+                            ? strerrordesc_np(sqlite3_system_errno(db))
+                            : NULL;
+    return cause && sqlite3_system_errno(db) ? cause : sqlite3_errmsg(db);
 }
 
 static int exec(struct sqlite_connection *c, const char *sql)
@@ -195,7 +207,7 @@ static bool look_at_schema(struct sqlite_connection *c, struct buf *error)
     if (rc == SQLITE_OK)
         rc = schema_inspect(c->db, &c->schema);
     if (rc != SQLITE_OK) {
-        sqlite_explain(error, c->path ? c->path : ":memory:", rc, sqlite3_errmsg(c->db));
+        sqlite_explain(error, c->path ? c->path : ":memory:", rc, sqlite_message(c->db));
         return false;
     }
     if (!wal || !c->schema.users_usable) {
@@ -239,7 +251,7 @@ static int open_and_prepare(struct sqlite_connection *c, struct buf *error)
     }
     if (rc != SQLITE_OK)
         sqlite_explain(error, c->path ? c->path : ":memory:", rc,
-                       c->db ? sqlite3_errmsg(c->db) : "no memory");
+                       sqlite_message(c->db));
     return rc;
 }
 
@@ -335,8 +347,8 @@ enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc)
         return STORE_UNAVAILABLE;
     }
     struct buf line = {0};
-    sqlite_explain(&line, c->path ? c->path : ":memory:", rc, c->db ? sqlite3_errmsg(c->db) : "");
-    log_trouble(c, rc, buf_slice(&line));
+    sqlite_explain(&line, c->path ? c->path : ":memory:", rc, sqlite_message(c->db));
+    log_trouble(c, rc, buf_text(&line));
     buf_free(&line);
     c->trouble = rc;
     if (!is_passing(rc))
@@ -364,7 +376,7 @@ enum store_result sqlite_connection_ready(struct sqlite_connection *c)
     if (rc == SQLITE_OK) {
         c->reopen = false;
     } else {
-        log_trouble(c, rc, buf_slice(&line));
+        log_trouble(c, rc, buf_text(&line));
         c->trouble = rc;
         result = result_of(rc);
         sqlite_connection_close(c);
@@ -386,7 +398,7 @@ bool sqlite_connection_file_is_there(struct sqlite_connection *c)
         "database %s was removed or replaced while it is open, and what is written would be lost; "
         "put it back, or restart colmeia to use the new one",
         c->path);
-    log_trouble(c, GONE, buf_slice(&line));
+    log_trouble(c, GONE, buf_text(&line));
     buf_free(&line);
     c->trouble = GONE;
     return false;

@@ -50,7 +50,7 @@ struct desk *desk_open(const char *verb, const struct config *config, const char
                                                   .timeout_ms = config->database_timeout},
                           &error);
     if (!d->store) {
-        tool_say(verb, "%.*s", SLICE_ARGS(buf_slice(&error)));
+        tool_say(verb, "%.*s", SLICE_ARGS(buf_text(&error)));
         desk_close(d);
         d = NULL;
     }

@@ -102,7 +102,7 @@ static enum exit_code make(struct backup *b, const struct config *config)
         code = report(b, clock_now_us() - began_us, config);
         break;
     case BACKUP_FAILED:
-        tool_say(verb, "%.*s", SLICE_ARGS(buf_slice(&error)));
+        tool_say(verb, "%.*s", SLICE_ARGS(buf_text(&error)));
         break;
     case BACKUP_STOPPED:
         tool_say(verb, "interrupted; nothing is left behind");

@@ -155,7 +155,7 @@ static void look_at_content(struct look *l)
     if (inspect_database(l->path, l->config->database_timeout, &error))
         findings_add(l->found, FINDING_OK, about, "quick_check finds nothing wrong");
     else
-        findings_add(l->found, FINDING_FAIL, about, "%.*s", SLICE_ARGS(buf_slice(&error)));
+        findings_add(l->found, FINDING_FAIL, about, "%.*s", SLICE_ARGS(buf_text(&error)));
     buf_free(&error);
 }
 
