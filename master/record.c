@@ -50,6 +50,7 @@ static bool is_question(const struct control_call *call)
     case CONTROL_LOG:
     case CONTROL_DEBUG:
     case CONTROL_RETRY:
+    case CONTROL_THROTTLE:
     case CONTROL_STOP:
     case CONTROL_COMMANDS:
         break;
