@@ -140,7 +140,15 @@ static void forget_probes(struct worker *w)
     atomic_store_explicit(&w->slot->recent_next, 0, memory_order_relaxed);
 }
 
-static void start_accepting(struct worker *w)
+void worker_accept(struct worker *w)
+{
+    w->held = false;
+    worker_title(w, "ready");
+    atomic_store(&w->slot->accepting, 1);
+    acceptor_start(w->acceptor);
+}
+
+static void become_ready(struct worker *w)
 {
     if (!open_doors(w)) {
         log_error("cannot start accepting: out of memory");
@@ -149,7 +157,7 @@ static void start_accepting(struct worker *w)
     }
     forget_probes(w);
     w->service.access_log = access_log_wanted(w->entry->config);
-    worker_title(w, "ready");
+    worker_title(w, w->held ? "waiting" : "ready");
     FAULT_POINT(worker_ready);
     /* first: clients of a worker that its master does not know would be killed with it */
     if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0)) {
@@ -158,7 +166,8 @@ static void start_accepting(struct worker *w)
         worker_leave(w, EXIT_CODE_INTERNAL);
         return;
     }
-    acceptor_start(w->acceptor);
+    if (!w->held)
+        worker_accept(w);
 }
 
 static void on_probed(void *ctx, int status)
@@ -168,7 +177,7 @@ static void on_probed(void *ctx, int status)
         return;
     /* a server that is about to stop says 503 to all who ask about its health */
     if (status == 200 || (status == 503 && atomic_load(&w->entry->scoreboard->stopping))) {
-        start_accepting(w);
+        become_ready(w);
         return;
     }
     log_error("this worker's own /healthcheck was answered with %d, not 200; it leaves", status);
@@ -368,7 +377,7 @@ static void each_turn(void *ctx)
 
 int worker_serve(const struct entry *entry)
 {
-    struct worker w = {.entry = entry, .exit_code = EXIT_CODE_OK};
+    struct worker w = {.entry = entry, .held = entry->held, .exit_code = EXIT_CODE_OK};
     ASSERT(entry->scoreboard && entry->slot >= 0);
     if (entry->as_configured) {
         log_set_level((enum log_level)entry->config->log_level);
