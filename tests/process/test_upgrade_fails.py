@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from harness.server import BINARY, FAST, await_true
+from harness.server import BINARY, FAST, await_true, bearer
 from harness.wire import Wire
 from process.test_reload import LONGER, RECEIPT
 from process.test_upgrade import LAYOUT, NEWER, Same, exe, install, own_version, program, version    # noqa: F401
@@ -157,6 +157,24 @@ def rolled_back(server, same, program, reason):
     assert (status["version"], status["state"], status["generation"]) == (own_version(), "ready", 1)
     assert status["last_reload"]["result"] == "failed" and re.search(reason, status["last_reload"]["text"])
     assert exe(same.pid).startswith(str(program))
+
+
+def test_previous_keys_come_back(serve, place, program):
+    """A worker that is born after the way back honours what its siblings honour."""
+    old, new = ("%064x" % n for n in (0x0ddba11 << 200, 0xc0ffee << 201))
+    server = serve(binary=program, workers=1, config={**FAST, "auth.secret_key": old})
+    server.secrets |= {old, new}
+    with server.api() as api:
+        api.sign_up()
+        token = api.login()
+        server.configure(auth__secret_key=new, auth__previous_secret_keys=old)
+        server.reload()
+        bad = install(NEWER, place / "bin" / "bad", "boot_crash")
+        assert "rolled back from" in server.ctl("upgrade", "--binary", str(bad), "--wait", code=1)["error"]
+        before = server.workers()
+        server.ctl("recycle", "all")
+        server.await_workers(1, without=before)
+        assert api.post("/auth/refresh_token", headers=bearer(token)).status_code == 200
 
 
 @pytest.mark.parametrize("source", [NEWER, LAYOUT], ids=["newer", "layout"])
