@@ -342,6 +342,7 @@ int main(int argc, char **argv)
     static char *name;
     name = argc > 0 ? strdup(argv[0]) : NULL; /* the title will stand where it stood */
     title_init(argc, argv, environ);
+    config_hide_environment(environ);
     if (name)
         argv[0] = name;
     command_line.argc = argc;

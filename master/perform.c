@@ -2,6 +2,7 @@
 #include "master/driver.h"
 
 #include "master/spawn.h"
+#include "master/upgrade.h"
 #include "shared/check.h"
 #include "shared/fault.h"
 #include "shared/log.h"
@@ -22,6 +23,11 @@
 static void drop_but(struct master *m, const struct regime *keep, bool check)
 {
     adopt_drop(m, check);
+    if (!check) {
+        config_text_free(&m->text);
+        config_text_free(&m->next);
+        upgrade_forget_environment();
+    }
     admin_drop(m);
     for (size_t i = 0; i < m->supervisor->slots_len; i++)
         channel_close(&m->channels[i]);
@@ -50,26 +56,14 @@ static void drop_for_worker(void *ctx)
     listeners_drop(&m->forking->admin);
 }
 
-static void wipe_text(const char *text)
+/* The key, and all that is secret in configurations and the environment. */
+static void forget_secrets(struct master *m)
 {
-    explicit_bzero((char *)(uintptr_t)text, strlen(text));
-}
-
-static void wipe_key(const struct config *c)
-{
-    if (c->auth_secret_key)
-        wipe_text(c->auth_secret_key);
-    for (size_t i = 0; i < c->auth_previous_secret_keys.len; i++)
-        wipe_text(c->auth_previous_secret_keys.items[i]);
-}
-
-/* The key, and the copies of it that configurations hold, as far as they are known. */
-static void forget_key(struct master *m)
-{
-    wipe_key(m->options->config);
-    wipe_key(m->current->config);
-    config_text_free(&m->text);
-    config_text_free(&m->next);
+    config_forget_secrets(m->options->config);
+    for (struct regime *r = m->regimes; r; r = r->next)
+        if (r->config)
+            config_forget_secrets(r->config);
+    config_forget_environment(environ);
     secret_free(m->current->secret);
     m->current->secret = NULL;
 }
@@ -80,7 +74,7 @@ void drop_for_admin(void *ctx)
     struct master *m = ctx;
     drop_but(m, m->current, false);
     listeners_drop(&m->current->listeners);
-    forget_key(m);
+    forget_secrets(m);
     estate_disown(&m->estate);
 }
 

@@ -3,6 +3,7 @@
 
 #include "master/signals.h"
 #include "master/state.h"
+#include "shared/config.h"
 #include "shared/memory.h"
 
 #include <errno.h>
@@ -111,14 +112,24 @@ void upgrade_keep_environment(char **environment)
         len++;
     char **copy = calloc(len + 1, sizeof copy[0]);
     bool good = copy;
-    for (size_t i = 0; good && i < len; i++)
-        good = (copy[i] = strdup(environment[i]));
+    for (size_t i = 0; good && i < len; i++) {
+        char *text = copy[i] = strdup(environment[i]);
+        good = text;
+        if (good && config_hide_variable(&copy[i]))
+            free(text);
+    }
     for (size_t i = 0; copy && !good && i < len; i++)
         free(copy[i]);
     if (good)
         original = copy;
     else
         free(copy);
+}
+
+void upgrade_forget_environment(void)
+{
+    if (original)
+        config_forget_environment(original);
 }
 
 /* ---- execve ---------------------------------------------------------------------------------- */

@@ -41,6 +41,9 @@ bool upgrade_rehearse(const char *argv0, const char *path, int exe_fd, int state
  * take out of ours (sockets, the manager's address) the next program needs as well. */
 void upgrade_keep_environment(char **environment);
 
+/* In a child, which does not go on to another program: the secrets in it. */
+void upgrade_forget_environment(void);
+
 /* First thing in main(): if this is "adopt", signals are as the master needs them (what comes waits),
  * and from now to upgrade_net_down() the previous program comes back if this one crashes or takes
  * longer than ten seconds. */

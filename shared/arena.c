@@ -2,6 +2,7 @@
 #include "shared/arena.h"
 
 #include "shared/check.h"
+#include "shared/private.h"
 
 #include <stdalign.h>
 #include <stdint.h>
@@ -30,9 +31,11 @@ static int add_block(struct arena *a, size_t len)
     size_t size = a->blocks ? a->blocks->len * 2 : BLOCK_MIN;
     if (size > BLOCK_MAX)
         size = BLOCK_MAX;
+    if (a->secret)
+        size = BLOCK_MAX - sizeof(struct arena_block);
     if (size < len)
         size = len;
-    struct arena_block *b = malloc(sizeof *b + size);
+    struct arena_block *b = a->secret ? private_new(sizeof *b + size) : malloc(sizeof *b + size);
     if (!b)
         return -1;
     b->older = a->blocks;
@@ -53,12 +56,29 @@ void arena_init(struct arena *a, void *first_block, size_t first_len, size_t max
     *a = (struct arena){.next = p ? p + pad : NULL, .end = p ? p + first_len : NULL, .max_bytes = max_bytes};
 }
 
+void arena_init_secret(struct arena *a, size_t max_bytes)
+{
+    *a = (struct arena){.max_bytes = max_bytes, .secret = true};
+}
+
+/* Of the newest block only what is used: the rest of it was never written to. */
+void arena_wipe(struct arena *a, void *first_block, size_t first_len)
+{
+    for (struct arena_block *b = a->blocks; b; b = b->older)
+        explicit_bzero(b->data, b == a->blocks ? (size_t)(a->next - b->data) : b->len);
+    if (first_block)
+        explicit_bzero(first_block, a->blocks ? first_len : (size_t)(a->next - (char *)first_block));
+}
+
 void arena_fini(struct arena *a)
 {
     while (a->blocks) {
         struct arena_block *b = a->blocks;
         a->blocks = b->older;
-        free(b);
+        if (a->secret)
+            private_free(b, sizeof *b + b->len);
+        else
+            free(b);
     }
     *a = (struct arena){0};
 }

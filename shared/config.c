@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/config_internal.h"
+#include "shared/private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -260,7 +261,7 @@ static struct config *config_new(void)
         free(priv);
         return NULL;
     }
-    arena_init(&priv->arena, NULL, 0, ARENA_MAX);
+    arena_init_secret(&priv->arena, ARENA_MAX);
     c->private_data = priv;
     return c;
 }
@@ -286,7 +287,7 @@ bool config_read(const struct config_flags *flags, bool regular, struct config_t
 
 static bool copy_file(struct slice from, struct slice *to_r)
 {
-    char *copy = from.ptr ? malloc(from.len + 1) : NULL;
+    char *copy = from.ptr ? private_new(from.len + 1) : NULL;
     if (copy && from.len > 0)
         memcpy(copy, from.ptr, from.len);
     *to_r = (struct slice){copy, copy ? from.len : 0};
@@ -367,14 +368,18 @@ struct config *config_parse(const struct config_flags *flags, const struct confi
     return NULL;
 }
 
+void config_forget_secrets(struct config *c)
+{
+    for (const struct secret_ref *ref = c->private_data->secrets; ref; ref = ref->next)
+        explicit_bzero((char *)(uintptr_t)ref->text.ptr, ref->text.len);
+}
+
 void config_free(struct config *c)
 {
     if (!c)
         return;
     struct config_private *priv = c->private_data;
-    for (const struct secret_ref *ref = priv->secrets; ref; ref = ref->next)
-        explicit_bzero((char *)(uintptr_t)ref->text.ptr, ref->text.len);
-    arena_fini(&priv->arena);
+    arena_fini(&priv->arena); /* which wipes it */
     free(priv);
     free(c);
 }

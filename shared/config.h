@@ -139,8 +139,17 @@ bool config_flags_known(const struct config_flags *flags, struct buf *errors);
 /* Whether the word, "--name" or "--name=value", is an option of the configuration. All of them take
  * a value: behind "=", or the next word. */
 bool config_is_flag(const char *word);
+/* Where they are not needed: secrets become empty texts. */
+void config_forget_secrets(struct config *c);
 /* Wipes secrets and frees. Accepts NULL. */
 void config_free(struct config *c);
+
+/* Variables of an environment that hold secrets: their texts move for good to memory that core dumps do
+ * not have, and what held them before is wiped (true: it was one); or they are wiped, where they are not
+ * needed. */
+bool config_hide_variable(char **variable);
+void config_hide_environment(char **environment);
+void config_forget_environment(char **environment);
 
 /* "key = value" for every option, as an ini that loads again; with *origin* a trailing comment says
  * where each comes from: "default", "/path/file.ini:12", ".env:3", "environment SECRET_KEY",

@@ -1,6 +1,7 @@
 /* config_env.c: names and values of the environment and of the .env file, which is read as the
  * Python original's reader (python-dotenv) does, without ${…} expansion. */
 #include "shared/config_internal.h"
+#include "shared/private.h"
 
 #include "shared/fault.h"
 
@@ -103,6 +104,40 @@ void environment_apply(struct loader *l, char *const *environ)
     for (int further = 1; further >= 0; further--)
         for (char *const *variable = environ; variable && *variable; variable++)
             apply_variable(l, *variable, further);
+}
+
+static bool is_secret(const char *variable)
+{
+    bool further;
+    struct slice rest = slice_of(variable), name = slice_split(&rest, '=');
+    const struct option *o = find_name(name, &further);
+    return o && (o->flags & SECRET);
+}
+
+/* Kept to the end, as an environment is. Without memory it stays where it was. */
+bool config_hide_variable(char **variable)
+{
+    size_t len = strlen(*variable) + 1;
+    char *hidden = is_secret(*variable) ? private_new(len) : NULL;
+    if (!hidden)
+        return false;
+    memcpy(hidden, *variable, len);
+    explicit_bzero(*variable, len);
+    *variable = hidden;
+    return true;
+}
+
+void config_hide_environment(char **environment)
+{
+    for (char **variable = environment; *variable; variable++)
+        config_hide_variable(variable);
+}
+
+void config_forget_environment(char **environment)
+{
+    for (char **variable = environment; *variable; variable++)
+        if (is_secret(*variable))
+            explicit_bzero(*variable, strlen(*variable));
 }
 
 /* ---- .env ----------------------------------------------------------------------------------- */

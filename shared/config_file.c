@@ -1,5 +1,6 @@
 /* config_file.c: reads a file of the configuration whole, and wipes it again. */
 #include "shared/config_internal.h"
+#include "shared/private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,7 @@ static enum file_result bad(struct loader *l, const char *path, char *data, int 
     loader_error(l, path, "cannot read it: %s",
                  errno == EINVAL ? "it is not a regular file" : strerror(errno));
     if (data)
-        file_free((struct slice){data, CONFIG_FILE_MAX + 1});
+        file_free((struct slice){data, CONFIG_FILE_MAX});
     if (fd >= 0)
         close(fd);
     return FILE_BAD;
@@ -66,13 +67,14 @@ enum file_result file_read(struct loader *l, const char *path, bool must_exist, 
         return FILE_ABSENT;
     if (fd < 0)
         return bad(l, path, NULL, -1);
-    char *data = calloc(1, CONFIG_FILE_MAX + 1); /* never moved, so that it can be wiped */
+    char *data = private_new(CONFIG_FILE_MAX + 1); /* never moved, so that it can be wiped */
     if (!data)
         return bad(l, path, NULL, fd);
     ssize_t len = read_all(fd, data);
     if (len < 0)
         return bad(l, path, data, fd);
     close(fd);
+    private_trim(data, CONFIG_FILE_MAX + 1, (size_t)len + 1);
     *text_r = (struct slice){data, (size_t)len};
     return FILE_OK;
 }
@@ -80,7 +82,5 @@ enum file_result file_read(struct loader *l, const char *path, bool must_exist, 
 void file_free(struct slice text)
 {
     char *data = (char *)(uintptr_t)text.ptr;
-    if (data)
-        explicit_bzero(data, text.len);
-    free(data);
+    private_free(data, text.len + 1);
 }

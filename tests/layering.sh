@@ -44,7 +44,7 @@ curl/*      worker/upstream
 openssl/*   worker/net worker/auth
 zlib.h      worker/api/assets.c
 bsd/*       shared/title.c
-pthread.h   worker/loop worker/auth worker/store shared
+pthread.h   worker/loop worker/auth worker/store shared worker/upstream/curl_memory.c
 END
 }
 

@@ -24,6 +24,7 @@
 enum {
     PWV_BYTES = 8,
     PWV_LEN = 2 * PWV_BYTES,
+    STACK_USED = 8192, /* below us, by libjwt, which leaves the parts of a token there */
     CLAIMS_LEN = 160 /* all but the address: names and four numbers of ten digits */
 };
 
@@ -218,6 +219,7 @@ static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r, uns
         *key_r = i;
     }
     sodium_memzero(text, len);
+    sodium_stackzero(STACK_USED);
     return error;
 }
 

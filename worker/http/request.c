@@ -126,6 +126,12 @@ void turn_hold(struct turn *t)
     t->refs++;
 }
 
+/* A body may hold a password, and its answer a token; so may the head, and what was made of it. */
+static bool may_hold_secrets(const struct turn *t)
+{
+    return t->parser.body_raw_len > 0 || request_header(&t->r, SLICE("authorization")).ptr;
+}
+
 void turn_release(struct turn *t)
 {
     LOOP_ASSERT_OWNER(t->r.loop);
@@ -134,10 +140,9 @@ void turn_release(struct turn *t)
         return;
     struct http_service_private *home = t->home;
     ledger_gone(LEDGER_REQUEST, t);
-    bool had_body = t->parser.body_raw_len > 0;
+    if (may_hold_secrets(t))
+        arena_wipe(&t->arena, t->block, sizeof t->block);
     arena_fini(&t->arena);
-    if (had_body) /* it may have held a password */
-        explicit_bzero(t->block, sizeof t->block);
     home->turns--;
     if (home->pool_len == POOL_MAX) {
         free(t);

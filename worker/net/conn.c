@@ -99,10 +99,15 @@ static bool keep(struct conn *c, const char *bytes, size_t len)
         size_t cap = c->kept_cap ? c->kept_cap : 256;
         while (cap < need)
             cap *= 2;
-        char *kept = realloc(c->kept, cap);
+        char *kept = malloc(cap);
         if (!kept)
             return false;
+        if (c->kept_len > 0)
+            memcpy(kept, c->kept, c->kept_len);
+        uint32_t kept_len = c->kept_len;
+        drop_kept(c); /* realloc(3) would leave what it moves */
         c->kept = kept;
+        c->kept_len = kept_len;
         c->kept_cap = (uint32_t)cap;
     }
     memcpy(c->kept + c->kept_len, bytes, len);

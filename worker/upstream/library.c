@@ -1,6 +1,8 @@
 /* library.c: see library.h. dlopen(3). */
 #include "worker/upstream/library.h"
 
+#include "worker/upstream/curl_memory.h"
+
 #include <dlfcn.h>
 
 /* Of all versions since 7.16 (2006); what was added later is asked for by its option. */
@@ -18,7 +20,7 @@ static bool find(void *file, const char *name, void *function_r, struct buf *err
 const struct library *library_load(struct buf *error)
 {
     static struct library library;
-    if (library.global_init)
+    if (library.global_init_mem)
         return &library;
     void *file = dlopen(LIBRARY_FILE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!file) {
@@ -31,7 +33,9 @@ const struct library *library_load(struct buf *error)
         return NULL;
     LIBRARY_FUNCTIONS(X)
 #undef X
-    CURLcode code = fresh.global_init(CURL_GLOBAL_ALL);
+    CURLcode code = fresh.global_init_mem(CURL_GLOBAL_ALL, curl_memory_malloc, curl_memory_free,
+                                         curl_memory_realloc, curl_memory_strdup,
+                                         curl_memory_calloc);
     if (code != CURLE_OK) {
         buf_printf(error, "libcurl cannot start: %s", fresh.easy_strerror(code));
         return NULL;

@@ -10,7 +10,7 @@
 #include <curl/curl.h>
 
 #define LIBRARY_FUNCTIONS(X)                                                                       \
-    X(global_init)                                                                                 \
+    X(global_init_mem)                                                                               \
     X(easy_init)                                                                                   \
     X(easy_cleanup)                                                                                \
     X(easy_setopt)                                                                                 \
