@@ -111,21 +111,35 @@ size_t peer_name(const struct peer *p, char name_r[static PROXY_NAME_MAX])
     return n + len;
 }
 
+/* Cuts brackets and port off; false when there is something else behind the address. */
+static bool take_address(struct slice *text)
+{
+    uint64_t ignored;
+    struct slice port = *text;
+    if (text->len > 0 && text->ptr[0] == '[') { /* "[::1]", "[::1]:80" */
+        port.ptr++;
+        port.len--;
+        *text = slice_split(&port, ']');
+        if (!port.ptr || port.len == 0)
+            return port.ptr;
+        if (port.ptr[0] != ':')
+            return false;
+        port.ptr++;
+        port.len--;
+        return slice_to_u64(port, UINT16_MAX, &ignored);
+    }
+    struct slice host = slice_split(&port, ':');
+    if (!port.ptr || !memchr(host.ptr, '.', host.len))
+        return true; /* no port: a colon belongs to the address */
+    *text = host;    /* "10.0.0.1:80" */
+    return slice_to_u64(port, UINT16_MAX, &ignored);
+}
+
 bool peer_parse(struct slice text, struct peer *peer_r)
 {
     char copy[INET6_ADDRSTRLEN];
     struct slice address = slice_trim(text, " \t");
-    if (address.len > 0 && address.ptr[0] == '[') {
-        address.ptr++;
-        address.len--;
-        address = slice_split(&address, ']');
-    } else if (address.len > 0 && memchr(address.ptr, '.', address.len) && address.ptr[0] != ':') {
-        struct slice rest = address;
-        struct slice host = slice_split(&rest, ':'); /* "10.0.0.1:80" */
-        if (memchr(host.ptr, '.', host.len))
-            address = host;
-    }
-    if (address.len == 0 || address.len >= sizeof copy)
+    if (!take_address(&address) || address.len == 0 || address.len >= sizeof copy)
         return false;
     memcpy(copy, address.ptr, address.len);
     copy[address.len] = 0;

@@ -29,7 +29,8 @@ struct peer peer_of(const struct sockaddr *address, size_t address_len);
 void peer_address(const struct peer *p, struct sock_address *address_r);
 /* "127.0.0.1:40312", "[::1]:40312" or "unix"; returns the length. */
 size_t peer_name(const struct peer *p, char name_r[static PROXY_NAME_MAX]);
-/* An address as text, "10.0.0.1", "::1" or "[::1]", perhaps with a port. False when it is none. */
+/* An address as text, "10.0.0.1", "::1" or "[::1]", perhaps with a port, which is left out. False
+ * when it is none. */
 bool peer_parse(struct slice text, struct peer *peer_r);
 
 struct proxies;
