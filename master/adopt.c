@@ -6,6 +6,7 @@
 #include "master/state.h"
 #include "master/upgrade.h"
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/log.h"
 #include "version.h"
 
@@ -74,6 +75,7 @@ static struct state_listener listener_record(const struct regime *r, const struc
                                    .path_dev = (int64_t)from->path_dev,
                                    .path_ino = (int64_t)from->path_ino,
                                    .activated = from->activated,
+                                   .words = from->words,
                                    .source = slice_of(l->notes[i].source)};
 }
 
@@ -166,6 +168,7 @@ static bool adopt_listener(struct listeners *l, const struct state_listener *fro
     if (listener_inherit(from->fd, (int)from->backlog, item) != 0)
         return false;
     item->activated = from->activated != 0;
+    item->words = (unsigned)from->words & DOOR_WORDS_ALL;
     item->path_dev = (dev_t)from->path_dev;
     item->path_ino = (ino_t)from->path_ino;
     l->notes[l->len] = (struct listener_note){.asked = slice_strdup(from->asked),

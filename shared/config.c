@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/config_internal.h"
+#include "shared/door.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,8 +226,24 @@ static void check_orders(struct loader *l)
                      "upstream: it needs a key; set [orders] apikey, or APIKEY in the environment");
 }
 
+/* The words behind the addresses need what they are about. */
+static void check_doors(struct loader *l)
+{
+    const struct config_list *bind = &l->config->server_bind;
+    struct buf ignored = {0};
+    for (size_t i = 0; i < bind->len; i++) {
+        struct sock_address address;
+        unsigned words = 0;
+        if (door_parse(slice_of(bind->items[i]), &address, &words, &ignored) && (words & DOOR_TLS))
+            loader_error(l, origin_of(l, OPTION_ID_server_bind),
+                         "bind: \"%s\": this program was built without TLS", bind->items[i]);
+    }
+    buf_free(&ignored);
+}
+
 static void check_together(struct loader *l)
 {
+    check_doors(l);
     check_orders(l);
     check_limits(l);
     check_memory(l);

@@ -40,10 +40,11 @@ void worker_leave(struct worker *w, int exit_code)
 
 /* ---- becoming ready --------------------------------------------------------------------------- */
 
-static void accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                     socklen_t peer_len)
 {
     struct worker *w = ctx;
-    session_accept(&w->service, fd, peer, peer_len);
+    session_accept_at(&w->service, fd, door->words, peer, peer_len);
 }
 
 static void taken(void *ctx, const struct parcel *p)

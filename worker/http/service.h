@@ -36,6 +36,7 @@ struct http_service_private {
     mono_ms heard;                /* … when the last request was seen to come, to any worker */
     mono_ms quiet_until;          /* … silence is not waited for any longer */
     uint64_t heard_requests;      /* … how many there were by then */
+    mono_ms preface_told;    /* when a refused preface was logged last */
     struct session *visited; /* by a walk over the list; NULL once that one is gone */
     struct ev_timer drained; /* "a later turn of the loop" */
 

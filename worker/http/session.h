@@ -55,10 +55,13 @@ struct http_service {
 int http_service_init(struct http_service *s);
 void http_service_fini(struct http_service *s);
 
-/* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). */
-void session_accept(struct http_service *s, int fd, const struct sockaddr *peer,
-                    unsigned peer_len, const char *made_at);
-#define session_accept(...) session_accept(__VA_ARGS__, MADE_HERE)
+/* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). *words*:
+ * of the listener that it came through (shared/door.h). */
+void session_accept_at(struct http_service *s, int fd, unsigned words, const struct sockaddr *peer,
+                       unsigned peer_len, const char *made_at);
+#define session_accept_at(...) session_accept_at(__VA_ARGS__, MADE_HERE)
+/* The same without words: HTTP begins at once. */
+#define session_accept(s, fd, ...) session_accept_at(s, fd, 0, __VA_ARGS__)
 
 /* From now on answers carry "connection: close". Idle connections are closed (lingering) when no
  * request has come to any worker for SESSION_QUIET_MS, at once if that is so already: session_drain.c

@@ -4,6 +4,7 @@
 #include "worker/http/session_internal.h"
 
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/log.h"
 #include "worker/http/service.h"
 #include "worker/http/session.h"
@@ -15,8 +16,8 @@
  */
 static bool is_movable(const struct session *s)
 {
-    return (s->state == SESSION_IDLE || s->state == SESSION_HEAD) && !s->first && !s->incoming &&
-           !s->stays && !s->broken && !s->conn.eof;
+    return (s->state == SESSION_IDLE || s->state == SESSION_HEAD || s->state == SESSION_PREFACE) &&
+           !s->first && !s->incoming && !s->stays && !s->broken && !s->conn.eof;
 }
 
 /* ---- those that stay ------------------------------------------------------------------------- */
@@ -26,7 +27,7 @@ static bool is_movable(const struct session *s)
 static void stay(struct session *s)
 {
     s->stays = true;
-    if (s->timer == SESSION_TIMER_FRESH) {
+    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE) {
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
         return;
     }
@@ -67,6 +68,7 @@ static enum handover_result give(const struct session *s)
         .waiting_since = session_waiting_since(s),
         .requests = s->requests,
         .fresh = s->timer == SESSION_TIMER_FRESH,
+        .proxy = s->state == SESSION_PREFACE,
         .bytes = s->conn.kept,
         .bytes_len = s->conn.kept_len,
     };
@@ -207,7 +209,15 @@ void (session_take_over)(struct http_service *service, const struct parcel *p,
     counter_add(service->slot, COUNTER_connections_taken_over, 1);
     s->opened = p->opened;
     s->requests = p->requests;
-    session_set_timer(s, p->fresh ? SESSION_TIMER_FRESH : SESSION_TIMER_IDLE, p->waiting_since);
+    if (p->proxy) {
+        s->state = SESSION_PREFACE;
+        s->before = DOOR_PROXY;
+    }
+    session_set_timer(s,
+                      p->proxy   ? SESSION_TIMER_PREFACE
+                      : p->fresh ? SESSION_TIMER_FRESH
+                                 : SESSION_TIMER_IDLE,
+                      p->waiting_since);
     home->visited = s;
     conn_feed(&s->conn, p->bytes, p->bytes_len);
     if (home->visited != s)
