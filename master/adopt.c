@@ -32,6 +32,8 @@ static void save_master(const struct master *m, struct state_master *to)
                                 .next_ini = m->next.ini,
                                 .next_env = m->next.env,
                                 .key = secret_key(m->current->secret),
+                                .tls_certificate = tls_pair_certificate(m->current->tls),
+                                .tls_key = tls_pair_key(m->current->tls),
                                 .exe = m->other.fd,
                                 .exe_path = slice_of(m->other.path),
                                 .previous = -1,
@@ -222,7 +224,9 @@ static bool adopt_regime(struct master *m, const struct state *s, const struct s
     m->current = r;
     r->config = m->options->config;
     r->secret = secret_of(s->master[0].key);
-    return r->secret;
+    if (s->master[0].tls_certificate.ptr)
+        r->tls = tls_pair_of(s->master[0].tls_certificate, s->master[0].tls_key);
+    return r->secret && !r->tls == !s->master[0].tls_certificate.ptr;
 }
 
 enum exit_code adopt_regimes(struct master *m)

@@ -56,7 +56,7 @@ static void wipe_key(const struct config *c)
         explicit_bzero((char *)(uintptr_t)c->auth_secret_key, strlen(c->auth_secret_key));
 }
 
-/* The key, and the copies of it that configurations hold, as far as they are known. */
+/* The keys, and the copies of it that configurations hold, as far as they are known. */
 static void forget_key(struct master *m)
 {
     wipe_key(m->options->config);
@@ -65,6 +65,8 @@ static void forget_key(struct master *m)
     config_text_free(&m->next);
     secret_free(m->current->secret);
     m->current->secret = NULL;
+    tls_pair_free(m->current->tls);
+    m->current->tls = NULL;
 }
 
 /* It serves its own doors, and needs no key. */
@@ -110,6 +112,9 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .config = r->config,
                   .as_configured = r != m->current,
                   .secret_key = secret_key(r->secret),
+                  .tls_certificate = tls_pair_certificate(r->tls),
+                  .tls_key = tls_pair_key(r->tls),
+                  .tls_keys = m->estate.tls_keys,
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets},
         .with_channel = true,

@@ -33,6 +33,7 @@ struct worker {
     struct tokens *tokens;
     struct passwords *passwords;
     struct site *site;
+    struct tls_context *tls; /* NULL: no listener needs it */
     struct client *upstream; /* NULL: none is configured */
     struct fanouts *orders;  /* the same */
     struct api api;

@@ -36,6 +36,21 @@ static void finish(struct session *s)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
 }
 
+void preface_secured(struct session *s)
+{
+    s->before &= (uint8_t)~DOOR_TLS;
+    finish(s);
+}
+
+/* False: the session is gone. */
+static bool begin_tls(struct session *s)
+{
+    if (conn_secure(&s->conn, s->home->service->tls))
+        return true;
+    session_cut(s); /* no memory: this one client pays */
+    return false;
+}
+
 bool preface_begin(struct session *s, unsigned words)
 {
     s->before = (uint8_t)words;
@@ -47,7 +62,7 @@ bool preface_begin(struct session *s, unsigned words)
         refuse(s, "it is none of trusted_proxies");
         return false;
     }
-    return true;
+    return (words & DOOR_PROXY) || begin_tls(s);
 }
 
 static void believe(struct session *s, const struct peer *peer)
@@ -78,6 +93,9 @@ ssize_t preface_take(struct session *s, const char *bytes, size_t len)
         return -1;
     }
     s->before &= (uint8_t)~DOOR_PROXY;
-    finish(s);
+    if (!(s->before & DOOR_TLS))
+        finish(s);
+    else if (!begin_tls(s))
+        return -1;
     return (ssize_t)used;
 }

@@ -101,6 +101,8 @@ static char *put_head(char *at, struct turn *t, int status, struct slice content
         at = put_field(at, SLICE("content-type: "), content_type);
     at = put_field(at, SLICE("location: "), h->location);
     at = put(at, h->lines);
+    if (t->r.secure)
+        at = put(at, slice_of(t->home->hsts));
     if (t->close)
         at = put(at, SLICE("connection: close\r\n"));
     return put(at, SLICE("\r\n"));
@@ -111,7 +113,7 @@ static void build(struct turn *t, int status, struct slice content_type, struct 
                   const struct response_headers *h)
 {
     struct slice sent = t->r.method == HTTP_HEAD ? SLICE("") : body;
-    size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + content_type.len +
+    size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + SERVICE_HSTS_MAX + content_type.len +
                   h->www_authenticate.len + h->allow.len + h->location.len + h->lines.len;
     bool copied = sent.len <= COPIED_BODY_MAX;
     char *head = arena_alloc(t->r.arena, room + (copied ? sent.len : 0));

@@ -12,7 +12,8 @@ struct turn;
 
 enum {
     SERVICE_ID_LEN = 17, /* of a made request id: 8 random digits, "-", 8 counted ones */
-    SERVICE_STAMP_MAX = 80
+    SERVICE_STAMP_MAX = 80,
+    SERVICE_HSTS_MAX = 64
 };
 
 struct http_service_private {
@@ -44,6 +45,7 @@ struct http_service_private {
     unsigned pool_len;
     unsigned turns; /* in use */
 
+    char hsts[SERVICE_HSTS_MAX]; /* "strict-transport-security: …\r\n", or empty */
     int64_t stamp_s; /* the second of *stamp* */
     size_t stamp_len;
     char stamp[SERVICE_STAMP_MAX]; /* "date: …\r\nserver: …\r\n" */

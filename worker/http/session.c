@@ -435,10 +435,21 @@ static void on_eof(struct conn *c)
     settle(s);
 }
 
+static void on_secured(struct conn *c)
+{
+    struct session *s = session_of(c);
+    s->home->now_us = loop_entered_us(c->shared->loop);
+    preface_secured(s);
+}
+
 static void on_room(struct conn *c)
 {
     struct session *s = session_of(c);
     s->home->now_us = loop_entered_us(c->shared->loop);
+    if (s->state == SESSION_PREFACE || s->timer == SESSION_TIMER_FRESH) {
+        conn_want_data(c, true); /* it was the handshake that waited */
+        return;
+    }
     session_advance(s);
 }
 
@@ -495,6 +506,7 @@ static void on_closed(struct conn *c, enum conn_end why)
 
 const struct conn_events session_events = {
     .data = on_data,
+    .secured = on_secured,
     .eof = on_eof,
     .room = on_room,
     .deadline = on_deadline,

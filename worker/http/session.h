@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 struct parcel;
+struct tls_context;
 struct sockaddr;
 
 enum {
@@ -35,6 +36,7 @@ struct http_service {
     const struct scoreboard *scoreboard; /* that *slot* is in; NULL: there are no other workers */
     int worker_slot;              /* for access lines */
     bool access_log;
+    struct tls_context *tls; /* for listeners with "tls"; NULL: there are none. Borrowed */
     /* A complete request. Must lead to exactly one response_… call, now or later. */
     void (*handle)(struct request *r);
     void *context; /* for handle: becomes r->context */
@@ -90,6 +92,8 @@ void http_service_dump(const struct http_service *s);
 unsigned http_service_look(struct http_service *s);
 /* For acceptor_options.refusal: a complete 503. Static. */
 struct slice http_service_refusal(void);
+/* For tls_options.not_tls: a complete 400. Static. */
+struct slice http_service_not_tls(void);
 /* Open connections (lingering ones are among them), and those with a request begun. */
 unsigned http_service_connections(const struct http_service *s);
 unsigned http_service_busy(const struct http_service *s);

@@ -14,10 +14,21 @@
 
 /* Nothing is owed to the client, and nothing of its next request was taken out of the kept bytes.
  */
-static bool is_movable(const struct session *s)
+static bool is_between(const struct session *s)
 {
     return (s->state == SESSION_IDLE || s->state == SESSION_HEAD || s->state == SESSION_PREFACE) &&
            !s->first && !s->incoming && !s->stays && !s->broken && !s->conn.eof;
+}
+
+/* The state of TLS cannot be handed over; where it is to begin, neither. */
+static bool has_tls(const struct session *s)
+{
+    return conn_is_secure(&s->conn) || (s->before & DOOR_TLS);
+}
+
+static bool is_movable(const struct session *s)
+{
+    return is_between(s) && !has_tls(s);
 }
 
 /* ---- those that stay ------------------------------------------------------------------------- */
@@ -108,7 +119,11 @@ static bool hand_over(struct session *s)
 
 void session_try_move(struct session *s)
 {
-    if (s->home->moving && is_movable(s) && !ev_is_active(&s->home->move_room))
+    if (!s->home->moving || !is_between(s))
+        return;
+    if (has_tls(s))
+        stay(s);
+    else if (!ev_is_active(&s->home->move_room))
         hand_over(s); /* else those that wait were there first */
 }
 
@@ -171,9 +186,9 @@ static void begin(struct session *s)
 {
     if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
         return;
-    if (s->home->move_fd >= 0) {
+    if (s->home->move_fd >= 0 && !has_tls(s)) {
         session_try_move(s);
-    } else if (is_movable(s)) {
+    } else if (is_between(s)) {
         stay(s);
     } else {
         s->stays = true;
