@@ -213,8 +213,7 @@ def test_reload_says_goodbye(secure, place):
         answer = {}
         reload = threading.Thread(target=lambda: answer.update(server.ctl("reload", "--wait")))
         reload.start()
-        await_true("the old worker leaves", lambda: [row for row in server.status()["slots"]
-                                                     if row["state"] == "draining"])
+        await_true("the old worker leaves", lambda: [t for t in server.children().values() if "[draining]" in t])
         half.send(b"Host: a\r\n\r\n")
         assert half.answer().header("connection") == "close" and half.ends_well()
         answered = fresh.get()

@@ -193,6 +193,8 @@ static enum tls_result unseal(struct tls *t, size_t *plain_len)
         if (result != 1)
             return judge(t, result);
         *plain_len += n;
+        if (t->raw_len == 0 && !home->library->has_pending(t->ssl))
+            return TLS_GOES_ON;
     }
 }
 
@@ -308,13 +310,13 @@ ssize_t tls_give(struct tls *t, const struct iovec *pieces, int count, size_t sk
         return -1;
     ASSERT(t->waiting.len == 0 && t->home->out.len == 0);
     struct slice record = gather(t, pieces, count, skip);
-    ERR_clear_error();
     int result = t->home->library->write_ex(t->ssl, record.ptr, record.len, &n);
     if (record.ptr == t->home->record)
         explicit_bzero(t->home->record, record.len);
     if (result == 1)
         return (ssize_t)n;
     t->failed = true;
+    ERR_clear_error();
     return -1;
 }
 

@@ -144,6 +144,7 @@ static bool set_up(struct tls_context *c)
                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                      SSL_OP_IGNORE_UNEXPECTED_EOF);
     ssl->CTX_ctrl(c->ssl, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, NULL);
+    ssl->CTX_ctrl(c->ssl, SSL_CTRL_SET_READ_AHEAD, 1, NULL); /* a record at once, not head and body */
     ssl->CTX_ctrl(c->ssl, SSL_CTRL_SET_SESS_CACHE_MODE, SSL_SESS_CACHE_OFF, NULL);
     ssl->CTX_set_alpn_select_cb(c->ssl, choose_protocol, NULL);
     return ssl->CTX_ctrl(c->ssl, SSL_CTRL_SET_MIN_PROTO_VERSION, TLS1_2_VERSION, NULL) == 1 &&

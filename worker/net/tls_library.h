@@ -29,6 +29,7 @@
     X(set_accept_state)                                                                            \
     X(do_handshake)                                                                                \
     X(session_reused)                                                                              \
+    X(has_pending)                                                                                 \
     X(read_ex)                                                                                     \
     X(write_ex)                                                                                    \
     X(shutdown)
