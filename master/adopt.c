@@ -6,6 +6,7 @@
 #include "master/state.h"
 #include "master/upgrade.h"
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/log.h"
 #include "version.h"
 
@@ -32,6 +33,8 @@ static void save_master(const struct master *m, struct state_master *to)
                                 .next_env = m->next.env,
                                 .key = secret_key(m->current->secret),
                                 .previous_keys = secret_previous(m->current->secret),
+                                .tls_certificate = tls_pair_certificate(m->current->tls),
+                                .tls_key = tls_pair_key(m->current->tls),
                                 .exe = m->other.fd,
                                 .exe_path = slice_of(m->other.path),
                                 .previous = -1,
@@ -75,6 +78,7 @@ static struct state_listener listener_record(const struct regime *r, const struc
                                    .path_dev = (int64_t)from->path_dev,
                                    .path_ino = (int64_t)from->path_ino,
                                    .activated = from->activated,
+                                   .words = from->words,
                                    .source = slice_of(l->notes[i].source)};
 }
 
@@ -167,6 +171,7 @@ static bool adopt_listener(struct listeners *l, const struct state_listener *fro
     if (listener_inherit(from->fd, (int)from->backlog, item) != 0)
         return false;
     item->activated = from->activated != 0;
+    item->words = (unsigned)from->words & DOOR_WORDS_ALL;
     item->path_dev = (dev_t)from->path_dev;
     item->path_ino = (ino_t)from->path_ino;
     l->notes[l->len] = (struct listener_note){.asked = slice_strdup(from->asked),
@@ -220,7 +225,9 @@ static bool adopt_regime(struct master *m, const struct state *s, const struct s
     m->current = r;
     r->config = m->options->config;
     r->secret = secret_of(s->master[0].key, s->master[0].previous_keys);
-    return r->secret;
+    if (s->master[0].tls_certificate.ptr)
+        r->tls = tls_pair_of(s->master[0].tls_certificate, s->master[0].tls_key);
+    return r->secret && !r->tls == !s->master[0].tls_certificate.ptr;
 }
 
 enum exit_code adopt_regimes(struct master *m)

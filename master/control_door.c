@@ -2,6 +2,7 @@
 #include "master/control_door.h"
 
 #include "master/control.h"
+#include "shared/door.h"
 #include "shared/fault.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@ static bool name_from_config(const struct config *config, char name_r[static SOC
     bool found = false;
     for (size_t i = 0; i < config->server_bind.len; i++) {
         struct sock_address address;
-        if (!sock_parse(slice_of(config->server_bind.items[i]), &address, &ignored))
+        unsigned words;
+        if (!door_parse(slice_of(config->server_bind.items[i]), &address, &words, &ignored))
             continue;
         if (!found || !sock_is_unix(&address))
             sock_name(&address, name_r);

@@ -6,6 +6,7 @@
 #include "master/ctl_say.h"
 #include "master/ctl_table.h"
 #include "shared/check.h"
+#include "shared/door.h"
 
 #include <time.h>
 
@@ -72,7 +73,11 @@ static void print_listeners(const json_t *status, struct buf *out)
     {
         long long queue = number_of(l, "queue", -1), limit = number_of(l, "limit", -1);
         long long asked = number_of(l, "limit_asked", -1);
-        buf_printf(out, "listener     %s (%s)", text_of(l, "address"), text_of(l, "source"));
+        buf_printf(out, "listener     %s", text_of(l, "address"));
+        door_say_words((json_is_true(json_object_get(l, "proxy")) ? DOOR_PROXY : 0u) |
+                           (json_is_true(json_object_get(l, "tls")) ? DOOR_TLS : 0u),
+                       out);
+        buf_printf(out, " (%s)", text_of(l, "source"));
         if (queue >= 0)
             buf_printf(out, ", queue %lld of %lld", queue, limit);
         if (limit >= 0 && asked > limit)

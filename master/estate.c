@@ -13,7 +13,11 @@
 
 void estate_init(struct estate *e)
 {
-    *e = (struct estate){.scoreboard_fd = -1, .tickets_fd = -1, .throttle_fd = -1, .handover = {-1, -1}};
+    *e = (struct estate){.scoreboard_fd = -1,
+                         .tickets_fd = -1,
+                         .throttle_fd = -1,
+                         .tls_keys_fd = -1,
+                         .handover = {-1, -1}};
 }
 
 static enum exit_code make_tables(struct estate *e, size_t slots_len)
@@ -24,7 +28,9 @@ static enum exit_code make_tables(struct estate *e, size_t slots_len)
         e->tickets = tickets_make(tickets_wanted(), &e->tickets_fd);
     if (e->tickets && !e->throttle)
         e->throttle = throttle_make(&e->throttle_fd);
-    if (!e->scoreboard || !e->tickets || !e->throttle) {
+    if (e->throttle && !e->tls_keys)
+        e->tls_keys = tls_keys_make(&e->tls_keys_fd);
+    if (!e->scoreboard || !e->tickets || !e->throttle || !e->tls_keys) {
         log_error("cannot start: no shared memory: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;
     }
@@ -88,6 +94,7 @@ void estate_save(const struct estate *e, struct state *state)
     save_table(state, STATE_TABLE_SCOREBOARD, scoreboard_layout(), e->scoreboard_fd);
     save_table(state, STATE_TABLE_TICKETS, tickets_layout(), e->tickets_fd);
     save_table(state, STATE_TABLE_THROTTLE, throttle_layout(), e->throttle_fd);
+    save_table(state, STATE_TABLE_TLS_KEYS, tls_keys_layout(), e->tls_keys_fd);
     for (size_t i = 0; i < e->foreign_len; i++)
         save_table(state, e->foreign[i].kind, e->foreign[i].layout, e->foreign[i].fd);
     for (size_t c = 0; c < COUNTERS; c++) {
@@ -113,8 +120,14 @@ static bool adopt_table(struct estate *e, size_t slots_len, const struct state_t
     bool board = t->kind == STATE_TABLE_SCOREBOARD && (uint64_t)t->layout == scoreboard_layout();
     bool tickets = t->kind == STATE_TABLE_TICKETS && (uint64_t)t->layout == tickets_layout();
     bool throttle = t->kind == STATE_TABLE_THROTTLE && (uint64_t)t->layout == throttle_layout();
+    bool keys = t->kind == STATE_TABLE_TLS_KEYS && (uint64_t)t->layout == tls_keys_layout();
     if (t->fd < 0)
         return true;
+    if (keys && !e->tls_keys) {
+        e->tls_keys_fd = t->fd;
+        e->tls_keys = tls_keys_map(t->fd);
+        return e->tls_keys;
+    }
     if (board && !e->scoreboard) {
         e->scoreboard_fd = t->fd;
         e->scoreboard = scoreboard_map(t->fd, slots_len);
@@ -221,6 +234,7 @@ void estate_drop(struct estate *e)
     close_one(&e->scoreboard_fd);
     close_one(&e->tickets_fd);
     close_one(&e->throttle_fd);
+    close_one(&e->tls_keys_fd);
     estate_forget_foreign(e);
 }
 
@@ -236,6 +250,7 @@ void estate_close(struct estate *e)
     estate_drop(e);
     throttle_free(e->throttle);
     tickets_free(e->tickets);
+    tls_keys_free(e->tls_keys);
     scoreboard_free(e->scoreboard);
     estate_init(e);
 }

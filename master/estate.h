@@ -7,10 +7,11 @@
 #include "shared/scoreboard.h"
 #include "shared/throttle.h"
 #include "shared/tickets.h"
+#include "shared/tls_keys.h"
 
 struct state;
 
-enum { ESTATE_FOREIGN_MAX = 6 };
+enum { ESTATE_FOREIGN_MAX = 8 };
 
 /* A table whose layout is another program's: kept for the way back. Workers that write into it go on
  * doing so. */
@@ -24,8 +25,9 @@ struct estate {
     struct scoreboard *scoreboard;
     struct tickets *tickets;
     struct throttle *throttle;
-    int scoreboard_fd, tickets_fd, throttle_fd; /* what they live behind */
-    int handover[2];                            /* as in struct entry; -1: not made */
+    struct tls_keys *tls_keys;
+    int scoreboard_fd, tickets_fd, throttle_fd, tls_keys_fd; /* what they live behind */
+    int handover[2];                                         /* as in struct entry; -1: not made */
     struct estate_foreign foreign[ESTATE_FOREIGN_MAX];
     size_t foreign_len;
 };

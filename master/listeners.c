@@ -1,6 +1,7 @@
 /* listeners.c: see listeners.h. */
 #include "master/listeners.h"
 
+#include "shared/door.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 
@@ -78,27 +79,48 @@ static int note(struct listeners *l, const char *asked, int twin, const struct l
     return n->asked && (n->source || !source) ? 0 : -1;
 }
 
-static int open_one(struct listeners *l, const char *asked, int backlog,
+static int open_address(struct listeners *l, const char *asked, unsigned words, int backlog,
+                        const struct sock_address *address, const struct listeners *current,
+                        struct buf *error)
+{
+    int twin = find_twin(l, current, asked, address);
+    struct listener *item = &l->items[l->len];
+    int result = twin >= 0 ? share(&current->items[twin], backlog, item, error)
+                           : listener_open(address, backlog, item, error);
+    if (result < 0)
+        return -1;
+    item->words = words;
+    return note(l, asked, twin, current);
+}
+
+static int open_one(struct listeners *l, const char *text, int backlog,
                     const struct listeners *current, struct buf *error)
 {
     struct sock_address address;
-    if (!sock_parse(slice_of(asked), &address, error))
+    unsigned words;
+    if (!door_parse(slice_of(text), &address, &words, error))
         return -1;
-    int twin = find_twin(l, current, asked, &address);
-    struct listener *item = &l->items[l->len];
-    int result = twin >= 0 ? share(&current->items[twin], backlog, item, error)
-                           : listener_open(&address, backlog, item, error);
-    return result == 0 ? note(l, asked, twin, current) : -1;
+    char *asked = slice_strdup(door_address(slice_of(text)));
+    int result =
+        asked ? open_address(l, asked, words, backlog, &address, current, error) : -1;
+    free(asked);
+    return result;
 }
 
-/* What was given to us and nobody has asked for is served all the same. */
+/* What was given to us and nobody has asked for is served all the same, as plain HTTP: the words
+ * stand behind its address in [server] bind, or nowhere. */
 static int share_given(struct listeners *l, const struct listeners *current, struct buf *error)
 {
-    for (int i = 0; current && i < (int)current->len; i++)
-        if (current->items[i].activated && !is_taken(l, i) &&
-            (share(&current->items[i], 0, &l->items[l->len], error) < 0 ||
-             note(l, current->items[i].name, i, current) < 0))
+    for (int i = 0; current && i < (int)current->len; i++) {
+        struct listener *item = &l->items[l->len];
+        if (!current->items[i].activated || is_taken(l, i))
+            continue;
+        if (share(&current->items[i], 0, item, error) < 0)
             return -1;
+        item->words = 0;
+        if (note(l, current->items[i].name, i, current) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -244,8 +266,14 @@ void listeners_drop(struct listeners *l)
 
 void listeners_describe(const struct listeners *l, struct buf *out)
 {
-    for (size_t i = 0; i < l->len; i++)
-        buf_printf(out, "%s%s%s%s", i ? ", " : "",
-                   sock_is_unix(&l->items[i].address) ? "" : "http://", l->items[i].name,
-                   l->items[i].activated ? " (from systemd)" : "");
+    for (size_t i = 0; i < l->len; i++) {
+        const struct listener *x = &l->items[i];
+        buf_printf(out, "%s%s%s", i ? ", " : "",
+                   sock_is_unix(&x->address)  ? ""
+                   : x->words & DOOR_TLS ? "https://"
+                                              : "http://",
+                   x->name);
+        door_say_words(x->words, out);
+        buf_append_slice(out, x->activated ? SLICE(" (from systemd)") : SLICE(""));
+    }
 }

@@ -24,7 +24,8 @@ enum listener_fate {
 };
 
 struct listener_note {
-    char *asked; /* as configured: what makes it the same one after a reload; owned */
+    char *asked; /* the address as configured: what makes it the same one after a reload, whatever
+                    words stand behind it then; owned */
     char *source; /* of an activated one: "systemd web.socket"; owned; NULL: bound here */
     int twin;    /* index in the configuration it was taken from; -1: opened anew */
     enum listener_fate fate;
@@ -59,5 +60,5 @@ void listeners_refuse(struct listeners *l);
 void listeners_shut(struct listeners *l);
 /* In a child: closes its copies. */
 void listeners_drop(struct listeners *l);
-/* "http://127.0.0.1:8000, unix:/run/x.sock (from systemd)", with real ports. */
+/* "https://127.0.0.1:8443 tls, unix:/run/x.sock proxy (from systemd)", with real ports. */
 void listeners_describe(const struct listeners *l, struct buf *out);

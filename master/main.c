@@ -6,6 +6,7 @@
 #include "master/secret.h"
 #include "master/spawn.h"
 #include "master/takeover.h"
+#include "master/tls_pair.h"
 #include "master/upgrade.h"
 #include "shared/config.h"
 #include "shared/debug.h"
@@ -138,6 +139,24 @@ static void describe(const struct config *c, struct buf *out)
     buf_free(&why);
 }
 
+/* What certificate and key say is worker/'s to know. Errors are printed. */
+static int check_tls(const struct config *config, struct buf *errors)
+{
+    struct tls_pair *tls;
+    int code = (int)tls_pair_load(config, &tls, errors);
+    if (!tls)
+        return code;
+    start_log(config);
+    struct spawn_order order = {.entry = {.role = ROLE_CHECK,
+                                          .slot = -1,
+                                          .config = config,
+                                          .tls_certificate = tls_pair_certificate(tls),
+                                          .tls_key = tls_pair_key(tls)}};
+    code = spawn_and_wait(&order);
+    tls_pair_free(tls);
+    return code;
+}
+
 static int verb_check(const struct cli *cli)
 {
     int code;
@@ -153,6 +172,8 @@ static int verb_check(const struct cli *cli)
     out.len = 0; /* the notes are about a start */
     if (errors.len > 0)
         buf_append_char(&errors, '\n');
+    int tls = check_tls(config, &errors);
+    code = code == EXIT_CODE_OK ? tls : code;
     print(stderr, &warnings);
     print(stderr, &errors);
     if (code == EXIT_CODE_OK)

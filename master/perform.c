@@ -66,6 +66,8 @@ static void forget_secrets(struct master *m)
     config_forget_environment(environ);
     secret_free(m->current->secret);
     m->current->secret = NULL;
+    tls_pair_free(m->current->tls);
+    m->current->tls = NULL;
 }
 
 /* It serves its own doors, and needs no key. */
@@ -113,6 +115,9 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
                   .as_configured = r != m->current,
                   .secret_key = secret_key(r->secret),
                   .previous_keys = secret_previous(r->secret),
+                  .tls_certificate = tls_pair_certificate(r->tls),
+                  .tls_key = tls_pair_key(r->tls),
+                  .tls_keys = m->estate.tls_keys,
                   .scoreboard = m->estate.scoreboard,
                   .tickets = m->estate.tickets,
                   .throttle = m->estate.throttle},

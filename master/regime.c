@@ -42,7 +42,12 @@ enum exit_code regime_open(struct config *config, unsigned generation,
     }
     r->config = config;
     r->generation = generation;
-    enum exit_code code = EXIT_CODE_BIND;
+    enum exit_code code = tls_pair_load(config, &r->tls, errors);
+    if (code != EXIT_CODE_OK) {
+        free(r);
+        return code;
+    }
+    code = EXIT_CODE_BIND;
     if (listeners_open(&r->listeners, config, current, errors) == 0 &&
         open_admin(r, admin, errors) == 0) {
         listeners_warn_capped(&r->listeners);
@@ -65,6 +70,7 @@ void regime_free(struct regime *r)
     listeners_shut(&r->listeners);
     listeners_shut(&r->admin);
     secret_free(r->secret);
+    tls_pair_free(r->tls);
     if (r->owns_config)
         config_free(r->config);
     free(r);
@@ -76,6 +82,8 @@ void regime_disown(struct regime *r)
     listeners_drop(&r->admin);
     secret_free(r->secret);
     r->secret = NULL;
+    tls_pair_free(r->tls);
+    r->tls = NULL;
 }
 
 void regime_hand_on(struct regime *r, struct regime *next)

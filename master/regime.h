@@ -6,6 +6,7 @@
 #include "master/listeners.h"
 #include "master/secret.h"
 #include "master/supervisor.h"
+#include "master/tls_pair.h"
 #include "shared/config.h"
 #include "shared/entry.h"
 
@@ -15,13 +16,15 @@ struct regime {
     struct config *config;
     bool owns_config;
     struct secret *secret;
+    struct tls_pair *tls; /* NULL: no listener needs it */
     struct listeners listeners;
     struct listeners admin; /* [admin] bind: for the admin child only */
     unsigned users; /* slots whose process was forked under it */
     bool over;      /* neither current nor on trial: goes with its last user */
 };
 
-/* Opens doors (those of *current* and *admin*, which may be NULL, are shared), then the key: a second server on
+/* Reads the files of [tls], opens doors (those of *current* and *admin*, which may be NULL, are
+ * shared), then the key: a second server on
  * a taken port leaves no key file behind. The configuration is borrowed until owns_config is set.
  * EXIT_CODE_OK, or the code to leave with and one or more lines in *errors*; what is worth saying
  * else is logged. NULL in *regime_r* then. */

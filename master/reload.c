@@ -75,10 +75,20 @@ int reload_check(struct master *m)
     if (m->other.fd >= 0)
         return adopt_check(m); /* it is the other program that must like it */
     struct config *c = judge(m, &errors);
+    struct tls_pair *tls = NULL;
+    bool good = c && tls_pair_load(c, &tls, &errors) == EXIT_CODE_OK;
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
+    if (tls) /* this is a child already */
+        good = worker_main(&(struct entry){.role = ROLE_CHECK,
+                                           .slot = -1,
+                                           .channel_fd = -1,
+                                           .config = c,
+                                           .tls_certificate = tls_pair_certificate(tls),
+                                           .tls_key = tls_pair_key(tls)}) == EXIT_CODE_OK;
+    tls_pair_free(tls);
     config_free(c);
-    return c ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+    return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
 }
 
 /* ---- opening beside -------------------------------------------------------------------------- */

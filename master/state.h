@@ -12,7 +12,12 @@
 
 enum { STATE_VERSION = 1 };
 
-enum state_table_kind { STATE_TABLE_SCOREBOARD = 1, STATE_TABLE_TICKETS, STATE_TABLE_THROTTLE };
+enum state_table_kind {
+    STATE_TABLE_SCOREBOARD = 1,
+    STATE_TABLE_TICKETS,
+    STATE_TABLE_THROTTLE,
+    STATE_TABLE_TLS_KEYS
+};
 enum state_waits { STATE_WAITS_NOT, STATE_WAITS_RELOAD, STATE_WAITS_READY };
 
 /* struct state_master { int64_t pid; struct slice version; …; int exe; … } and so on. */

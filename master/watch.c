@@ -129,6 +129,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     m->looks++;
     for (size_t i = 0; i < m->supervisor->slots_len && !m->done; i++)
         look_at(m, (int)i, now);
+    tls_keys_turn(m->estate.tls_keys, now, m->current->config->tls_ticket_rotation);
     admin_tell(m);
 }
 

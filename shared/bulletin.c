@@ -106,6 +106,7 @@ static void fill_listeners(const struct status_facts *f, struct bulletin_page *p
         l->queue = f->listeners[i].queue;
         l->limit = f->listeners[i].limit;
         l->limit_asked = f->listeners[i].limit_asked;
+        l->words = f->listeners[i].words;
     }
 }
 
@@ -230,7 +231,8 @@ static void tell_lists(const struct bulletin_page *p, mono_ms now, struct bullet
     for (size_t i = 0; i < p->listeners_len; i++) {
         const struct bulletin_listener *l = &p->listeners[i];
         f->listeners[i] =
-            (struct status_listener){l->name, l->source, l->queue, l->limit, l->limit_asked};
+            (struct status_listener){l->name,  l->source,      l->queue,
+                                     l->limit, l->limit_asked, l->words};
     }
     for (size_t i = 0; i < p->deaths_len; i++)
         f->deaths[i] = (struct status_death){p->deaths[i].slot, age(now, p->deaths[i].at_ms),

@@ -17,6 +17,7 @@ struct bulletin_listener {
     char name[SOCK_NAME_MAX];
     char source[64];
     int32_t queue, limit, limit_asked;
+    uint32_t words;
 };
 
 struct bulletin_death {

@@ -4,7 +4,9 @@
 
 #include "shared/check.h"
 #include "shared/config_internal.h"
+#include "shared/door.h"
 #include "shared/private.h"
+#include "tls_build.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -242,9 +244,39 @@ static void check_profile(struct loader *l)
 #endif
 }
 
+bool config_has_tls(const struct config *c)
+{
+    struct buf ignored = {0};
+    bool found = false;
+    for (size_t i = 0; i < c->server_bind.len && !found; i++) {
+        struct sock_address address;
+        unsigned words = 0;
+        found = door_parse(slice_of(c->server_bind.items[i]), &address, &words, &ignored) &&
+                (words & DOOR_TLS);
+    }
+    buf_free(&ignored);
+    return found;
+}
+
+static void check_tls(struct loader *l)
+{
+    const struct config *c = l->config;
+    const char *where = origin_of(l, OPTION_ID_server_bind);
+    if (!config_has_tls(c))
+        return;
+    if (!COLMEIA_TLS)
+        loader_error(l, where, "bind: this program was built without TLS; leave \"tls\" out");
+    else if (!c->tls_certificate)
+        loader_error(l, where, "bind: \"tls\" needs a certificate; set [tls] certificate and key");
+    else if (!c->tls_key)
+        loader_error(l, origin_of(l, OPTION_ID_tls_certificate),
+                     "certificate: it needs its private key; set [tls] key");
+}
+
 static void check_together(struct loader *l)
 {
     check_profile(l);
+    check_tls(l);
     check_orders(l);
     check_limits(l);
     check_memory(l);

@@ -84,6 +84,9 @@ enum config_database { CONFIG_DATABASE_FILE, CONFIG_DATABASE_MEMORY, CONFIG_DATA
  * directory) in *path_r, borrowed from the configuration. */
 enum config_database config_database(const struct config *c, const char **path_r);
 
+/* Some address of server_bind has the word tls: certificate and key are set then. */
+bool config_has_tls(const struct config *c);
+
 /* Nobody has said where to listen: server_bind is the built-in default. */
 bool config_bind_is_default(const struct config *c);
 

@@ -88,7 +88,7 @@ static const char *placeholder(const struct option *o)
     case OPTION_STRING:
         return strcmp(o->check, "database") == 0 ? "URL" : "TEXT";
     case OPTION_LIST:
-        return strcmp(o->check, "address") == 0 ? "ADDRESS" : "LIST";
+        return strcmp(o->check, "network") == 0 ? "LIST" : "ADDRESS";
     case OPTION_ENUM:
         return o->check;
     case OPTION_WORKERS:

@@ -2,6 +2,7 @@
  * in a message. */
 #include "shared/check.h"
 #include "shared/config_internal.h"
+#include "shared/door.h"
 #include "shared/sock.h"
 
 #include <arpa/inet.h>
@@ -192,6 +193,7 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     enum config_database kind;
     const char *path;
     struct sock_address address;
+    unsigned words;
     if (o->check[0] && has_control_bytes(text)) {
         if (!(o->flags & SECRET))
             text_quote(why, text);
@@ -200,6 +202,8 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     }
     if (strcmp(o->check, "address") == 0)
         return sock_parse(text, &address, why);
+    if (strcmp(o->check, "door") == 0)
+        return door_parse(text, &address, &words, why);
     if (strcmp(o->check, "network") == 0)
         return is_network(text) || text_refuse(why, text,
                                                "is no numeric address or network, as 10.0.0.1, "
@@ -226,14 +230,19 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     return true;
 }
 
-/* Two listeners on one address cannot be; on port 0 they can. */
+static bool is_address(const struct option *o)
+{
+    return strcmp(o->check, "address") == 0 || strcmp(o->check, "door") == 0;
+}
+
+/* Two listeners on one address cannot be, whatever stands behind it; on port 0 they can. */
 static bool is_repeated(const struct option *o, const char *const *items, size_t i)
 {
-    struct slice item = slice_of(items[i]);
-    if (strcmp(o->check, "address") != 0 || slice_ends_with(item, SLICE(":0")))
+    struct slice item = door_address(slice_of(items[i]));
+    if (!is_address(o) || slice_ends_with(item, SLICE(":0")))
         return false;
     for (size_t k = 0; k < i; k++)
-        if (strcmp(items[k], items[i]) == 0)
+        if (slice_equals(door_address(slice_of(items[k])), item))
             return true;
     return false;
 }
@@ -266,7 +275,7 @@ bool text_list(const struct option *o, struct slice text, struct arena *arena,
             return text_refuse(why, item, "is listed twice");
         len++;
     }
-    if (len == 0 && strcmp(o->check, "address") == 0 && o->fallback) {
+    if (len == 0 && is_address(o) && o->fallback) {
         buf_printf(why, "it is empty; at least one address is needed");
         return false;
     }

@@ -16,7 +16,8 @@
 #define ROLES(X)                                                                                   \
     X(SERVE, "worker")                                                                             \
     X(ADMIN, "admin")           /* serves [admin] bind; lives as long as the master */              \
-    X(CHECK, "check")           /* judges a configuration before a reload; runs in master/ */      \
+    X(CHECK, "check")           /* judges a configuration before a reload: in master/, and what    \
+                                   certificates say, in worker/ */                                 \
     X(MIGRATE, "migrate")       /* `colmeia migrate …`, and before the first worker */             \
     X(CHECKPOINT, "checkpoint") /* truncates the WAL at a clean stop */                            \
     X(USER, "user")             /* `colmeia user …` */                                             \
@@ -40,6 +41,7 @@ enum exit_code {
 
 struct bulletin;
 struct findings;
+struct tls_keys;
 
 struct entry {
     enum role role;
@@ -57,6 +59,9 @@ struct entry {
                                           the master has now, and hands down by the fork */
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct slice previous_keys;        /* shared/keyring.h: what they signed is honoured; may be empty */
+    struct slice tls_certificate;      /* the files of [tls], for SERVE and CHECK; {NULL, 0}: no */
+    struct slice tls_key;              /* listener needs them */
+    const struct tls_keys *tls_keys;   /* of session tickets; NULL for one-shot children */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */

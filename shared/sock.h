@@ -32,6 +32,7 @@ struct listener {
     int backlog_effective;       /* read back from the kernel; -1 where it does not say (unix) */
     dev_t path_dev;              /* what was bound at a unix path, so that nobody else's is unlinked */
     ino_t path_ino;              /* 0: none, or not ours any more */
+    unsigned words;              /* how its connections begin: bits of door.h */
     bool activated;              /* a service manager's, which outlives us: never refused, shut or
                                     unlinked by us, and its queue waits for our next start */
 };

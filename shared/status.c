@@ -2,6 +2,7 @@
 #include "shared/status.h"
 
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/jsonw.h"
 
 #include <fcntl.h>
@@ -29,7 +30,8 @@ struct status_listener status_listener_of(const struct listener *l, const char *
                                 .source = source,
                                 .queue = -1,
                                 .limit = l->backlog_effective,
-                                .limit_asked = l->backlog_asked};
+                                .limit_asked = l->backlog_asked,
+                                .words = l->words};
     struct tcp_info info;
     socklen_t len = sizeof info;
     if (sock_is_unix(&l->address) || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
@@ -157,6 +159,10 @@ static void render_listeners(const struct status_facts *f, struct jsonw *w)
         jsonw_object_open(w);
         text_member(w, "address", l->name);
         text_member(w, "source", l->source);
+        jsonw_name(w, SLICE("proxy"));
+        jsonw_bool(w, l->words & DOOR_PROXY);
+        jsonw_name(w, SLICE("tls"));
+        jsonw_bool(w, l->words & DOOR_TLS);
         known_member(w, "queue", l->queue);
         known_member(w, "limit", l->limit);
         known_member(w, "limit_asked", l->limit_asked);

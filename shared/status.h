@@ -31,6 +31,7 @@ struct status_listener {
     int queue;          /* connections not yet accepted */
     int limit;          /* of the queue, as the kernel applies it */
     int limit_asked;
+    unsigned words; /* bits of door.h */
 };
 
 /* Asks the kernel how long the queue is now (TCP only). The name is borrowed from the listener. */

@@ -125,7 +125,7 @@ check_tree() {
             if (match(text, /"[^"]*"/)) {
                 target = substr(text, RSTART + 1, RLENGTH - 2)
                 edges++
-                if (target ~ /^generated\/|^version\.h$|^fault_build\.h$|^embedded_[a-z_]*\.h$/) next
+                if (target ~ /^generated\/|^version\.h$|^(fault|tls)_build\.h$|^embedded_[a-z_]*\.h$/) next
                 if (is_test && (target ~ /^tests\// || target !~ /\//)) next # of the tests themselves
                 to = folder_of(target)
                 if (to == "") bad("\"" target "\": write includes from the root")

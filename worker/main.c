@@ -4,6 +4,7 @@
 #include "shared/log.h"
 #include "worker/admin/admin.h"
 #include "worker/api/site.h"
+#include "worker/doors.h"
 #include "worker/tools/tool.h"
 #include "worker/tools/tools.h"
 #include "worker/seccomp.h"
@@ -60,8 +61,8 @@ int worker_main(const struct entry *entry)
         return worker_serve(entry);
     case ROLE_ADMIN:
         return admin_serve(entry);
-    case ROLE_CHECK:
-        break; /* needs neither store nor API: the master's child does it by itself */
+    case ROLE_CHECK: /* the rest is the master's own */
+        return doors_check(entry);
     case ROLE_MIGRATE:
         return tools_migrate(entry);
     case ROLE_CHECKPOINT:

@@ -15,7 +15,9 @@
 #include "shared/title.h"
 #include "worker/api/orders.h"
 #include "worker/http/router.h"
+#include "worker/doors.h"
 #include "worker/last_stack.h"
+#include "worker/net/tls.h"
 #include "worker/worker_internal.h"
 
 #include <errno.h>
@@ -41,10 +43,11 @@ void worker_leave(struct worker *w, int exit_code)
 
 /* ---- becoming ready --------------------------------------------------------------------------- */
 
-static void accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                     socklen_t peer_len)
 {
     struct worker *w = ctx;
-    session_accept(&w->service, fd, peer, peer_len);
+    session_accept_at(&w->service, fd, door->words, peer, peer_len);
 }
 
 static void taken(void *ctx, const struct parcel *p)
@@ -291,6 +294,7 @@ static bool make_service(struct worker *w)
         .slot = w->slot,
         .scoreboard = w->entry->scoreboard,
         .worker_slot = w->entry->slot,
+        .tls = w->tls,
         .handle = api_handle,
         .context = &w->api,
         .awaits = api_awaits,
@@ -312,7 +316,9 @@ static int open_service(struct worker *w)
 
 static int build(struct worker *w)
 {
-    int code = open_store(w);
+    int code = doors_open_tls(w->entry, &w->tls) ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+    if (code == EXIT_CODE_OK)
+        code = open_store(w);
     if (code == EXIT_CODE_OK)
         code = open_auth(w);
     if (code == EXIT_CODE_OK)
@@ -348,6 +354,7 @@ static void tear_down(struct worker *w)
     loop_run_once(w->loop, false);
     if (w->service_made)
         http_service_fini(&w->service);
+    tls_context_free(w->tls);
     tokens_free(w->tokens);
     site_free(w->site);
     proxies_free(w->exempt);

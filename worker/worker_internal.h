@@ -34,6 +34,7 @@ struct worker {
     struct passwords *passwords;
     struct proxies *exempt; /* from the throttle */
     struct site *site;
+    struct tls_context *tls; /* NULL: no listener needs it */
     struct client *upstream; /* NULL: none is configured */
     struct fanouts *orders;  /* the same */
     struct api api;

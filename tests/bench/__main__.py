@@ -91,7 +91,7 @@ def measure(turn, seconds, port):
     sample = Sample(turn.rep, turn.item, turn.peer)
     item, peer = ITEMS[turn.item], PEERS[turn.peer]
     place = fresh_place(peer, port, item.light)
-    place.orders = item.orders
+    place.orders, place.secure = item.orders, item.secure
     try:
         with serve(peer, place) as server:
             sample.worker_kib, sample.master_kib = server.settled_memory_kib(WORKERS)

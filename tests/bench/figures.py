@@ -110,6 +110,7 @@ GOALS = [
     Goal("W7", "logins", ">=", 0.9, ("@W5",)),
     Goal("W7s", "logins", ">=", 0.25, ("@W5",)),
     Goal("W9", "rate", ">=", 4.0, ("ceil-each",)),
+    Goal("W10", "rate", ">=", 0.75, ("@W2",)),
     Goal("W8", "p50_us", "<=", 350_000),
     Goal("W8s", "quiet_ratio", "<=", 2.0),
     Goal("W8s", "cpu_us", "<=", 20),

@@ -46,16 +46,17 @@ def figures_in(text):
     raise Trouble(f"the load told nothing: {text.strip()[-300:]}")
 
 
-def wrk_argv(port, request, connections, seconds, threads, tag):
+def wrk_argv(port, request, connections, seconds, threads, tag, secure=False):
     headers = [word for name, value in request.headers for word in ("-H", f"{name}: {value}")]
     body = ["signup", tag] if request.signs_up else [request.body] if request.body else []
     return ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-            "-s", APPS / "load.lua", *headers, f"http://127.0.0.1:{port}{request.path}", "--", request.method, *body]
+            "-s", APPS / "load.lua", *headers,
+            f"http{'s' if secure else ''}://127.0.0.1:{port}{request.path}", "--", request.method, *body]
 
 
-def wrk(port, request, connections, seconds, threads=2, tag="u"):
+def wrk(port, request, connections, seconds, threads=2, tag="u", secure=False):
     """A load that runs; figures_in(load.output()) when it is over."""
-    return Load(wrk_argv(port, request, connections, seconds, min(threads, connections), tag), seconds)
+    return Load(wrk_argv(port, request, connections, seconds, min(threads, connections), tag, secure), seconds)
 
 
 def upstream(binaries, port, delay_ms, packages, seconds):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.server import write_ini
+from harness.tls import make_pair
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = Path(__file__).resolve().parent / "apps"
@@ -38,9 +39,15 @@ class Place:
     light: bool        # hashes that cost next to nothing
     orders: bool = False    # the orders API is there, its upstream on the next port
 
+    secure: bool = False    # a listener with TLS is there, on the port behind that
+
     @property
     def upstream_port(self):
         return self.port + 1
+
+    @property
+    def secure_port(self):
+        return self.port + 2
 
     def hash_cost(self):
         return {"BENCH_HASH_KIB": "8", "BENCH_HASH_PASSES": "1"} if self.light else {}
@@ -63,6 +70,7 @@ class Peer:
 HELLO = ("W1",)
 ALL = ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W7s", "W9")
 ORDERS = ("W8", "W8s")
+SECURE = ("W10",)
 
 
 def start_colmeia(place):
@@ -78,6 +86,10 @@ def start_colmeia(place):
         values.update({"auth.hash_memory": "8k", "auth.hash_iterations": "1"})
     if place.orders:
         values.update({"orders.upstream": f"http://127.0.0.1:{place.upstream_port}", "orders.apikey": "none"})
+    if place.secure:
+        make_pair(place.directory)
+        values.update({"server.bind": f"127.0.0.1:{place.port}, 127.0.0.1:{place.secure_port} tls",
+                       "tls.certificate": place.directory / "server.pem", "tls.key": place.directory / "server.key"})
     return [COLMEIA, "--config", write_ini(place.directory, values), "--workers", WORKERS], {}
 
 
@@ -109,7 +121,7 @@ def start_fastapi(place):
 
 
 PEERS = {p.name: p for p in [
-    Peer("colmeia", "ours", ALL + ORDERS, "this tree, preset release, access log off", start_colmeia),
+    Peer("colmeia", "ours", ALL + SECURE + ORDERS, "this tree, preset release, access log off", start_colmeia),
     Peer("epoll", "bound", HELLO, "the floor: bare epoll, a constant answer, parses nothing",
          lambda p: ([p.binaries / "epoll", p.port, WORKERS], {}), "epoll"),
     Peer("ceil", "bound", ALL, "a bound in C: believes what it reads; prepared statements, one transaction for all "

@@ -88,7 +88,7 @@ def goal_line(goal, summary):
     what = f"{goal.item or 'all'}: {NAMES[goal.name]}"
     relation = {">=": "at least", "<=": "at most"}[goal.relation]
     bound = f"{goal.factor:g} ×" if goal.against else value_of(goal.name, goal.factor)
-    against = " / ".join("own W5" if a == "@W5" else a for a in goal.against)
+    against = " / ".join(f"own {a[1:]}" if a.startswith("@") else a for a in goal.against)
     judged = goal.judge(summary)
     found = "not measured" if judged is None else \
         f"{judged[0]:.2f} ×" if goal.against else value_of(goal.name, judged[0])
@@ -142,7 +142,7 @@ def readme_part(summary, surroundings, plot_path):
                     for p in peers)
     return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
                         table(["", *peers], rows),
-                        f"In brackets: the part of the reads due that was served. {not_measured()}", who])
+                        f"In brackets: the part of the reads due that was served. {not_measured()}".strip(), who])
 
 
 def cell_of(summary, item, peer, name):

@@ -29,7 +29,8 @@ struct rig {
     unsigned clients_len;
 };
 
-static void on_accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void on_accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                        socklen_t peer_len)
 {
     struct rig *r = ctx;
     assert_int_equal(peer->sa_family, AF_INET);

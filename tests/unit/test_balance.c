@@ -110,7 +110,8 @@ struct rig {
     unsigned opened, shut; /* gate() */
 };
 
-static void on_accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void on_accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                        socklen_t peer_len)
 {
     struct rig *r = ctx;
     r->accepted[r->accepted_len++] = fd;

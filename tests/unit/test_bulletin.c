@@ -39,8 +39,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048},
-                                                   {"unix:/run/a", "systemd web", -1, -1, 7}};
+static const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048, 2},
+                                                   {"unix:/run/a", "systemd web", -1, -1, 7, 0}};
 static const struct status_death deaths[] = {{2, 100, "worker 2 died"}, {0, 5000, "worker 0 died"}};
 
 static struct status_facts some_facts(const int64_t *retry_ms)

@@ -276,7 +276,7 @@ static void test_texts(void **state)
          "\"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb\"" NO_NETWORK},
         {proxies, "::1,", NULL, "\"::1,\" has an empty item"},
         {proxies, ",", NULL, "\",\" has an empty item"},
-        {bind, ":80,unix:/run/a b", ":80, unix:/run/a b", NULL},
+        {bind, ":80,unix:/run/a proxy", ":80, unix:/run/a proxy", NULL},
         {bind, ":0, :0", ":0, :0", NULL},
         {bind, ":80, :81, :80", NULL, "\":80\" is listed twice"},
         {bind, "", NULL, "it is empty; at least one address is needed"},
@@ -465,7 +465,7 @@ static void test_cgroups(void **state)
 static void test_print_loads_again(void **state)
 {
     static const char *const flags[] = {
-        "--workers",           "7",      "--bind", ":1,unix:a b", "--access-log", "off",
+        "--workers",           "7",      "--bind", ":1,unix:a proxy", "--access-log", "off",
         "--keepalive-timeout", "1500ms", NULL};
     static const char *const environ[] = {
         "COLMEIA_AUTH_SECRET_KEY_FILE= # a\\\"b;c ", "COLMEIA_LIMITS_MAX_BODY=1000",

@@ -67,7 +67,11 @@ static void on_closed(struct conn *c, enum conn_end why)
     rig_of(c)->why = why;
 }
 
-static const struct conn_events events = {on_data, on_eof, on_room, on_deadline, on_closed};
+static const struct conn_events events = {.data = on_data,
+                                          .eof = on_eof,
+                                          .room = on_room,
+                                          .deadline = on_deadline,
+                                          .closed = on_closed};
 
 static int setup(void **state)
 {

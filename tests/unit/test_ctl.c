@@ -2,6 +2,7 @@
 #include "master/cli.h"
 #include "master/ctl.h"
 #include "master/ctl_table.h"
+#include "shared/door.h"
 #include "shared/status.h"
 
 #include <setjmp.h>
@@ -372,8 +373,8 @@ static void test_status(void **state)
     (void)state;
     struct buf answer = {0};
     int64_t retry_ms[] = {STATUS_NO_RETRY, STATUS_NO_RETRY, 1500};
-    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 2, 128, 2048},
-                                                {"unix:/run/x.sock", "bind", -1, -1, 2048}};
+    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 2, 128, 2048, DOOR_PROXY | DOOR_TLS},
+                                                {"unix:/run/x.sock", "bind", -1, -1, 2048, 0}};
     struct scoreboard *s = scoreboard_new(3);
     fill_scoreboard(s);
     counter_add(&s->slots[0], COUNTER_slow_callbacks, 3);
@@ -417,7 +418,7 @@ static void test_status(void **state)
         out, "colmeia 0.1.0: degraded, pid 4242, up 1d01h, generation 7\n"
              "workers      2 of 3 ready, 1 backoff (configured 2; changed by scale)\n"
              "config       /etc/colmeia/colmeia.ini, loaded 2023-11-14T22:13:20Z, hash ab12\n"
-             "listener     127.0.0.1:8000 (bind), queue 2 of 128 (2048 asked)\n"
+             "listener     127.0.0.1:8000 proxy tls (bind), queue 2 of 128 (2048 asked)\n"
              "listener     unix:/run/x.sock (bind)\n"
              "last reload  ok, 5.4 s ago: reload 12: done\n"
              "last death   worker 2 died\n"

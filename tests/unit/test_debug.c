@@ -58,7 +58,8 @@ static void run(void *thread_state, struct task *first)
 {
 }
 
-static void accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                     socklen_t peer_len)
 {
 }
 

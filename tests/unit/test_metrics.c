@@ -59,8 +59,8 @@ static void expect_none(const char *part)
 static void test_server(void **state)
 {
     (void)state;
-    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048},
-                                                {"unix:/a\"\\\n", "bind", -1, 7, 9}};
+    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048, 0},
+                                                {"unix:/a\"\\\n", "bind", -1, 7, 9, 0}};
     render((struct status_facts){.version = "0.1.0",
                                  .started_at = 1600000000,
                                  .state = STATUS_DEGRADED,

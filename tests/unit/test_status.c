@@ -1,4 +1,5 @@
 /* test_status.c: the server's state as JSON. */
+#include "shared/door.h"
 #include "shared/status.h"
 
 #include <setjmp.h>
@@ -105,8 +106,8 @@ static void test_full(void **state)
     (void)state;
     struct buf want = {0};
     int64_t retry_ms[6] = {STATUS_NO_RETRY, STATUS_NO_RETRY, 250, STATUS_NO_RETRY};
-    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048},
-                                                {"unix:/run/a\"b", "bind", -1, -1, 2048}};
+    const struct status_listener listeners[] = {{"127.0.0.1:8000", "bind", 3, 128, 2048, DOOR_TLS},
+                                                {"unix:/run/a\"b", "bind", -1, -1, 2048, DOOR_PROXY}};
     struct scoreboard *s = busy_scoreboard();
     unsigned route = scoreboard_route(s, "GET", "/");
     histogram_note(&s->slots[0].series[scoreboard_series(route, 2)], 60);
@@ -150,9 +151,9 @@ static void test_full(void **state)
                "\"loaded_at\":1700000000,\"hash\":\"ab12\"},"
                "\"workers\":{\"configured\":2,\"override\":3,\"target\":3,\"by_state\":"
                "{\"starting\":0,\"ready\":1,\"draining\":0,\"killed\":0,\"backoff\":1}},"
-               "\"listeners\":[{\"address\":\"127.0.0.1:8000\",\"source\":\"bind\",\"queue\":3,"
+               "\"listeners\":[{\"address\":\"127.0.0.1:8000\",\"source\":\"bind\",\"proxy\":false,\"tls\":true,\"queue\":3,"
                "\"limit\":128,\"limit_asked\":2048},{\"address\":\"unix:/run/a\\\"b\","
-               "\"source\":\"bind\",\"queue\":null,\"limit\":null,\"limit_asked\":2048}],"
+               "\"source\":\"bind\",\"proxy\":true,\"tls\":false,\"queue\":null,\"limit\":null,\"limit_asked\":2048}],"
                "\"transition\":{\"kind\":\"reload\",\"step\":\"start\",\"number\":13,\"generation\":4,"
                "\"ready\":1,\"needed\":3,\"leaving\":2,\"age_ms\":77},"
                "\"last_reload\":{\"number\":12,\"result\":\"ok\",\"text\":\"reload 12: done\","

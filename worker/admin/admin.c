@@ -96,7 +96,8 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 
 /* ---- doors ----------------------------------------------------------------------------------- */
 
-static void accepted(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len)
+static void accepted(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                     socklen_t peer_len)
 {
     struct admin *a = ctx;
     session_accept(&a->service, fd, peer, peer_len);

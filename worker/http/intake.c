@@ -41,9 +41,10 @@ static bool identify(struct session *s, struct turn *t)
 {
     char name[PROXY_NAME_MAX];
     struct peer peer = s->peer;
+    t->r.secure = conn_is_secure(&s->conn);
     if (s->trusted) {
         proxies_forwarded_for(s->home->proxies, t->r.headers, t->r.headers_len, &peer);
-        t->r.secure = proxies_forwarded_https(t->r.headers, t->r.headers_len);
+        t->r.secure |= proxies_forwarded_https(t->r.headers, t->r.headers_len);
     }
     t->r.peer = slice_dup(t->r.arena, (struct slice){name, peer_name(&peer, name)});
     t->r.id = choose_id(s, t);

@@ -50,7 +50,7 @@ struct request {
     size_t headers_len;
     struct slice body; /* complete; empty when there was none */
     bool has_body;     /* a Content-Length above 0, or a chunk, was there */
-    bool secure;       /* scheme is https: X-Forwarded-Proto from a trusted proxy */
+    bool secure;       /* scheme is https: over TLS, or X-Forwarded-Proto from a trusted proxy */
 
     const struct route *route; /* set when the router found one */
     struct slice params[REQUEST_PARAMS_MAX];

@@ -104,6 +104,8 @@ static char *put_head(char *at, struct turn *t, int status, struct slice content
     at = put(at, h->lines);
     if (origin.ptr)
         at = cors_put(at, origin);
+    if (t->r.secure)
+        at = put(at, slice_of(t->home->hsts));
     if (t->close)
         at = put(at, SLICE("connection: close\r\n"));
     return put(at, SLICE("\r\n"));
@@ -114,7 +116,7 @@ static void build(struct turn *t, int status, struct slice content_type, struct 
                   const struct response_headers *h)
 {
     struct slice sent = t->r.method == HTTP_HEAD ? SLICE("") : body;
-    size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + content_type.len +
+    size_t room = FIXED_MAX + NUMBERS_MAX + SERVICE_STAMP_MAX + SERVICE_HSTS_MAX + content_type.len +
                   h->www_authenticate.len + h->allow.len + h->location.len + h->lines.len;
     struct slice origin = cors_origin(service_origins(t->home), &t->r);
     if (origin.ptr)

@@ -222,6 +222,9 @@ int http_service_init(struct http_service *s)
     };
     ev_init(&sp->drained, on_drained);
     sp->drained.data = sp;
+    if (c->tls_hsts > 0)
+        snprintf(sp->hsts, sizeof sp->hsts, "strict-transport-security: max-age=%lld\r\n",
+                 (long long)(c->tls_hsts / 1000));
     sp->proxies = proxies_new(&c->server_trusted_proxies);
     s->private_data = sp;
     int failed =
@@ -270,6 +273,13 @@ struct slice http_service_refusal(void)
                  "retry-after: 1\r\n"
                  "content-length: 32\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
                  "{\"detail\":\"Service Unavailable\"}");
+}
+
+struct slice http_service_not_tls(void)
+{
+    return SLICE("HTTP/1.1 400 Bad Request\r\nserver: colmeia\r\ncontent-length: 45\r\n"
+                 "content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n"
+                 "Plain HTTP on a port for HTTPS; use https://\n");
 }
 
 unsigned http_service_connections(const struct http_service *s)

@@ -12,7 +12,8 @@ struct turn;
 
 enum {
     SERVICE_ID_LEN = 17, /* of a made request id: 8 random digits, "-", 8 counted ones */
-    SERVICE_STAMP_MAX = 128
+    SERVICE_STAMP_MAX = 128,
+    SERVICE_HSTS_MAX = 64
 };
 
 struct http_service_private {
@@ -36,6 +37,7 @@ struct http_service_private {
     mono_ms heard;                /* … when the last request was seen to come, to any worker */
     mono_ms quiet_until;          /* … silence is not waited for any longer */
     uint64_t heard_requests;      /* … how many there were by then */
+    mono_ms preface_told;    /* when a refused preface was logged last */
     struct session *visited; /* by a walk over the list; NULL once that one is gone */
     struct ev_timer drained; /* "a later turn of the loop" */
 
@@ -43,6 +45,7 @@ struct http_service_private {
     unsigned pool_len;
     unsigned turns; /* in use */
 
+    char hsts[SERVICE_HSTS_MAX]; /* "strict-transport-security: …\r\n", or empty */
     int64_t stamp_s; /* the second of *stamp* */
     size_t stamp_len;
     char stamp[SERVICE_STAMP_MAX]; /* "date: …\r\nserver: …\r\n", and what else all answers have */

@@ -6,6 +6,7 @@
 
 #include "shared/check.h"
 #include "worker/http/intake.h"
+#include "worker/http/preface.h"
 #include "worker/http/response.h"
 #include "worker/http/service.h"
 #include "worker/http/turn.h"
@@ -291,6 +292,8 @@ static enum session_timer wanted_timer(const struct session *s)
         return SESSION_TIMER_HEAD;
     case SESSION_BODY:
         return SESSION_TIMER_BODY;
+    case SESSION_PREFACE:
+        return SESSION_TIMER_PREFACE;
     case SESSION_CLOSING:
     case SESSION_LINGERING:
         return SESSION_TIMER_NONE;
@@ -307,6 +310,8 @@ static int64_t timer_ms(const struct http_service_private *home, enum session_ti
     case SESSION_TIMER_FRESH: /* with keepalive_timeout 0, too, it gets its chance */
         return c->limits_keepalive_timeout > c->limits_header_timeout ? c->limits_keepalive_timeout
                                                                       : c->limits_header_timeout;
+    case SESSION_TIMER_PREFACE:
+        return c->limits_header_timeout;
     case SESSION_TIMER_IDLE:
         return c->limits_keepalive_timeout;
     case SESSION_TIMER_HEAD:
@@ -394,6 +399,12 @@ static ssize_t on_data(struct conn *c, const char *bytes, size_t len)
     size_t taken = 0;
     bool ok;
     s->home->now_us = loop_entered_us(c->shared->loop);
+    if (s->state == SESSION_PREFACE) {
+        ssize_t used = preface_take(s, bytes, len);
+        if (used < 0 || s->state == SESSION_PREFACE || (size_t)used == len)
+            return used;
+        taken = (size_t)used;
+    }
     s->corked = true;
     for (;;) {
         size_t before = taken;
@@ -424,10 +435,21 @@ static void on_eof(struct conn *c)
     settle(s);
 }
 
+static void on_secured(struct conn *c)
+{
+    struct session *s = session_of(c);
+    s->home->now_us = loop_entered_us(c->shared->loop);
+    preface_secured(s);
+}
+
 static void on_room(struct conn *c)
 {
     struct session *s = session_of(c);
     s->home->now_us = loop_entered_us(c->shared->loop);
+    if (s->state == SESSION_PREFACE || s->timer == SESSION_TIMER_FRESH) {
+        conn_want_data(c, true); /* it was the handshake that waited */
+        return;
+    }
     session_advance(s);
 }
 
@@ -449,6 +471,7 @@ static void on_deadline(struct conn *c)
     switch (timer) {
     case SESSION_TIMER_NONE:
         UNREACHABLE();
+    case SESSION_TIMER_PREFACE:
     case SESSION_TIMER_FRESH:
     case SESSION_TIMER_IDLE:
         s->state = SESSION_CLOSING;
@@ -483,6 +506,7 @@ static void on_closed(struct conn *c, enum conn_end why)
 
 const struct conn_events session_events = {
     .data = on_data,
+    .secured = on_secured,
     .eof = on_eof,
     .room = on_room,
     .deadline = on_deadline,
@@ -514,14 +538,16 @@ struct session *session_open(struct http_service_private *home, int fd,
     return s;
 }
 
-void (session_accept)(struct http_service *service, int fd, const struct sockaddr *peer,
-                      unsigned peer_len, const char *made_at)
+void (session_accept_at)(struct http_service *service, int fd, unsigned words,
+                         const struct sockaddr *peer, unsigned peer_len, const char *made_at)
 {
     struct session *s = session_open(service->private_data, fd, peer, peer_len, made_at);
     if (!s)
         return;
     counter_add(service->slot, COUNTER_connections_accepted, 1);
     session_set_timer(s, SESSION_TIMER_FRESH, s->opened);
+    if (!preface_begin(s, words))
+        return;
     if (s->home->draining)
         session_drain(s);
     else

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 struct parcel;
+struct tls_context;
 struct sockaddr;
 
 enum {
@@ -36,6 +37,7 @@ struct http_service {
     const struct scoreboard *scoreboard; /* that *slot* is in; NULL: there are no other workers */
     int worker_slot;              /* for access lines */
     bool access_log;
+    struct tls_context *tls; /* for listeners with "tls"; NULL: there are none. Borrowed */
     /* A complete request. Must lead to exactly one response_… call, now or later. */
     void (*handle)(struct request *r);
     void *context; /* for handle: becomes r->context */
@@ -56,10 +58,13 @@ struct http_service {
 int http_service_init(struct http_service *s);
 void http_service_fini(struct http_service *s);
 
-/* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). */
-void session_accept(struct http_service *s, int fd, const struct sockaddr *peer,
-                    unsigned peer_len, const char *made_at);
-#define session_accept(...) session_accept(__VA_ARGS__, MADE_HERE)
+/* Takes a freshly accepted, non-blocking descriptor (owned from here on, whatever happens). *words*:
+ * of the listener that it came through (shared/door.h). */
+void session_accept_at(struct http_service *s, int fd, unsigned words, const struct sockaddr *peer,
+                       unsigned peer_len, const char *made_at);
+#define session_accept_at(...) session_accept_at(__VA_ARGS__, MADE_HERE)
+/* The same without words: HTTP begins at once. */
+#define session_accept(s, fd, ...) session_accept_at(s, fd, 0, __VA_ARGS__)
 
 /* From now on answers carry "connection: close". Idle connections are closed (lingering) when no
  * request has come to any worker for SESSION_QUIET_MS, at once if that is so already: session_drain.c
@@ -88,6 +93,8 @@ void http_service_dump(const struct http_service *s);
 unsigned http_service_look(struct http_service *s);
 /* For acceptor_options.refusal: a complete 503. Static. */
 struct slice http_service_refusal(void);
+/* For tls_options.not_tls: a complete 400. Static. */
+struct slice http_service_not_tls(void);
 /* Open connections (lingering ones are among them), and those with a request begun. */
 unsigned http_service_connections(const struct http_service *s);
 unsigned http_service_busy(const struct http_service *s);

@@ -70,7 +70,7 @@ void session_drain(struct session *s)
         return;
     if (session_is_begun(s))
         session_finish(s);
-    else if (s->timer == SESSION_TIMER_FRESH)
+    else if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
     else
         conn_again(&s->conn); /* bytes it has kept, if any, are its next request */

@@ -8,6 +8,7 @@
  *    └─ any of them: the last request is known, or the input is wrong ─► CLOSING ── all is sent ─►
  * LINGERING
  *
+ * A connection through a listener with words (shared/door.h) begins with PREFACE, which ends in IDLE.
  * Beside it stands the queue of requests that are complete: handled, or answered and being sent, in
  * their order. Of several, only safe ones are handled at the same time (RFC 9112, 9.3.2). */
 #pragma once
@@ -29,7 +30,8 @@ struct turn;
     X(HEAD, "head")           /* some bytes of a head are there */                                 \
     X(BODY, "body")           /* the head is complete, the body is not */                          \
     X(CLOSING, "closing")     /* no further request is taken */                                    \
-    X(LINGERING, "lingering") /* everything is sent; conn reads the rest away */
+    X(LINGERING, "lingering") /* everything is sent; conn reads the rest away */                   \
+    X(PREFACE, "preface")     /* HTTP has not begun: see preface.h */
 
 enum session_state {
 #define X(name, text) SESSION_##name,
@@ -41,6 +43,7 @@ const char *session_state_name(enum session_state state);
 /* Which deadline is set. */
 enum session_timer {
     SESSION_TIMER_NONE,
+    SESSION_TIMER_PREFACE,
     SESSION_TIMER_FRESH,
     SESSION_TIMER_IDLE,
     SESSION_TIMER_HEAD,
@@ -63,6 +66,7 @@ struct session {
     uint8_t queued;     /* length of the queue */
     uint8_t state;      /* enum session_state */
     uint8_t timer;      /* enum session_timer */
+    uint8_t before;     /* PREFACE: what is still to come, bits of shared/door.h */
     bool trusted;       /* the peer may speak for others */
     bool corked;        /* inside a callback that sends at its end */
     bool busy;          /* counted as busy */

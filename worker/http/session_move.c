@@ -4,6 +4,7 @@
 #include "worker/http/session_internal.h"
 
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/log.h"
 #include "worker/http/service.h"
 #include "worker/http/session.h"
@@ -13,10 +14,21 @@
 
 /* Nothing is owed to the client, and nothing of its next request was taken out of the kept bytes.
  */
+static bool is_between(const struct session *s)
+{
+    return (s->state == SESSION_IDLE || s->state == SESSION_HEAD || s->state == SESSION_PREFACE) &&
+           !s->first && !s->incoming && !s->stays && !s->broken && !s->conn.eof;
+}
+
+/* The state of TLS cannot be handed over; where it is to begin, neither. */
+static bool has_tls(const struct session *s)
+{
+    return conn_is_secure(&s->conn) || (s->before & DOOR_TLS);
+}
+
 static bool is_movable(const struct session *s)
 {
-    return (s->state == SESSION_IDLE || s->state == SESSION_HEAD) && !s->first && !s->incoming &&
-           !s->stays && !s->broken && !s->conn.eof;
+    return is_between(s) && !has_tls(s);
 }
 
 /* ---- those that stay ------------------------------------------------------------------------- */
@@ -26,7 +38,7 @@ static bool is_movable(const struct session *s)
 static void stay(struct session *s)
 {
     s->stays = true;
-    if (s->timer == SESSION_TIMER_FRESH) {
+    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE) {
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
         return;
     }
@@ -67,6 +79,7 @@ static enum handover_result give(const struct session *s)
         .waiting_since = session_waiting_since(s),
         .requests = s->requests,
         .fresh = s->timer == SESSION_TIMER_FRESH,
+        .proxy = s->state == SESSION_PREFACE,
         .bytes = s->conn.kept,
         .bytes_len = s->conn.kept_len,
     };
@@ -106,7 +119,11 @@ static bool hand_over(struct session *s)
 
 void session_try_move(struct session *s)
 {
-    if (s->home->moving && is_movable(s) && !ev_is_active(&s->home->move_room))
+    if (!s->home->moving || !is_between(s))
+        return;
+    if (has_tls(s))
+        stay(s);
+    else if (!ev_is_active(&s->home->move_room))
         hand_over(s); /* else those that wait were there first */
 }
 
@@ -169,9 +186,9 @@ static void begin(struct session *s)
 {
     if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
         return;
-    if (s->home->move_fd >= 0) {
+    if (s->home->move_fd >= 0 && !has_tls(s)) {
         session_try_move(s);
-    } else if (is_movable(s)) {
+    } else if (is_between(s)) {
         stay(s);
     } else {
         s->stays = true;
@@ -207,7 +224,15 @@ void (session_take_over)(struct http_service *service, const struct parcel *p,
     counter_add(service->slot, COUNTER_connections_taken_over, 1);
     s->opened = p->opened;
     s->requests = p->requests;
-    session_set_timer(s, p->fresh ? SESSION_TIMER_FRESH : SESSION_TIMER_IDLE, p->waiting_since);
+    if (p->proxy) {
+        s->state = SESSION_PREFACE;
+        s->before = DOOR_PROXY;
+    }
+    session_set_timer(s,
+                      p->proxy   ? SESSION_TIMER_PREFACE
+                      : p->fresh ? SESSION_TIMER_FRESH
+                                 : SESSION_TIMER_IDLE,
+                      p->waiting_since);
     home->visited = s;
     conn_feed(&s->conn, p->bytes, p->bytes_len);
     if (home->visited != s)

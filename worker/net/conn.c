@@ -1,7 +1,7 @@
 /* conn.c: see conn.h. The steady state of a busy connection is read(2), send(2) and no other call:
  * the watcher's events do not change, and the timer is left alone while deadlines only move away.
  */
-#include "worker/net/conn.h"
+#include "worker/net/conn_internal.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
@@ -39,7 +39,8 @@ void conn_shared_fini(struct conn_shared *sh)
 static void watch(struct conn *c)
 {
     int events = 0;
-    if (!c->eof && (c->lingering || !c->paused))
+    bool answers_first = c->tls && c->blocked; /* it would answer ever more, and keep it */
+    if (!c->eof && !answers_first && (c->lingering || !c->paused))
         events |= EV_READ;
     if (c->blocked)
         events |= EV_WRITE;
@@ -115,56 +116,80 @@ static bool keep(struct conn *c, const char *bytes, size_t len)
     return true;
 }
 
-static void end(struct conn *c, enum conn_end why)
+void conn_end(struct conn *c, enum conn_end why)
 {
     conn_close(c);
     c->shared->events->closed(c, why);
 }
 
-/* Every byte is either taken or kept. The connection may be gone after it. */
-static void rest(struct conn *c)
+void conn_rest(struct conn *c)
 {
     if (c->shared->rest)
         c->shared->rest(c);
 }
 
-/* Shows the kept bytes; what is taken of them goes. The connection may be gone after it. */
-static void show_kept(struct conn *c)
+/* TLS has begun behind the first *taken* of the kept bytes. False: the connection is gone. */
+static bool unseal_kept(struct conn *c, size_t taken)
 {
+    char *kept = c->kept;
+    size_t len = c->kept_len, cap = c->kept_cap;
+    c->kept = NULL;
+    c->kept_len = c->kept_cap = 0;
+    bool there = conn_take_sealed(c, kept + taken, len - taken);
+    explicit_bzero(kept, cap);
+    free(kept);
+    return there;
+}
+
+/* Shows the kept bytes; what is taken of them goes. False: the connection is gone. */
+static bool show_kept(struct conn *c)
+{
+    bool secure = c->tls;
     ssize_t taken = c->shared->events->data(c, c->kept, c->kept_len);
     if (taken < 0)
-        return;
+        return false;
+    if (!secure && c->tls)
+        return unseal_kept(c, (size_t)taken);
     if (c->lingering || (size_t)taken >= c->kept_len) {
         drop_kept(c);
     } else {
         c->kept_len -= (uint32_t)taken;
         memmove(c->kept, c->kept + taken, c->kept_len);
     }
-    rest(c);
+    return true;
 }
 
-/* Shows bytes of the shared buffer and keeps what is not taken. */
-static void show_read(struct conn *c, size_t len)
+/* Shows bytes that are nobody's for good, and keeps what is not taken. False: the connection is gone. */
+static bool show_passing(struct conn *c, const char *bytes, size_t len)
 {
-    struct conn_shared *sh = c->shared;
-    const char *bytes = sh->read_buffer;
-    sh->read_buffer_in_use = true;
-    ssize_t taken = sh->events->data(c, bytes, len);
-    sh->read_buffer_in_use = false;
-    bool kept = taken < 0 || c->lingering || (size_t)taken == len ||
-                keep(c, bytes + taken, len - (size_t)taken);
-    explicit_bzero(sh->read_buffer, len);
-    if (!kept)
-        end(c, CONN_END_BROKEN); /* no memory: this one client pays */
-    else if (taken >= 0)
-        rest(c);
+    bool secure = c->tls;
+    ssize_t taken = c->shared->events->data(c, bytes, len);
+    if (taken < 0)
+        return false;
+    size_t left = len - (size_t)taken;
+    if (!secure && c->tls)
+        return conn_take_sealed(c, bytes + taken, left);
+    if (c->lingering || left == 0 || keep(c, bytes + taken, left))
+        return true;
+    conn_end(c, CONN_END_BROKEN); /* no memory: this one client pays */
+    return false;
+}
+
+bool conn_show(struct conn *c, const char *bytes, size_t len)
+{
+    if (c->kept_len == 0)
+        return show_passing(c, bytes, len);
+    if (keep(c, bytes, len))
+        return show_kept(c);
+    conn_end(c, CONN_END_BROKEN);
+    return false;
 }
 
 void conn_again(struct conn *c)
 {
     LOOP_ASSERT_OWNER(c->shared->loop);
-    if (c->kept_len > 0)
-        show_kept(c);
+    if (c->kept_len > 0 && show_kept(c))
+        conn_rest(c);
 }
 
 void conn_feed(struct conn *c, const char *bytes, size_t len)
@@ -172,10 +197,10 @@ void conn_feed(struct conn *c, const char *bytes, size_t len)
     LOOP_ASSERT_OWNER(c->shared->loop);
     if (len == 0)
         return;
-    if (keep(c, bytes, len))
-        show_kept(c);
-    else
-        end(c, CONN_END_BROKEN);
+    if (!keep(c, bytes, len))
+        conn_end(c, CONN_END_BROKEN);
+    else if (show_kept(c))
+        conn_rest(c);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -184,7 +209,7 @@ static void on_lingering_bytes(struct conn *c, size_t len)
 {
     c->lingered_bytes += (uint32_t)len;
     if (c->lingered_bytes >= CONN_LINGER_BYTES)
-        end(c, CONN_END_LINGERED);
+        conn_end(c, CONN_END_LINGERED);
 }
 
 /* True when the other side cannot read any more either: both directions of a unix socket are down,
@@ -195,16 +220,29 @@ static bool is_hung_up(int fd)
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 }
 
-static void on_eof(struct conn *c)
+void conn_take_eof(struct conn *c)
 {
     c->eof = true;
     watch(c);
     if (c->lingering)
-        end(c, CONN_END_LINGERED);
+        conn_end(c, CONN_END_LINGERED);
     else if (is_hung_up(c->io.fd))
-        end(c, CONN_END_BROKEN);
+        conn_end(c, CONN_END_BROKEN);
     else
         c->shared->events->eof(c);
+}
+
+/* *len* bytes have come into the shared buffer. The connection may be gone after it. */
+static void take_read(struct conn *c, size_t len)
+{
+    struct conn_shared *sh = c->shared;
+    sh->read_buffer_in_use = true;
+    bool there = c->tls ? conn_take_sealed(c, sh->read_buffer, len)
+                        : conn_show(c, sh->read_buffer, len);
+    sh->read_buffer_in_use = false;
+    explicit_bzero(sh->read_buffer, len);
+    if (there)
+        conn_rest(c);
 }
 
 void conn_read_now(struct conn *c)
@@ -215,40 +253,49 @@ void conn_read_now(struct conn *c)
     ssize_t n = read(c->io.fd, sh->read_buffer, CONN_READ_MAX);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            end(c, c->lingering ? CONN_END_LINGERED : CONN_END_BROKEN);
+            conn_end(c, c->lingering ? CONN_END_LINGERED : CONN_END_BROKEN);
         return;
     }
     if (n == 0) {
-        on_eof(c);
+        conn_take_eof(c);
         return;
     }
     counter_add(sh->slot, COUNTER_bytes_in, (uint64_t)n);
     if (c->lingering)
         on_lingering_bytes(c, (size_t)n);
-    else if (c->kept_len == 0)
-        show_read(c, (size_t)n);
-    else if (keep(c, sh->read_buffer, (size_t)n))
-        show_kept(c);
     else
-        end(c, CONN_END_BROKEN);
+        take_read(c, (size_t)n);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void on_room(struct conn *c)
 {
+    int sent = c->tls ? conn_flush(c) : 1;
+    if (sent < 0) {
+        conn_end(c, CONN_END_BROKEN);
+        return;
+    }
+    if (sent == 0) {
+        conn_block(c, true);
+        return;
+    }
     c->blocked = false;
     c->own_deadline = (mono_ms){0};
     c->shared->events->room(c);
 }
 
-ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
+void conn_block(struct conn *c, bool progress)
 {
-    LOOP_ASSERT_OWNER(c->shared->loop);
-    ASSERT(!c->lingering && count > 0);
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += pieces[i].iov_len;
+    if (progress || !c->blocked)
+        c->own_deadline = mono_add(loop_now(c->shared->loop), c->shared->write_timeout_ms);
+    c->blocked = true;
+    arm(c);
+    watch(c);
+}
+
+static ssize_t write_plain(struct conn *c, const struct iovec *pieces, int count)
+{
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
     ssize_t n = count == 1 ? send(c->io.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
                            : sendmsg(c->io.fd, &m, MSG_NOSIGNAL);
@@ -258,18 +305,28 @@ ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
         n = 0;
     }
     counter_add(c->shared->slot, COUNTER_bytes_out, (uint64_t)n);
-    bool incomplete = (size_t)n < total;
-    if (incomplete) {
-        if (n > 0 || !c->blocked)
-            c->own_deadline = mono_add(loop_now(c->shared->loop), c->shared->write_timeout_ms);
-        c->blocked = true;
-        arm(c);
-        watch(c);
-    } else if (ev_is_active(&c->io) && (c->io.events & EV_WRITE)) {
-        watch(c);
-    }
     return n;
 }
+
+ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
+{
+    LOOP_ASSERT_OWNER(c->shared->loop);
+    ASSERT(!c->lingering && count > 0);
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += pieces[i].iov_len;
+    ssize_t n = c->tls ? conn_write_sealed(c, pieces, count, total) : write_plain(c, pieces, count);
+    if (n < 0)
+        return -1;
+    bool incomplete = (size_t)n < total;
+    if (incomplete)
+        conn_block(c, n > 0);
+    else if (ev_is_active(&c->io) && (c->io.events & EV_WRITE))
+        watch(c);
+    return n;
+}
+
+static void linger_on(struct conn *c);
 
 /* ---- watchers -------------------------------------------------------------------------------- */
 
@@ -283,7 +340,7 @@ static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
     }
     /* hang-ups are reported as both events; whichever call comes first sees them */
     if ((revents & EV_WRITE) && c->blocked) {
-        on_room(c); /* may free c: reading is left to the next turn */
+        c->lingering ? linger_on(c) : on_room(c); /* may free c: reading is left to the next turn */
         return;
     }
     if (revents & EV_READ)
@@ -296,7 +353,7 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
     mono_ms now = {loop_enter(c->shared->loop, "deadline of a connection") / 1000};
     c->armed_for = (mono_ms){0};
     if (mono_is_set(c->own_deadline) && !mono_before(now, c->own_deadline)) {
-        end(c, c->lingering ? CONN_END_LINGERED : CONN_END_STUCK);
+        conn_end(c, c->lingering ? CONN_END_LINGERED : CONN_END_STUCK);
         return;
     }
     if (mono_is_set(c->deadline) && !mono_before(now, c->deadline)) {
@@ -330,6 +387,8 @@ static int let_go(struct conn *c)
     ev_timer_stop(c->shared->ev, &c->timer);
     c->io.fd = -1;
     drop_kept(c);
+    tls_free(c->tls);
+    c->tls = NULL;
     ledger_gone(LEDGER_CONNECTION, c);
     return fd;
 }
@@ -344,7 +403,7 @@ void conn_close(struct conn *c)
 int conn_detach(struct conn *c)
 {
     LOOP_ASSERT_OWNER(c->shared->loop);
-    ASSERT(c->io.fd >= 0 && !c->lingering);
+    ASSERT(c->io.fd >= 0 && !c->lingering && !c->tls);
     int fd = let_go(c);
     if (!loop_forget_fd(c->shared->loop, fd))
         log_warning("a connection that was given away may disturb this worker: epoll_ctl: %s",
@@ -352,16 +411,36 @@ int conn_detach(struct conn *c)
     return fd;
 }
 
+/* All is said: what comes is read away from now on. False: there is nothing to wait for. */
+static bool end_sending(struct conn *c)
+{
+    c->blocked = false;
+    return !c->eof && shutdown(c->io.fd, SHUT_WR) == 0;
+}
+
+/* The last sealed bytes have waited for room. */
+static void linger_on(struct conn *c)
+{
+    int sent = conn_flush(c);
+    if (sent == 0)
+        return;
+    if (sent > 0 && end_sending(c))
+        watch(c);
+    else
+        conn_end(c, CONN_END_LINGERED);
+}
+
 bool conn_linger(struct conn *c)
 {
     LOOP_ASSERT_OWNER(c->shared->loop);
     ASSERT(!c->lingering);
-    if (c->eof || shutdown(c->io.fd, SHUT_WR)) {
+    bool said = !c->tls || conn_say_end(c);
+    if (said && !end_sending(c)) {
         conn_close(c);
         return false;
     }
     c->lingering = true;
-    c->blocked = false;
+    c->blocked = !said;
     c->deadline = (mono_ms){0};
     c->own_deadline = mono_add(loop_now(c->shared->loop), CONN_LINGER_MS);
     arm(c);

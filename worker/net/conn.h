@@ -4,7 +4,8 @@
  * An idle connection owns no buffer. Bytes are read into one buffer that all connections of a loop
  * share, and what the owner does not take at once is kept in a buffer of the connection's own until
  * it does. Output is the owner's: conn_write() takes what the kernel takes and, when that is not
- * all, calls room() once there is more room. Thread: the loop's. */
+ * all, calls room() once there is more room. With TLS (tls.h) all of this is about the plain bytes.
+ * Thread: the loop's. */
 #pragma once
 
 #include "shared/clock.h"
@@ -18,6 +19,8 @@
 #include <sys/uio.h>
 
 struct conn;
+struct tls;
+struct tls_context;
 
 /* Why closed() is called. */
 enum conn_end {
@@ -33,7 +36,10 @@ struct conn_events {
      * shown again with what comes next, or by conn_again()), or -1 when the connection was closed,
      * and possibly freed, meanwhile. */
     ssize_t (*data)(struct conn *c, const char *bytes, size_t len);
-    /* The other side will send nothing more; it may still read. Called once. */
+    /* After conn_secure(): the handshake is over, data() may follow. May not free the connection. */
+    void (*secured)(struct conn *c);
+    /* The other side will send nothing more (or what it sends is no TLS); it may still read. Called
+     * once. */
     void (*eof)(struct conn *c);
     /* After an incomplete conn_write(): write the rest now, or call conn_want_data(). */
     void (*room)(struct conn *c);
@@ -72,6 +78,7 @@ struct conn {
     struct ev_io io;            /* fd is -1 once closed */
     struct ev_timer timer;      /* re-armed lazily: may fire early, never late */
     struct conn_shared *shared; /* borrowed */
+    struct tls *tls;            /* owned; NULL: bytes are what they are */
     mono_ms deadline;           /* the owner's */
     mono_ms own_deadline;       /* of a blocked write, or of lingering */
     mono_ms armed_for;          /* when the active timer fires */
@@ -88,6 +95,13 @@ struct conn {
 /* Takes the descriptor (non-blocking) and starts to read. No callback comes before it returns. */
 void conn_open(struct conn *c, struct conn_shared *sh, int fd, const char *made_at);
 #define conn_open(...) conn_open(__VA_ARGS__, MADE_HERE)
+/* From here on the connection speaks TLS, as a server: with the next byte that comes, or, in data(), with
+ * what that does not take. secured() tells when it may be written. False without memory. */
+bool conn_secure(struct conn *c, struct tls_context *context);
+static inline bool conn_is_secure(const struct conn *c)
+{
+    return c->tls;
+}
 /* Stops everything, closes the descriptor at once, gives buffers back. Harmless twice. The memory
  * is the owner's. */
 void conn_close(struct conn *c);

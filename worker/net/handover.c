@@ -20,12 +20,14 @@ enum {
     FDS_MAX = 8 /* room for those that come with what is no parcel of ours, to close them */
 };
 
+enum { FRESH = 1, PROXY = 2, FLAGS = FRESH | PROXY };
+
 /* The head of a packet; the bytes follow. The same on both sides: one machine, and VERSION changes
  * with it. */
 struct wire {
     uint32_t magic;
     uint16_t version;
-    uint16_t fresh; /* 0 or 1 */
+    uint16_t flags; /* FRESH, PROXY */
     uint32_t bytes_len;
     uint32_t requests;
     int64_t opened_ms;
@@ -66,7 +68,7 @@ static struct wire wire_of(const struct parcel *p)
     memset(&w, 0, sizeof w); /* padding leaves this process, too */
     w.magic = MAGIC;
     w.version = VERSION;
-    w.fresh = p->fresh;
+    w.flags = (uint16_t)((p->fresh ? FRESH : 0) | (p->proxy ? PROXY : 0));
     w.bytes_len = (uint32_t)p->bytes_len;
     w.requests = p->requests;
     w.opened_ms = p->opened.ms;
@@ -138,8 +140,8 @@ static bool is_connection(int fd)
 
 static bool is_sane(const struct wire *w, size_t len)
 {
-    return len >= sizeof *w && w->magic == MAGIC && w->version == VERSION && w->fresh <= 1 &&
-           w->bytes_len == len - sizeof *w && !(w->fresh && w->bytes_len > 0) &&
+    return len >= sizeof *w && w->magic == MAGIC && w->version == VERSION && w->flags <= FLAGS &&
+           w->bytes_len == len - sizeof *w && !((w->flags & FRESH) && w->bytes_len > 0) &&
            w->peer.len <= sizeof w->peer.u;
 }
 
@@ -158,7 +160,8 @@ static struct parcel parcel_of(const struct inbox *b, const struct wire *w, int 
         .opened = past(w->opened_ms, now),
         .waiting_since = past(w->waiting_since_ms, now),
         .requests = w->requests,
-        .fresh = w->fresh,
+        .fresh = w->flags & FRESH,
+        .proxy = w->flags & PROXY,
         .bytes = b->bytes,
         .bytes_len = w->bytes_len,
     };

@@ -29,6 +29,7 @@ struct parcel {
     mono_ms waiting_since; /* when its present wait for the client began */
     uint32_t requests;     /* begun on it so far */
     bool fresh;            /* nothing was ever read from it */
+    bool proxy;            /* a header of the PROXY protocol is to come, or among the bytes */
     const char *bytes;     /* read from it and not used; not more than HANDOVER_BYTES_MAX */
     size_t bytes_len;
 };

@@ -209,17 +209,18 @@ static enum accept_outcome judge(int error)
     }
 }
 
-static enum accept_outcome accept_one(struct acceptor *a, int listener_fd)
+static enum accept_outcome accept_one(struct acceptor *a, const struct watched *w)
 {
     struct sockaddr_storage peer;
     socklen_t peer_len = sizeof peer;
     peer.ss_family = AF_UNSPEC;
     int fd = FAULT_CALL(accept, -1,
-                        accept4(listener_fd, (struct sockaddr *)&peer, &peer_len,
+                        accept4(w->io.fd, (struct sockaddr *)&peer, &peer_len,
                                 SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
         a->exhausted_ms = 0;
-        a->options.accepted(a->options.ctx, fd, (const struct sockaddr *)&peer, peer_len);
+        a->options.accepted(a->options.ctx, fd, &a->options.listeners[w - a->watched],
+                            (const struct sockaddr *)&peer, peer_len);
         return ACCEPT_TAKEN;
     }
     enum accept_outcome outcome = judge(errno);
@@ -257,7 +258,7 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
             pause_for(a, FULL_CHECK_MS);
             return;
         }
-        switch (accept_one(a, io->fd)) {
+        switch (accept_one(a, w)) {
         case ACCEPT_TAKEN:
         case ACCEPT_SKIPPED:
             break;
@@ -277,7 +278,7 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
 static void empty_queue(struct acceptor *a, struct watched *w)
 {
     while (!w->dead) {
-        switch (accept_one(a, w->io.fd)) {
+        switch (accept_one(a, w)) {
         case ACCEPT_TAKEN:
         case ACCEPT_SKIPPED:
             break;

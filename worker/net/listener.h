@@ -20,8 +20,9 @@ struct acceptor_options {
     unsigned max_connections;         /* above 7/8 of it accepting pauses until below 3/4 */
     struct scoreboard_slot *slot;     /* own: accept_errors; load and lag are read */
     const struct scoreboard *scoreboard; /* that *slot* is in, for balance; NULL: none */
-    /* The new connection: non-blocking, close-on-exec, owned by the callee. */
-    void (*accepted)(void *ctx, int fd, const struct sockaddr *peer, socklen_t peer_len);
+    /* The new connection: non-blocking, close-on-exec, owned by the callee. *door*: where it came in. */
+    void (*accepted)(void *ctx, int fd, const struct listener *door, const struct sockaddr *peer,
+                     socklen_t peer_len);
     /* How many connections are open now. */
     unsigned (*connections)(void *ctx);
     /* Accepting begins, pauses or goes on: for what is watched like a listener. NULL: not called. */
