@@ -79,6 +79,7 @@ def start_colmeia(place):
         "supervisor.control": "ctl.sock",
         "database.url": f"sqlite:///{place.database}",
         "auth.secret_key": SECRET,
+        "auth.throttle": "no",      # all log in to one account at the same time, and no peer has one
         "log.level": "warning",
         "log.access": "off",
     }

@@ -41,7 +41,7 @@ def share_of_longer(a, b):
 
 # The deviation of the share is 0.41 / sqrt(count): the bounds are six of them.
 @pytest.mark.parametrize("memory, iterations, count, bound", [
-    ("1m", "1", 80, 0.28),
+    ("8m", "2", 50, 0.35),
     pytest.param("1m", "1", 1000, 0.08, marks=pytest.mark.long),
     pytest.param("64m", "3", 150, 0.2, marks=pytest.mark.long)], ids=["small", "small-often", "default"])
 def test_unknown_accounts_take_as_long_as_wrong_passwords(serve, memory, iterations, count, bound):

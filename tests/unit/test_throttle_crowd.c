@@ -105,6 +105,26 @@ static void test_not_one_too_many(void **state)
     }
 }
 
+static void *try_one(void *number)
+{
+    struct throttle_charge c;
+    pthread_barrier_wait(&crowded.start);
+    for (int i = 0; i < TURNS; i++)
+        if (throttle_charge(table, in_one_set(0), crowded.rule, crowded.now, &c) == 0)
+            atomic_fetch_add(&crowded.admitted[0], 1);
+    return NULL;
+}
+
+/* Nobody's count is lost among the others. */
+static void test_all_are_counted(void **state)
+{
+    for (int round = 0; round < 10; round++) {
+        run_threads(try_one, &crowd, (mono_ms){1000000});
+        assert_int_equal(atomic_load(&crowded.admitted[0]), 4000);
+        throttle_forget(table, in_one_set(0));
+    }
+}
+
 static void *try_and_take_back(void *number)
 {
     uint64_t seed = (uintptr_t)number;
@@ -272,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_not_one_too_many),
+        TEST(test_all_are_counted),
         TEST(test_what_is_taken_back_leaves_nothing),
         TEST(test_the_guilty_is_not_crowded_out),
         TEST(test_walks),
