@@ -1,7 +1,6 @@
 /* secret.c: see secret.h. */
-#include "master/secret.h"
+#include "master/secret_internal.h"
 
-#include "shared/keyring.h"
 #include "shared/private.h"
 
 #include <errno.h>
@@ -16,23 +15,6 @@
 #define GOOD_KEY "openssl rand -hex 32"
 
 enum { RANDOM_BYTES = 32, HEX_BYTES = 2 * RANDOM_BYTES };
-
-_Static_assert((int)KEYRING_KEY_MAX_BYTES == (int)SECRET_MAX_BYTES, "what is a key here is one there");
-
-struct secret {
-    size_t len;                       /* <= SECRET_MAX_BYTES */
-    char bytes[SECRET_MAX_BYTES + 1]; /* one more: a file that is too long is noticed */
-    size_t previous_len;
-    char previous[KEYRING_MAX_BYTES]; /* keyring.h */
-};
-
-/* What a load is busy with. */
-struct load {
-    const struct config *config;
-    struct secret *secret; /* owned until it is given away */
-    bool create;
-    struct buf *error, *warnings, *notes; /* borrowed */
-};
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -58,20 +40,6 @@ void secret_free(struct secret *s)
 struct slice secret_key(const struct secret *s)
 {
     return (struct slice){s->bytes, s->len};
-}
-
-struct slice secret_previous(const struct secret *s)
-{
-    return (struct slice){s->previous, s->previous_len};
-}
-
-size_t secret_previous_count(const struct secret *s)
-{
-    struct slice rest = secret_previous(s), key;
-    size_t count = 0;
-    while (keyring_next(&rest, &key))
-        count++;
-    return count;
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
@@ -168,10 +136,7 @@ static enum exit_code cannot_read(struct load *l, const char *path, const char *
 
 #define KEY_OPTION "[auth] secret_key"
 #define FILE_OPTION "[auth] secret_key_file"
-#define PREVIOUS_OPTION "[auth] previous_secret_keys"
-#define PREVIOUS_FILES_OPTION "[auth] previous_secret_key_files"
-
-static enum exit_code from_text(struct load *l, const char *text, const char *option)
+enum exit_code secret_from_text(struct load *l, const char *text, const char *option)
 {
     size_t len = strlen(text);
     if (len > SECRET_MAX_BYTES) {
@@ -184,7 +149,7 @@ static enum exit_code from_text(struct load *l, const char *text, const char *op
 }
 
 /* A relative path is looked for among systemd's credentials first (systemd.exec(5)). */
-static enum exit_code from_configured_file(struct load *l, const char *path, const char *option)
+enum exit_code secret_from_file(struct load *l, const char *path, const char *option)
 {
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     struct buf credential = {0};
@@ -366,62 +331,10 @@ static enum exit_code find(struct load *l)
 {
     const struct config *c = l->config;
     if (c->auth_secret_key)
-        return from_text(l, c->auth_secret_key, KEY_OPTION);
+        return secret_from_text(l, c->auth_secret_key, KEY_OPTION);
     if (c->auth_secret_key_file)
-        return from_configured_file(l, c->auth_secret_key_file, FILE_OPTION);
+        return secret_from_file(l, c->auth_secret_key_file, FILE_OPTION);
     return from_database(l);
-}
-
-/* ---- keys of before -------------------------------------------------------------------------- */
-
-/* What *l* has just read, behind those that *s* has. */
-static void keep_previous(struct secret *s, const struct load *l)
-{
-    char *end = keyring_put(s->previous + s->previous_len, secret_key(l->secret));
-    s->previous_len = (size_t)(end - s->previous);
-}
-
-/* *s* NULL: they are judged only. */
-static enum exit_code read_previous(struct load *l, struct secret *s)
-{
-    const struct config_list *texts = &l->config->auth_previous_secret_keys;
-    const struct config_list *files = &l->config->auth_previous_secret_key_files;
-    for (size_t i = 0; i < texts->len + files->len; i++) {
-        l->secret->len = 0;
-        enum exit_code code =
-            i < texts->len
-                ? from_text(l, texts->items[i], PREVIOUS_OPTION)
-                : from_configured_file(l, files->items[i - texts->len], PREVIOUS_FILES_OPTION);
-        if (code != EXIT_CODE_OK)
-            return code;
-        if (s)
-            keep_previous(s, l);
-    }
-    return EXIT_CODE_OK;
-}
-
-static enum exit_code find_previous(struct load *l)
-{
-    const struct config *c = l->config;
-    size_t count = c->auth_previous_secret_keys.len + c->auth_previous_secret_key_files.len;
-    if (count == 0)
-        return EXIT_CODE_OK;
-    if (count > KEYRING_KEYS_MAX) {
-        buf_printf(l->error, PREVIOUS_OPTION ": %zu keys; more than %d are not kept", count,
-                   KEYRING_KEYS_MAX);
-        return EXIT_CODE_CONFIG;
-    }
-    struct secret *s = l->secret;
-    l->secret = private_new(sizeof *l->secret); /* one key at a time */
-    enum exit_code code = l->secret ? read_previous(l, s) : EXIT_CODE_INTERNAL;
-    if (!l->secret)
-        buf_printf(l->error, "cannot keep a key: %s", strerror(errno));
-    secret_free(l->secret);
-    l->secret = s;
-    if (code == EXIT_CODE_OK)
-        buf_printf(l->notes, "tokens that %zu previous key%s signed are honoured\n", count,
-                   count == 1 ? "" : "s");
-    return code;
 }
 
 enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,
@@ -440,7 +353,7 @@ enum exit_code secret_load(const struct config *config, bool create, struct secr
     }
     enum exit_code code = find(&l);
     if (code == EXIT_CODE_OK)
-        code = find_previous(&l);
+        code = secret_find_previous(&l);
     if (code == EXIT_CODE_OK)
         *secret_r = l.secret;
     else

@@ -97,6 +97,14 @@ def test_it_is_told_without_the_keys(place):
         assert OLD not in done.stdout + done.stderr and NEW not in done.stdout + done.stderr
 
 
+def test_what_is_wrong_with_a_list_of_keys_is_said_without_them(place):
+    for value, words in ((f"{OLD},,{NEW}", "it has an empty item"), (f"{OLD}, short", "shorter than 32 bytes")):
+        write_ini(place, {"auth.previous_secret_keys": value})
+        done = run_verb(place, "check", "--config", "colmeia.ini")
+        assert done.returncode == 78 and words in done.stderr
+        assert OLD not in done.stderr and NEW not in done.stderr and "short\"" not in done.stderr
+
+
 def test_a_reload_tells_no_key(server):
     server.configure(auth__secret_key=NEW, auth__previous_secret_keys=OLD)
     assert "auth.previous_secret_keys: unset -> ********" in json.dumps(server.ctl("reload", "--dry-run"))
