@@ -335,7 +335,7 @@ static void on_io(struct ev_loop *ev, struct ev_io *io, int revents)
     struct conn *c = io->data;
     loop_enter(c->shared->loop, revents & EV_READ ? "bytes of a connection" : "room in a connection");
     if (revents & EV_ERROR) { /* epoll_ctl(2) had no memory: nobody would hear of it again */
-        end(c, CONN_END_BROKEN);
+        conn_end(c, CONN_END_BROKEN);
         return;
     }
     /* hang-ups are reported as both events; whichever call comes first sees them */
