@@ -105,6 +105,7 @@ static struct spawn_order worker_order(struct master *m, const struct sup_action
         .entry = {.role = a->role,
                   .slot = a->slot,
                   .generation = a->generation,
+                  .held = a->held,
                   .listeners = r->listeners.items,
                   .listeners_len = r->listeners.len,
                   .handover = {m->estate.handover[0], m->estate.handover[1]},

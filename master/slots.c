@@ -64,7 +64,7 @@ static void vacate(struct sup_slot *slot, enum slot_state state)
     slot->ready_at = (mono_ms){0};
     slot->drain_until = (mono_ms){0};
     slot->told_to_cut = slot->moving = false;
-    slot->retiring = slot->recycle = slot->hung = false;
+    slot->retiring = slot->recycle = slot->hung = slot->held = false;
     slot->cut = 0;
 }
 
@@ -93,7 +93,8 @@ static void start(const struct slot_step *t)
     t->slot->state = SLOT_STARTING;
     t->slot->generation = t->slot->candidate ? t->s->transition.generation : t->s->generation;
     t->slot->born = ++t->s->born;
-    act(t, SUP_SPAWN);
+    t->slot->held = t->slot->candidate;
+    act(t, SUP_SPAWN)->held = t->slot->held;
 }
 
 static void kill_now(const struct slot_step *t)
@@ -167,6 +168,13 @@ static void became_ready(const struct slot_step *t)
     t->slot->ready_at = t->now;
     t->slot->deadline = mono_add(t->now, t->s->settings.min_ready_ms);
     t->s->one_at_a_time = false;
+}
+
+static void accept_ready(const struct slot_step *t)
+{
+    if (t->slot->held)
+        notify(t, MESSAGE_ACCEPT, 0);
+    t->slot->held = false;
 }
 
 static void outlived_min_ready(const struct slot_step *t)
@@ -430,6 +438,7 @@ static slot_handler *const worker_table[][SLOT_EVENTS_LEN] = {
         [SLOT_EVENT_CUT]          = remember_cut,
         [SLOT_EVENT_EXITED]       = died,
         [SLOT_EVENT_DUE]          = outlived_min_ready,
+        [SLOT_EVENT_ACCEPT]       = accept_ready,
         [SLOT_EVENT_MOVE]         = move_ready,
         [SLOT_EVENT_ABORT]        = abort_ready,
         [SLOT_EVENT_DRAIN]        = drain_ready,

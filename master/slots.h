@@ -24,6 +24,7 @@ struct sup_actions;
     X(EXITED, "exited")                                                                            \
     X(START, "start") /* its time has come and a fork is allowed */                                \
     X(DUE, "due")     /* its deadline has come */                                                  \
+    X(ACCEPT, "accept") /* newcomers may come to it */                                             \
     X(MOVE, "move")   /* leave; others go on with its connections */                               \
     X(DRAIN, "drain") /* leave; nobody goes on */                                                  \
     X(ABORT, "abort") /* it hangs: ABRT, so that it leaves a stack */                              \
@@ -42,6 +43,7 @@ struct sup_slot {
     enum role role;         /* ROLE_SERVE, or what the one-shot child in it is for */
     bool wanted;            /* to be filled with a worker and kept filled */
     bool candidate;         /* made by the present transition; wanted once that commits */
+    bool held;              /* this process takes nobody until it is told to */
     bool leaving;           /* that commit ends it */
     bool retiring;          /* the transition waits for its end */
     bool recycle;           /* this process is to be replaced */

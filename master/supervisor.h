@@ -120,7 +120,7 @@ enum sup_log {
 enum { SUP_RETRY_AFTER_RELOAD = -1, SUP_NO_RETRY = -2 }; /* SUP_LOG_DIED: instead of a delay */
 
 enum sup_action_type {
-    SUP_SPAWN,  /* fork a child of *role*, *generation* into *slot* */
+    SUP_SPAWN,  /* fork a child of *role*, *generation* into *slot*; *held*: see entry.h */
     SUP_SIGNAL, /* send *signal* to *pid* */
     SUP_NOTIFY, /* send *message* with *value* to the worker in *slot* */
     SUP_STOPPING, /* a full stop is near: health checks are to say so */
@@ -154,6 +154,7 @@ struct sup_action {
     enum sup_failure failure;
     int lost;    /* TOLD: slot of the candidate that was lost, or -1 */
     bool unborn; /* it could not be forked: status is an errno */
+    bool held;
     enum exit_code code;
 };
 

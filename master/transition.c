@@ -310,6 +310,25 @@ static void roll_back(struct supervisor *s, mono_ms now, struct sup_actions *out
     forget_flags(s);
 }
 
+/* From now on newcomers come to the candidates that are ready. */
+static void let_in(struct supervisor *s, mono_ms now, struct sup_actions *out)
+{
+    for (size_t i = 0; i < s->slots_len; i++) {
+        struct sup_slot *slot = &s->slots[i];
+        if (slot->candidate && slot->state == SLOT_READY)
+            slot_decide(s, slot, now, SLOT_EVENT_ACCEPT, out);
+    }
+}
+
+/* Of those who are to leave: one that hangs takes nobody. */
+static bool anybody_serves(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->slots_len; i++)
+        if (s->slots[i].wanted && s->slots[i].state == SLOT_READY && !s->slots[i].hung)
+            return true;
+    return false;
+}
+
 static void take_over(struct supervisor *s, struct sup_actions *out)
 {
     if (s->transition.kind != SUP_KIND_RELOAD)
@@ -325,6 +344,7 @@ static void commit(struct supervisor *s, mono_ms now, struct sup_actions *out)
     t->step = SUP_STEP_RETIRE;
     t->recycle_failures = 0;
     take_over(s, out);
+    let_in(s, now, out); /* before anyone leaves */
     if (t->kind == SUP_KIND_HUNG)
         abort_hung(s, now, out);
     for (size_t i = 0; i < s->slots_len; i++) {
@@ -349,6 +369,8 @@ static void wait_for_candidates(struct supervisor *s, mono_ms now, struct sup_ac
         return;
     }
     start_candidates(s, now, out);
+    if (!anybody_serves(s))
+        let_in(s, now, out); /* on trial, but better than nobody */
     if (!all_ready(s))
         return;
     if (t->step == SUP_STEP_START) {

@@ -7,12 +7,12 @@
  *            then the driver opens what is new of the configuration (SUP_BIND)
  *   START    candidates beside the old; each must become READY
  *   SETTLE   none of them dies
- *   commit   the old ones are told to leave
+ *   commit   the candidates are let in: newcomers come to them, too; the old ones are told to leave
  *   RETIRE   until they are gone
  *   [RETURN] another program failed: when its workers are gone, the one before takes its place again
  *
- * Until the commit no old worker is touched: whatever goes wrong before, the candidates leave
- * instead. One at a time; a reload asked meanwhile is remembered once. Pure, a part of
+ * Until the commit no old worker is touched and no client meets a candidate, unless there is nobody
+ * else: whatever goes wrong before, the candidates leave instead, and nothing was in their hands. One at a time; a reload asked meanwhile is remembered once. Pure, a part of
  * supervisor.c. */
 #pragma once
 

@@ -18,6 +18,7 @@ enum message_type {
     MESSAGE_LOG_LEVEL, /* master to worker: value = enum log_level */
     MESSAGE_CUT,       /* worker to master, before it leaves: value = connections cut in mid-request */
     MESSAGE_DEBUG,     /* master to worker: value = 1: debug mode on, 0: off */
+    MESSAGE_ACCEPT,    /* master to worker: one that waits for it (entry.held) may take newcomers now */
     MESSAGE_REOPEN,    /* master to worker: open the audit log's file anew */
     MESSAGE_TYPE_END
 };

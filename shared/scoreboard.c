@@ -234,6 +234,7 @@ static void clear(struct scoreboard_slot *slot)
     atomic_store(&slot->started_ms, 0);
     atomic_store(&slot->beat_ms, 0);
     atomic_store(&slot->busy_since_us, 0);
+    atomic_store(&slot->accepting, 0);
     atomic_store(&slot->connections, 0);
     atomic_store(&slot->busy, 0);
     atomic_store(&slot->hashes_queued, 0);

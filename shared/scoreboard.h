@@ -113,6 +113,7 @@ struct scoreboard_slot {
     /* the slot's worker writes the rest */
     _Atomic(int64_t) beat_ms;           /* mono_ms of its last loop turn */
     _Atomic(int64_t) busy_since_us;     /* a callback runs since then; 0: it waits */
+    _Atomic(uint32_t) accepting;        /* newcomers may come to it */
     _Atomic(uint32_t) connections;      /* open */
     _Atomic(uint32_t) busy;             /* with a request in flight */
     _Atomic(uint32_t) hashes_queued;    /* password hashes asked for and not answered */

@@ -318,6 +318,8 @@ static void render_slot(const struct status_facts *f, size_t i, struct jsonw *w)
     known_member(w, "pid", lives ? pid : -1);
     number_member(w, "generation", atomic_load(&slot->generation));
     text_member(w, "state", slot_state_name(state));
+    jsonw_name(w, SLICE("accepting"));
+    jsonw_bool(w, lives && atomic_load(&slot->accepting) != 0);
     known_member(w, "uptime_ms", lives ? age_of(f, &slot->started_ms) : -1);
     known_member(w, "beat_age_ms", lives ? age_of(f, &slot->beat_ms) : -1);
     number_member(w, "lag_us", atomic_load(&slot->lag_us));

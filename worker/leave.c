@@ -208,6 +208,10 @@ static void on_message(void *ctx, const struct message *m)
     case MESSAGE_MOVE:
         move(w, (uint64_t)m->value);
         break;
+    case MESSAGE_ACCEPT:
+        if (w->held && w->acceptor && w->leaving == LEAVING_NOT)
+            worker_accept(w);
+        break;
     case MESSAGE_DUMP:
         dump(w);
         break;

@@ -141,7 +141,15 @@ static void forget_probes(struct worker *w)
     atomic_store_explicit(&w->slot->recent_next, 0, memory_order_relaxed);
 }
 
-static void start_accepting(struct worker *w)
+void worker_accept(struct worker *w)
+{
+    w->held = false;
+    worker_title(w, "ready");
+    atomic_store(&w->slot->accepting, 1);
+    acceptor_start(w->acceptor);
+}
+
+static void become_ready(struct worker *w)
 {
     if (!open_doors(w)) {
         log_error("cannot start accepting: out of memory");
@@ -150,7 +158,7 @@ static void start_accepting(struct worker *w)
     }
     forget_probes(w);
     w->service.access_log = access_log_wanted(w->entry->config);
-    worker_title(w, "ready");
+    worker_title(w, w->held ? "waiting" : "ready");
     FAULT_POINT(worker_ready);
     /* first: clients of a worker that its master does not know would be killed with it */
     if (message_send(w->entry->channel_fd, MESSAGE_READY, w->entry->generation, 0)) {
@@ -159,7 +167,8 @@ static void start_accepting(struct worker *w)
         worker_leave(w, EXIT_CODE_INTERNAL);
         return;
     }
-    acceptor_start(w->acceptor);
+    if (!w->held)
+        worker_accept(w);
 }
 
 static void on_probed(void *ctx, int status)
@@ -169,7 +178,7 @@ static void on_probed(void *ctx, int status)
         return;
     /* a server that is about to stop says 503 to all who ask about its health */
     if (status == 200 || (status == 503 && atomic_load(&w->entry->scoreboard->stopping))) {
-        start_accepting(w);
+        become_ready(w);
         return;
     }
     log_error("this worker's own /healthcheck was answered with %d, not 200; it leaves", status);
@@ -387,7 +396,7 @@ static bool start_audit(const struct config *config)
 
 int worker_serve(const struct entry *entry)
 {
-    struct worker w = {.entry = entry, .exit_code = EXIT_CODE_OK};
+    struct worker w = {.entry = entry, .held = entry->held, .exit_code = EXIT_CODE_OK};
     ASSERT(entry->scoreboard && entry->slot >= 0);
     w.slot = &entry->scoreboard->slots[entry->slot];
     log_keep_errors(w.slot->last_words, sizeof w.slot->last_words);

@@ -41,6 +41,7 @@ struct worker {
     uint8_t route_places[SCOREBOARD_ROUTES_MAX]; /* on the scoreboard, by route */
     bool asks_store; /* a read of our own is under way */
     struct acceptor *acceptor; /* NULL: not ready yet, or tearing down */
+    bool held;                 /* takes nobody until the master says so */
     struct inbox *inbox;       /* of the handover queue; NULL: none */
     struct selfprobe *probe;
 
@@ -60,6 +61,8 @@ struct worker {
 
 /* In worker.c: stops the loop; the first exit code other than 0 counts. */
 void worker_leave(struct worker *w, int exit_code);
+/* Newcomers may come, from now on. */
+void worker_accept(struct worker *w);
 void worker_title(const struct worker *w, const char *state);
 
 /* In leave.c: watching the channel and SIGTERM. */

@@ -317,8 +317,8 @@ class Server:
         return children(self.process.pid)
 
     def workers(self):
-        """{pid: title} of the workers that say they are ready."""
-        return {p: t for p, t in self.children().items() if re.search(r"worker \d+ .*\[ready\]", t)}
+        """{pid: title} of the workers that say they are ready; candidates of a reload wait until it commits."""
+        return {p: t for p, t in self.children().items() if re.search(r"worker \d+ .*\[(ready|waiting)\]", t)}
 
     def await_served(self):
         """Waits until the first start is over for the master: a worker that dies within 500 ms of being

@@ -253,8 +253,8 @@ def test_zero_workers(serve):
     database.rename(server.directory / "away.db")
     database.mkdir()
     os.kill(next(iter(server.workers())), signal.SIGKILL)
-    await_true("nobody serves", lambda: admin.ready()[2] == ["no worker is ready"])
-    assert admin.ready()[:2] == (503, "degraded")
+    await_true("nobody serves, and the master has said so",
+               lambda: admin.ready() == (503, "degraded", ["no worker is ready"]))
     assert admin.ask("/livez").status == 200
     await_true("it waits", lambda: admin.metrics()['colmeia_workers{state="backoff"}'] == 1)
     slots = json.loads(admin.ask("/status.json").body)["status"]["slots"]

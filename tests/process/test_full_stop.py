@@ -83,7 +83,7 @@ def test_reload_and_stop_with_a_full_queue(serve):
         os.kill(pid, signal.SIGSTOP)
     server.send_signal(signal.SIGHUP)
     new = await_true("the new ones are ready", lambda: [
-        pid for pid, title in server.children().items() if " gen 2 " in title and "ready" in title and
+        pid for pid, title in server.children().items() if " gen 2 " in title and "[waiting]" in title and
         len(server.slots()) == 4] or None)
     for pid in new:
         os.kill(pid, signal.SIGSTOP)

@@ -131,6 +131,38 @@ def test_candidate_that_dies_while_it_settles(serve, number):
         assert wire.get().status == 200
 
 
+def accepting(server):
+    """The generations whose workers take newcomers, as [1, 1]."""
+    return sorted(slot["generation"] for slot in server.status()["slots"] if slot["accepting"])
+
+
+def test_candidates_meet_no_client_before_the_commit(serve):
+    """Their requests are in the hands of the old ones, so that a crash of the new ones loses none."""
+    server = serve(workers=2, config={**FAST, LONGER: "1m"})
+    before = server.workers()
+    server.send_signal(signal.SIGHUP)
+    await_true("all are ready", lambda: (server.status()["transition"] or {}).get("step") == "settle")
+    assert accepting(server) == [1, 1]
+    new = [pid for pid in server.workers() if pid not in before]
+    for _ in range(40):     # each time from another port: the kernel would give some to the new ones
+        with Wire(server.tcp()) as wire:
+            assert wire.get().status == 200
+    slots = {slot["pid"]: slot for slot in server.status()["slots"]}
+    assert [slots[pid]["requests"] for pid in new] == [0, 0]
+    assert all("[waiting]" in server.children()[pid] for pid in new)
+
+
+def test_candidates_stand_in_when_the_last_of_the_old_dies(serve):
+    server = serve(workers=1, config={**FAST, LONGER: "1m"})
+    (old,) = server.workers()
+    server.send_signal(signal.SIGHUP)
+    await_true("it is ready", lambda: (server.status()["transition"] or {}).get("step") == "settle")
+    os.kill(old, signal.SIGKILL)
+    await_true("the new one is let in", lambda: 2 in accepting(server))
+    with Wire(server.tcp()) as wire:
+        assert wire.get().status == 200
+
+
 def test_candidate_that_does_not_become_ready(serve, place):
     """It cannot open the database and tries, while the old ones, who have it open, go on: somebody holds
     the byte that SQLite asks for first (PENDING_BYTE in its os.h)."""

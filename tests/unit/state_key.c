@@ -192,6 +192,7 @@ uint64_t state_slot_code(const struct state_lens *lens, const struct sim *sim, s
     put(&code, 3, slot->state);
     put(&code, 3, slot_is_live(slot) ? slot->role : i + 1 == s->slots_len ? 1 : 0);
     put(&code, 8, flags_part(s, slot));
+    put(&code, 1, slot->held && slot->state == SLOT_READY);
     put(&code, TIME_BITS, deadline_part(s, slot, sim->now));
     put(&code, TIME_BITS, slot->state == SLOT_BACKOFF ? ahead(slot->retry_at, sim->now) : 0);
     put(&code, TIME_BITS, ready_part(lens, s, slot, sim->now));

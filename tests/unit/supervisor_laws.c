@@ -120,6 +120,7 @@ static void check_spawn(struct sim *sim, const struct sup_action *a)
     must(sim, before.phase != SUP_PHASE_DONE, "SPAWN after the end");
     must(sim, sim->memory.away[a->slot] == 0 || a->slot == before.ended,
          "SPAWN where somebody is leaving");
+    must(sim, a->held == sim->s->slots[a->slot].candidate, "newcomers at the wrong one");
     if (a->role == ROLE_SERVE)
         check_worker_spawn(sim, a);
     if (a->role == ROLE_CHECK) {
@@ -196,6 +197,19 @@ static void check_move(struct sim *sim, const struct sup_action *a)
              "scaling takes an older one");
 }
 
+/* A candidate meets clients once all are there; before, only where nobody else would serve them. */
+static void check_accept(struct sim *sim, const struct sup_action *a)
+{
+    const struct sup_slot *was = &before.slots[a->slot];
+    must(sim, was->candidate && was->held, "a worker is let in twice");
+    for (size_t i = 0; i < sim->s->slots_len && !commits(sim); i++) {
+        const struct sup_slot *old = &before.slots[i];
+        bool gone = (int)i == before.ended || before.event->type == SUP_HUNG;
+        must(sim, !old->wanted || old->state != SLOT_READY || old->hung || gone,
+             "a candidate is let in before the commit");
+    }
+}
+
 static void check_notify(struct sim *sim, const struct sup_action *a)
 {
     const struct sup_slot *was = &before.slots[a->slot];
@@ -203,6 +217,8 @@ static void check_notify(struct sim *sim, const struct sup_action *a)
     must(sim, a->pid > 0 && a->pid == was->pid, "message to a pid that is not there");
     if (a->message == MESSAGE_MOVE) {
         check_move(sim, a);
+    } else if (a->message == MESSAGE_ACCEPT) {
+        check_accept(sim, a);
     } else if (a->message == MESSAGE_DRAIN) {
         bool first = was->state == SLOT_STARTING || was->state == SLOT_READY;
         bool moving = was->state == SLOT_DRAINING && was->moving && !was->told_to_cut;

@@ -24,6 +24,7 @@ static void check_slot(struct sim *sim, const struct sup_slot *slot)
     if (worker && sup_serves(s) && (slot->state == SLOT_STARTING || slot->state == SLOT_READY))
         must(sim, slot->wanted || slot->candidate, "a worker that nobody wants goes on");
     must(sim, !slot->candidate || (transition_is_open(s) && !slot->wanted), "a stray candidate");
+    must(sim, !slot->held || slot->candidate || !slot->wanted, "a worker that is never let in");
     must(sim, !slot->leaving || (transition_is_open(s) && slot->wanted), "a stray leaver");
     must(sim, !(slot->hung || slot->recycle) || mono_is_set(slot->ready_at),
          "a new process is held to be the old one");

@@ -46,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void add_text(struct sim *sim, cons
 
 static const char *message_word(enum message_type message)
 {
-    return message == MESSAGE_DRAIN ? "drain" : message == MESSAGE_MOVE ? "move" : "quit";
+    return message == MESSAGE_DRAIN ? "drain" : message == MESSAGE_MOVE ? "move" : message == MESSAGE_ACCEPT ? "accept" : "quit";
 }
 
 static const char *signal_word(int number)

@@ -18,11 +18,13 @@ struct peer_row {
     uint32_t connections, busy;
     int64_t held_us; /* by its present turn; 0: it waits */
     int64_t silent_ms; /* since its last beat */
+    bool accepts;
 };
 
 static void set_peer(struct scoreboard_slot *slot, const struct peer_row *row, int64_t now_us)
 {
     slot->state = row->state;
+    slot->accepting = row->accepts;
     slot->connections = row->connections;
     slot->busy = row->busy;
     slot->busy_since_us = row->held_us > 0 ? now_us - row->held_us : 0;
@@ -36,19 +38,20 @@ static void test_least(void **state)
         struct peer_row peers[PEERS_MAX];
         uint64_t least;
     } cases[] = {
-        {"nobody", {{SLOT_EMPTY, 0, 0, 0, 0}}, UINT64_MAX},
-        {"one", {{SLOT_READY, 7, 2, 0, 0}}, 15},
+        {"nobody", {{SLOT_EMPTY, 0, 0, 0, 0, true}}, UINT64_MAX},
+        {"one", {{SLOT_READY, 7, 2, 0, 0, true}}, 15},
         {"the least of all",
-         {{SLOT_READY, 7, 2, 0, 0}, {SLOT_READY, 9, 0, 0, 0}, {SLOT_READY, 10, 0, 0, 0}},
+         {{SLOT_READY, 7, 2, 0, 0, true}, {SLOT_READY, 9, 0, 0, 0, true}, {SLOT_READY, 10, 0, 0, 0, true}},
          9},
-        {"busy ones weigh four", {{SLOT_READY, 2, 2, 0, 0}, {SLOT_READY, 9, 0, 0, 0}}, 9},
+        {"busy ones weigh four", {{SLOT_READY, 2, 2, 0, 0, true}, {SLOT_READY, 9, 0, 0, 0, true}}, 9},
         {"only ready ones",
-         {{SLOT_STARTING, 0, 0, 0, 0}, {SLOT_DRAINING, 1, 0, 0, 0}, {SLOT_READY, 50, 0, 0, 0}},
+         {{SLOT_STARTING, 0, 0, 0, 0, true}, {SLOT_DRAINING, 1, 0, 0, 0, true}, {SLOT_READY, 50, 0, 0, 0, true}},
          50},
-        {"in a turn that is not too long", {{SLOT_READY, 5, 0, 50000, 0}}, 5},
-        {"stuck", {{SLOT_READY, 5, 0, 50001, 0}, {SLOT_READY, 30, 0, 0, 0}}, 30},
-        {"stopped in its sleep", {{SLOT_READY, 5, 0, 0, 2501}, {SLOT_READY, 30, 0, 0, 2500}}, 30},
-        {"all are stuck", {{SLOT_READY, 5, 0, 60000, 0}}, UINT64_MAX},
+        {"in a turn that is not too long", {{SLOT_READY, 5, 0, 50000, 0, true}}, 5},
+        {"stuck", {{SLOT_READY, 5, 0, 50001, 0, true}, {SLOT_READY, 30, 0, 0, 0, true}}, 30},
+        {"stopped in its sleep", {{SLOT_READY, 5, 0, 0, 2501, true}, {SLOT_READY, 30, 0, 0, 2500, true}}, 30},
+        {"not let in yet", {{SLOT_READY, 0, 0, 0, 0, false}, {SLOT_READY, 30, 0, 0, 0, true}}, 30},
+        {"all are stuck", {{SLOT_READY, 5, 0, 60000, 0, true}}, UINT64_MAX},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct scoreboard *s = scoreboard_new(PEERS_MAX + 2);
@@ -182,6 +185,7 @@ static void set_load(struct rig *r, uint32_t own, uint32_t other)
     r->scoreboard->slots[0].connections = own;
     r->scoreboard->slots[1].connections = other;
     r->scoreboard->slots[1].state = SLOT_READY;
+    r->scoreboard->slots[1].accepting = 1;
     r->scoreboard->slots[1].beat_ms = clock_now().ms;
 }
 

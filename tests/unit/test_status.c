@@ -88,6 +88,7 @@ static struct scoreboard *busy_scoreboard(void)
     atomic_store(&s->slots[0].started_ms, 10000);
     atomic_store(&s->slots[0].beat_ms, 70005); /* after *now* was taken */
     atomic_store(&s->slots[0].lag_us, 1500);
+    atomic_store(&s->slots[0].accepting, 1);
     atomic_store(&s->slots[0].connections, 5);
     atomic_store(&s->slots[0].busy, 2);
     atomic_store(&s->slots[0].counters[COUNTER_requests], 40);
@@ -161,7 +162,7 @@ static void test_full(void **state)
     totals(&want, 42);
     bounds(&want);
     buf_printf(&want, ",\"slots\":["
-                      "{\"slot\":0,\"pid\":4711,\"generation\":3,\"state\":\"ready\","
+                      "{\"slot\":0,\"pid\":4711,\"generation\":3,\"state\":\"ready\",\"accepting\":true,"
                       "\"uptime_ms\":60000,\"beat_age_ms\":0,\"lag_us\":1500,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[{\"below_ms\":1,\"count\":2},"
                       "{\"below_ms\":128,\"count\":1},{\"below_ms\":null,\"count\":1}],"
@@ -171,7 +172,7 @@ static void test_full(void **state)
                       "\"busy\":2,\"requests\":40,\"durations\":{\"p50_us\":100,\"p99_us\":100,\"sum_us\":60,");
     numbers(&want, "counts", HISTOGRAM_BUCKETS, false, 1);
     buf_printf(&want, "},\"hashes_queued\":7,\"store_queued\":8,\"retry_ms\":null},"
-                      "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\","
+                      "{\"slot\":2,\"pid\":null,\"generation\":3,\"state\":\"backoff\",\"accepting\":false,"
                       "\"uptime_ms\":null,\"beat_age_ms\":null,\"lag_us\":0,\"slow_callbacks\":0,"
                       "\"slow_polls\":0,\"turns\":[],\"upstream\":null,\"connections\":0,"
                       "\"busy\":0,\"requests\":0,\"durations\":{\"p50_us\":null,\"p99_us\":null,\"sum_us\":0,");

@@ -7,7 +7,7 @@
 
 static bool can_accept(const struct scoreboard_slot *slot, int64_t now_us)
 {
-    if (READ(slot->state) != SLOT_READY)
+    if (READ(slot->state) != SLOT_READY || !READ(slot->accepting))
         return false;
     if (now_us / 1000 - READ(slot->beat_ms) > BALANCE_SILENT_MS)
         return false; /* stopped in its sleep */

@@ -22,7 +22,7 @@ static inline uint64_t balance_load(uint32_t connections, uint32_t busy)
     return connections + 4 * (uint64_t)busy;
 }
 
-/* The smallest load of the workers beside *own* that can accept: those that are ready and are not
+/* The smallest load of the workers beside *own* that can accept: those that are ready, take newcomers at all and are not
  * held by one turn of their loop. An idle worker's beat is a second old, so that it is its
  * busy_since_us that tells, not its beat. UINT64_MAX: there is none. */
 uint64_t balance_least(const struct scoreboard *s, const struct scoreboard_slot *own,
