@@ -1,8 +1,8 @@
 /* driver.h: the running master's state, shared by the files that turn the supervisor's decisions
  * into deeds and what happens into its events: master.c (loop, signals, children), perform.c
  * (actions), reload.c (configurations), adopt.c (programs), watch.c (hearts, worn workers),
- * commands.c, answers.c and tell.c (control socket), announce.c (the service manager). Inner header
- * of these; nobody else includes it. */
+ * commands.c, answers.c and tell.c (control socket), announce.c (the service manager), trail.c (the
+ * audit log). Inner header of these; nobody else includes it. */
 #pragma once
 
 #include "master/admin_child.h"
@@ -209,6 +209,12 @@ void reload_watch_start(struct master *m);
 void reload_watch_stop(struct master *m);
 /* What a reload would change, a line each. False: it would be refused, *lines* says why. */
 bool reload_would_change(struct master *m, struct buf *lines);
+
+/* trail.c: whom children become ([server] user), and the audit log: at the start; on SIGUSR1; when there is
+ * another configuration. */
+enum exit_code trail_open(struct master *m);
+void trail_reopen(struct master *m);
+void trail_follow(struct master *m);
 
 /* announce.c: tells the service manager what is new, if there is one. After each step: a reload that
  * fails at once is news, too. */

@@ -218,20 +218,6 @@ static void reap(struct master *m)
     }
 }
 
-/* We first: we may make a file where a worker may not. */
-static void reopen(struct master *m)
-{
-    if (!audit_has_file()) {
-        log_info("SIGUSR1: nothing to reopen, logs are lines on standard error");
-        return;
-    }
-    audit_reopen();
-    for (size_t i = 0; i < m->supervisor->slots_len; i++)
-        if (m->channels[i].fd >= 0)
-            message_send(m->channels[i].fd, MESSAGE_REOPEN, m->supervisor->slots[i].generation, 0);
-    log_info("SIGUSR1: the audit log's file was opened anew");
-}
-
 static bool on_signal(struct master *m, const struct signal_report *r)
 {
     switch (r->meaning) {
@@ -259,7 +245,7 @@ static bool on_signal(struct master *m, const struct signal_report *r)
         feed_request(m, SUP_REQUEST_SCALE_BY, -1, -1);
         return true;
     case SIGNAL_REOPEN:
-        reopen(m);
+        trail_reopen(m);
         return true;
     case SIGNAL_UPGRADE:
         feed_request(m, SUP_REQUEST_RELOAD, -1, 1);
@@ -366,24 +352,12 @@ static enum exit_code open_regime(struct master *m)
     return code;
 }
 
-/* Whom children become, and where it is written down what was done. */
-static enum exit_code open_records(struct master *m)
-{
-    const struct config *c = m->options->config;
-    struct buf error = {0};
-    bool good = identity_find(c, &m->identity, &error) &&
-                audit_start(c->log_audit, m->identity.uid, m->identity.gid, &error);
-    log_lines(LOG_LEVEL_ERROR, buf_slice(&error));
-    buf_free(&error);
-    return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
-}
-
 /* Doors and key come before anyone touches the database: a second server on a busy port leaves that
  * alone. */
 static enum exit_code open_all(struct master *m)
 {
     adopt_open(m);
-    enum exit_code code = open_records(m);
+    enum exit_code code = trail_open(m);
     if (code == EXIT_CODE_OK)
         code = open_supervisor(m, &m->options->settings);
     if (code == EXIT_CODE_OK)

@@ -207,16 +207,6 @@ static void note_leaving(struct master *m, size_t i)
     m->tenancies[i].taken = atomic_load(&from->counters[COUNTER_connections_taken_over]);
 }
 
-/* It was tried before; now what fails costs a line. */
-static void begin_audit(struct master *m)
-{
-    struct buf error = {0};
-    if (!audit_start(m->current->config->log_audit, m->identity.uid, m->identity.gid, &error))
-        log_error("%.*s; what the master does is written where it was before",
-                  SLICE_ARGS(buf_slice(&error)));
-    buf_free(&error);
-}
-
 void reload_commit(struct master *m)
 {
     struct regime *old = m->current;
@@ -235,7 +225,7 @@ void reload_commit(struct master *m)
     log_init((enum log_level)m->current->config->log_level,
              (enum log_format)m->current->config->log_format);
     debug_set(m->current->config->debug_enabled);
-    begin_audit(m);
+    trail_follow(m);
     m->loaded_wall_s = clock_wall_s();
     reload_set_title(m);
     admin_renew(m);

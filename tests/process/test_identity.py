@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.orders import KEY, KNOWN, items_path
-from harness.server import BINARY, FAST, await_true, bearer, run_verb, without_aslr, clean_environment
-from process.test_upgrade import NEWER, Same, install, own_version, version
+from harness.server import BINARY, FAST, await_true, bearer, clean_environment, run_verb, without_aslr
 
 USER = "nobody"
 NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0:exitcode=86"}    # who looks for leaks traces his own process
@@ -117,22 +116,6 @@ def free_low_port():
             except OSError:
                 continue
     pytest.skip("no port below 1024 is to be had")
-
-
-def test_upgrade_in_place_keeps_it(serve, home):
-    (home / "bin").mkdir()
-    program = install(BINARY, home / "bin" / "colmeia")
-    os.chmod(home, 0o755)
-    server = serve(home, workers=1, binary=program, config={**FAST, "server.user": USER, "server.seccomp": "yes"},
-                   env=NO_LEAKS)
-    same = Same(server)
-    assert version(server) == own_version()
-    install(NEWER, program)
-    server.ctl("upgrade", "--wait")
-    same.judge()
-    assert version(server) == "9.9.9" and credentials(server.process.pid)["Uid"] == ["0"] * 4
-    (pid,) = server.workers()
-    assert is_users(pid) and credentials(pid)["Seccomp"] == ["2"]
 
 
 def test_a_database_that_the_user_cannot_use(home):

@@ -98,6 +98,22 @@ def test_it_is_shut_in(service, machine):
         machine.run(*inside, "touch", path, code=code)
 
 
+def test_it_restricts_itself_further(service, machine):
+    """Its own filter beside the unit's, on who serves alone; and the audit log in the unit's log directory."""
+    configure(service, "[server]\nseccomp = yes\n[log]\naudit = /var/log/colmeia/audit.log\n")
+    service.systemctl("reload")
+    master = service.pid()
+    filters = {int(row): int(facts(machine.outside(int(row)))["Seccomp_filters"])
+               for row in machine.run("pgrep", "--uid", "colmeia").split()}
+    assert len(filters) == 3 and {n for pid, n in filters.items() if pid != master} == {filters[master] + 1}
+    assert service.get() == 200
+    service.systemctl("reload")
+    log = machine.root / "var/log/colmeia/audit.log"
+    assert re.search(r'event="control" outcome=begun who="uid \d+ pid \d+" from="control socket" what="reload --wait"',
+                     log.read_text())
+    assert log.stat().st_mode & 0o777 == 0o600 and log.stat().st_uid == (machine.root / "var/log/colmeia").stat().st_uid
+
+
 def test_privileged_port(service):
     configure(service, "[server]\nbind = 127.0.0.1:80\n")
     service.systemctl("reload")

@@ -1,0 +1,40 @@
+/* trail.c: the audit log's file in the master's life, and whose it is. */
+#include "master/driver.h"
+
+#include "shared/log.h"
+#include "shared/message.h"
+
+enum exit_code trail_open(struct master *m)
+{
+    const struct config *c = m->options->config;
+    struct buf error = {0};
+    bool good = identity_find(c, &m->identity, &error) &&
+                audit_start(c->log_audit, m->identity.uid, m->identity.gid, &error);
+    log_lines(LOG_LEVEL_ERROR, buf_slice(&error));
+    buf_free(&error);
+    return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+}
+
+/* We first: we may make a file where a worker may not. */
+void trail_reopen(struct master *m)
+{
+    if (!audit_has_file()) {
+        log_info("SIGUSR1: nothing to reopen, logs are lines on standard error");
+        return;
+    }
+    audit_reopen();
+    for (size_t i = 0; i < m->supervisor->slots_len; i++)
+        if (m->channels[i].fd >= 0)
+            message_send(m->channels[i].fd, MESSAGE_REOPEN, m->supervisor->slots[i].generation, 0);
+    log_info("SIGUSR1: the audit log's file was opened anew");
+}
+
+/* It was tried before; now what fails costs a line. */
+void trail_follow(struct master *m)
+{
+    struct buf error = {0};
+    if (!audit_start(m->current->config->log_audit, m->identity.uid, m->identity.gid, &error))
+        log_error("%.*s; what the master does is written where it was before",
+                  SLICE_ARGS(buf_slice(&error)));
+    buf_free(&error);
+}
