@@ -10,6 +10,7 @@
 #include "shared/debug.h"
 #include "shared/fault.h"
 #include "shared/log.h"
+#include "shared/log_tally.h"
 #include "shared/message.h"
 #include "shared/title.h"
 #include "worker/api/orders.h"
@@ -350,6 +351,7 @@ static void keep_asking_store(struct worker *w)
 static void each_second(void *ctx)
 {
     struct worker *w = ctx;
+    counter_add(w->slot, COUNTER_log_lines_dropped, log_tally());
     keep_asking_store(w);
     memory_look(&w->memory, atomic_load(&w->slot->counters[COUNTER_requests]));
     if (debug_is_on() && w->service_made)

@@ -142,6 +142,19 @@ static bool fails(unsigned kind, const char *name, const char *path, int fd)
     return true;
 }
 
+/* What comes as a stream of bytes; messages and what is no file come whole or not at all. */
+static bool is_stream(int fd)
+{
+    struct stat st;
+    int type = SOCK_STREAM;
+    socklen_t len = sizeof type;
+    if (syscall(SYS_fstat, fd, &st) != 0)
+        return false;
+    if (S_ISSOCK(st.st_mode))
+        syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    return type == SOCK_STREAM && (st.st_mode & S_IFMT) != 0;
+}
+
 /* Bytes are read or written: *len* may become less; true: the call fails. */
 static bool fails_of(unsigned kind, const char *name, int fd, size_t *len)
 {
@@ -149,7 +162,7 @@ static bool fails_of(unsigned kind, const char *name, int fd, size_t *len)
     unsigned of = kind == KIND_WRITE && fd == STDERR_FILENO ? KIND_STDERR : kind;
     if (!strikes(of, name, NULL, fd, &value))
         return false;
-    if (page->verb == VERB_SHORT && *len > (size_t)value)
+    if (page->verb == VERB_SHORT && *len > (size_t)value && is_stream(fd))
         *len = (size_t)value;
     if (page->verb != VERB_ERROR)
         return false;
