@@ -368,7 +368,7 @@ WRAP(KIND_FILE, int, -1, link, (const char *, const char *), (const char *from, 
 WRAP(KIND_FILE, int, -1, unlink, (const char *), (const char *path), (path), path, -1)
 WRAP(KIND_FILE, int, -1, chmod, (const char *, mode_t), (const char *path, mode_t mode), (path, mode), path, -1)
 WRAP(KIND_FILE, int, -1, fchmod, (int, mode_t), (int fd, mode_t mode), (fd, mode), NULL, fd)
-WRAP(KIND_FILE, int, -1, flock, (int, int), (int fd, int how), (fd, how), NULL, fd)
+WRAP(KIND_LOCK, int, -1, flock, (int, int), (int fd, int how), (fd, how), NULL, fd)
 WRAP(KIND_FILE, int, -1, stat, (const char *, struct stat *), (const char *path, struct stat *st), (path, st),
      path, -1)
 WRAP(KIND_FILE, int, -1, fstat, (int, struct stat *), (int fd, struct stat *st), (fd, st), NULL, fd)
@@ -386,7 +386,7 @@ WRAP(KIND_FILE, int, -1, fstat64, (int, struct stat64 *), (int fd, struct stat64
         void *arg = va_arg(ap, void *);                                                            \
         va_end(ap);                                                                                \
         bool copy = command == F_DUPFD || command == F_DUPFD_CLOEXEC;                              \
-        return fails(copy ? KIND_OPEN : KIND_FILE, #name, copy ? "dup" : NULL, fd)                 \
+        return fails(copy ? KIND_OPEN : KIND_LOCK, #name, copy ? "dup" : NULL, fd)                 \
                    ? -1                                                                            \
                    : real(fd, command, arg);                                                       \
     }

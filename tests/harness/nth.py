@@ -132,6 +132,17 @@ class Requests:
                 wire.close()
 
 
+def ask(server, line):
+    """The answer to one line of the control socket; None: it was closed."""
+    with server.control() as client:
+        try:
+            client.sendall(line.encode() + b"\n")
+            answer = client.makefile().readline()
+        except ConnectionError:
+            return None
+        return json.loads(answer) if answer else None
+
+
 def judge_slots(server):
     """Nothing is held of what was asked before."""
     await_true("no connection is left", lambda: all(s["connections"] == 0 for s in server.slots()))

@@ -15,7 +15,7 @@ from harness.wire import Closed, Wire
 CLIENTS = 5
 ENOUGH = 60             # sign-ups of one client: by then somebody was struck, or the n is beyond all
 PAD = "n" * 3000        # the log grows fast enough that the writer checkpoints
-TOUCHES = "WRITE|SYNC|FILE"
+TOUCHES = "WRITE|SYNC|FILE|LOCK"
 names = itertools.count()
 
 

@@ -2,10 +2,8 @@
 of each kind, over a reload, over the commands of the control socket. Sanitizers look on: what is leaked or
 touched on the way out is a failure."""
 
-import json
-
 from harness.failing import ALWAYS
-from harness.nth import MASTER, MIGRATION, SOME_OR_ALL, WORKER, Requests, judge_slots, start_and_stop
+from harness.nth import MASTER, MIGRATION, SOME_OR_ALL, WORKER, Requests, ask, judge_slots, start_and_stop
 from harness.server import FAST, Server, await_true
 from harness.wire import Wire
 
@@ -81,17 +79,6 @@ def test_nothing_is_left_for_a_while(serve, failing):
     assert [requests.ask(kind) for kind in ("root", "user", "sign-up", "login")] == [200, 200, 201, 200]
     judge_slots(server)
     assert list(server.workers()) == [pid]
-
-
-def ask(server, line):
-    """The answer to one line of the control socket; None: it was closed."""
-    with server.control() as client:
-        try:
-            client.sendall(line.encode() + b"\n")
-            answer = client.makefile().readline()
-        except ConnectionError:
-            return None
-        return json.loads(answer) if answer else None
 
 
 @SOME_OR_ALL
