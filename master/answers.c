@@ -78,7 +78,7 @@ void answer_later(struct master *m, unsigned id, bool reload, unsigned number)
 {
     struct waiting *w = malloc(sizeof *w);
     if (!w) {
-        answer_text(m, id, false, SLICE("out of memory"));
+        answer_text(m, id, false, SLICE("out of memory to wait with; see ctl status and the log"));
         return;
     }
     *w = (struct waiting){m->waiting, id, reload, number};

@@ -20,5 +20,6 @@ void rewatch(struct ev_loop *loop, ev_io *io, int revents)
         quiet_until = mono_add(now, LOG_GAP_MS);
     }
     nanosleep(&pause, NULL);
+    ev_io_set(io, io->fd, EV_READ); /* or libev believes that the kernel knows of it already */
     ev_io_start(loop, io);
 }

@@ -180,13 +180,18 @@ static int make_random(struct secret *s)
 /* The key and a newline, on disk when it returns 0. */
 static int write_key(int fd, struct secret *s)
 {
+    size_t done = 0;
+    ssize_t n = 1;
     s->bytes[s->len] = '\n';
-    ssize_t n = TEMP_FAILURE_RETRY(write(fd, s->bytes, s->len + 1));
+    while (done < s->len + 1 && n > 0) {
+        n = TEMP_FAILURE_RETRY(write(fd, s->bytes + done, s->len + 1 - done));
+        done += n > 0 ? (size_t)n : 0;
+    }
     s->bytes[s->len] = '\0';
-    if (n == (ssize_t)s->len + 1)
+    if (n > 0)
         return TEMP_FAILURE_RETRY(fsync(fd));
-    if (n >= 0)
-        errno = ENOSPC; /* a regular file is written short only then */
+    if (n == 0)
+        errno = ENOSPC;
     return -1;
 }
 

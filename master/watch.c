@@ -3,6 +3,7 @@
 #include "master/driver.h"
 
 #include "shared/log.h"
+#include "shared/log_tally.h"
 #include "shared/status.h"
 
 #include <stdio.h>
@@ -121,6 +122,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     (void)loop;
     (void)revents;
     struct master *m = timer->data;
+    for (uint64_t lost = log_tally(); lost > 0; lost--)
+        scoreboard_count(m->estate.scoreboard, COUNTER_log_lines_dropped);
     mono_ms now = clock_now();
     if (mono_diff_ms(now, m->looked_at) > LATE_MS)
         m->grace_until =

@@ -194,6 +194,7 @@ void log_set_role(const char *role)
     size_t len = strnlen(role, ROLE_LEN);
     memcpy(shared_state.role, role, len);
     shared_state.role[len] = 0;
+    atomic_store(&shared_state.dropped, 0); /* those before were another process's */
 }
 
 void log_set_level(enum log_level level)

@@ -36,7 +36,7 @@ void log_set_level(enum log_level level);
 /* From now on appends each ERROR message and a line end to *room* (cap bytes, zeroed, at least 1)
  * as far as it fits; it stays NUL-terminated. For shared memory that someone reads after our death. */
 void log_keep_errors(char *room, size_t cap);
-/* Lines dropped so far by this process. */
+/* Lines dropped so far by this process, since it has its role. */
 uint64_t log_dropped(void);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,6 +11,7 @@
 #include "shared/debug.h"
 #include "shared/fault.h"
 #include "shared/log.h"
+#include "shared/log_tally.h"
 #include "shared/message.h"
 #include "shared/title.h"
 #include "worker/api/orders.h"
@@ -380,8 +381,8 @@ static void count_lost_lines(struct worker *w)
 {
     uint64_t lost = audit_dropped() - w->audit_dropped;
     w->audit_dropped += lost;
-    if (lost > 0)
-        counter_add(w->slot, COUNTER_audit_dropped, lost);
+    counter_add(w->slot, COUNTER_audit_dropped, lost);
+    counter_add(w->slot, COUNTER_log_lines_dropped, log_tally());
 }
 
 static void each_second(void *ctx)

@@ -142,6 +142,19 @@ static bool fails(unsigned kind, const char *name, const char *path, int fd)
     return true;
 }
 
+/* What comes as a stream of bytes; messages and what is no file come whole or not at all. */
+static bool is_stream(int fd)
+{
+    struct stat st;
+    int type = SOCK_STREAM;
+    socklen_t len = sizeof type;
+    if (syscall(SYS_fstat, fd, &st) != 0)
+        return false;
+    if (S_ISSOCK(st.st_mode))
+        syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    return type == SOCK_STREAM && (st.st_mode & S_IFMT) != 0;
+}
+
 /* Bytes are read or written: *len* may become less; true: the call fails. */
 static bool fails_of(unsigned kind, const char *name, int fd, size_t *len)
 {
@@ -149,7 +162,7 @@ static bool fails_of(unsigned kind, const char *name, int fd, size_t *len)
     unsigned of = kind == KIND_WRITE && fd == STDERR_FILENO ? KIND_STDERR : kind;
     if (!strikes(of, name, NULL, fd, &value))
         return false;
-    if (page->verb == VERB_SHORT && *len > (size_t)value)
+    if (page->verb == VERB_SHORT && *len > (size_t)value && is_stream(fd))
         *len = (size_t)value;
     if (page->verb != VERB_ERROR)
         return false;
@@ -355,7 +368,7 @@ WRAP(KIND_FILE, int, -1, link, (const char *, const char *), (const char *from, 
 WRAP(KIND_FILE, int, -1, unlink, (const char *), (const char *path), (path), path, -1)
 WRAP(KIND_FILE, int, -1, chmod, (const char *, mode_t), (const char *path, mode_t mode), (path, mode), path, -1)
 WRAP(KIND_FILE, int, -1, fchmod, (int, mode_t), (int fd, mode_t mode), (fd, mode), NULL, fd)
-WRAP(KIND_FILE, int, -1, flock, (int, int), (int fd, int how), (fd, how), NULL, fd)
+WRAP(KIND_LOCK, int, -1, flock, (int, int), (int fd, int how), (fd, how), NULL, fd)
 WRAP(KIND_FILE, int, -1, stat, (const char *, struct stat *), (const char *path, struct stat *st), (path, st),
      path, -1)
 WRAP(KIND_FILE, int, -1, fstat, (int, struct stat *), (int fd, struct stat *st), (fd, st), NULL, fd)
@@ -373,7 +386,7 @@ WRAP(KIND_FILE, int, -1, fstat64, (int, struct stat64 *), (int fd, struct stat64
         void *arg = va_arg(ap, void *);                                                            \
         va_end(ap);                                                                                \
         bool copy = command == F_DUPFD || command == F_DUPFD_CLOEXEC;                              \
-        return fails(copy ? KIND_OPEN : KIND_FILE, #name, copy ? "dup" : NULL, fd)                 \
+        return fails(copy ? KIND_OPEN : KIND_LOCK, #name, copy ? "dup" : NULL, fd)                 \
                    ? -1                                                                            \
                    : real(fd, command, arg);                                                       \
     }

@@ -17,11 +17,12 @@ enum kind {
     KIND_WRITE = 1 << 2,   /* write, send and their kin; not to standard error */
     KIND_READ = 1 << 3,    /* read, recv and their kin */
     KIND_SYNC = 1 << 4,    /* fsync, fdatasync */
-    KIND_FILE = 1 << 5,    /* ftruncate, rename, unlink, chmod, flock, fcntl */
+    KIND_FILE = 1 << 5,    /* ftruncate, rename, unlink, chmod, stat */
     KIND_PROCESS = 1 << 6, /* fork, pthread_create */
     KIND_WAIT = 1 << 7,    /* epoll_wait, poll, waitpid, sem_wait */
     KIND_STDERR = 1 << 8,  /* writing to standard error */
     KIND_SOCKET = 1 << 9,  /* bind, listen, connect, setsockopt, epoll_ctl … */
+    KIND_LOCK = 1 << 10,   /* flock, and fcntl but for F_DUPFD: local file systems never refuse them */
 };
 
 enum verb {

@@ -21,7 +21,7 @@ LIBRARY = Path(BINARY).resolve().parent / "tests" / "failing" / "failing.so"
 PROCESSES_MAX, TEXT_LEN = 4096, 64
 ALWAYS = 1 << 62
 KINDS = {name: 1 << i for i, name in enumerate(
-    ["MEMORY", "OPEN", "WRITE", "READ", "SYNC", "FILE", "PROCESS", "WAIT", "STDERR", "SOCKET"])}
+    ["MEMORY", "OPEN", "WRITE", "READ", "SYNC", "FILE", "PROCESS", "WAIT", "STDERR", "SOCKET", "LOCK"])}
 VERBS = {name: i for i, name in enumerate(["error", "short", "kill", "kill-all"])}
 MASTER = 0      # an ordinal: processes in the order in which they begin
 

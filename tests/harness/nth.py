@@ -48,6 +48,7 @@ def start_and_stop(place, failing, fresh=True, **config):
 def judge_start(code, log):
     assert code == 0 or code in CODES, f"exit code {code}"
     assert not REPORTS.search(log), "a report in the log"
+    assert not re.search(r"killed by signal (6|7|8|11)\b", log), "somebody crashed"
     if code:
         assert re.search(r"^colmeia: .|ERROR \[|^[a-z]+: (bind: )?out of memory|cannot read it: ", log, re.MULTILINE), \
             "nobody is told why"
@@ -130,6 +131,17 @@ class Requests:
         finally:
             if wire:
                 wire.close()
+
+
+def ask(server, line):
+    """The answer to one line of the control socket; None: it was closed."""
+    with server.control() as client:
+        try:
+            client.sendall(line.encode() + b"\n")
+            answer = client.makefile().readline()
+        except ConnectionError:
+            return None
+        return json.loads(answer) if answer else None
 
 
 def judge_slots(server):

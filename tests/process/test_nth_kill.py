@@ -15,7 +15,7 @@ from harness.wire import Closed, Wire
 CLIENTS = 5
 ENOUGH = 60             # sign-ups of one client: by then somebody was struck, or the n is beyond all
 PAD = "n" * 3000        # the log grows fast enough that the writer checkpoints
-TOUCHES = "WRITE|SYNC|FILE"
+TOUCHES = "WRITE|SYNC|FILE|LOCK"
 names = itertools.count()
 
 
@@ -89,8 +89,9 @@ def test_everything_is_killed(place, failing, some):
     acknowledged = set()
     for n in SOME[1::2] if some else range(100):
         failing.start_anew()
-        server = Server(place, env=failing.env, workers=2, config=FAST).start()
+        server = Server(place, env=failing.env, workers=2, config=FAST)
         try:
+            server.start()
             pids = [server.process.pid, *server.workers()]
             failing.arm(TOUCHES, kill="kill-all", skip=n, thread="store writer", path="database.db")
             acknowledged |= set(Storm(server).join().acknowledged)
@@ -102,8 +103,9 @@ def test_everything_is_killed(place, failing, some):
             failing.disarm()
             server.kill()
         judge(place, acknowledged)
-    server = Server(place, workers=1).start()
+    server = Server(place, workers=1)
     try:
+        server.start()
         with server.api() as api:
             listed = {user["username"] for user in api.get("/users/?limit=1000000").json()["users"]}
         assert acknowledged <= listed

@@ -32,7 +32,8 @@ static int create(const struct sqlite_lock *l)
     struct stat database;
     if (stat(l->database_path, &database))
         return -1;
-    int fd = open(l->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = TEMP_FAILURE_RETRY(
+        open(l->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd < 0)
         return -1;
     bool theirs = database.st_uid != geteuid() || database.st_gid != getegid();
@@ -48,11 +49,11 @@ static int create(const struct sqlite_lock *l)
 
 static int open_file(struct sqlite_lock *l)
 {
-    int fd = open(l->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = TEMP_FAILURE_RETRY(open(l->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (fd < 0 && errno == ENOENT) {
         fd = create(l);
         if (fd < 0 && errno == EEXIST) /* another process was faster */
-            fd = open(l->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+            fd = TEMP_FAILURE_RETRY(open(l->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     }
     if (fd < 0)
         return -1;
