@@ -1,6 +1,7 @@
 /* authority.c: see authority.h. RFC 3986, 3.2.2 and 3.2.3. */
 #include "worker/http/authority.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 enum { PORT_MAX = 65535 };
@@ -27,14 +28,16 @@ static bool is_name(struct slice s)
     return s.len > 0;
 }
 
-/* What stands in brackets: the letters of an IPv6 address. */
+/* What stands in brackets: an IPv6 address (there are no later ones yet). */
 static bool is_literal(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!is_hex(s.ptr[i]) && s.ptr[i] != ':' && s.ptr[i] != '.')
-            return false;
-    }
-    return s.len > 1 && memchr(s.ptr, ':', s.len);
+    char text[INET6_ADDRSTRLEN];
+    unsigned char ignored[16];
+    if (s.len >= sizeof text || memchr(s.ptr, 0, s.len))
+        return false;
+    memcpy(text, s.ptr, s.len);
+    text[s.len] = 0;
+    return inet_pton(AF_INET6, text, ignored) == 1;
 }
 
 /* Cuts the host off *rest, which is then {NULL, 0} or the port. */
