@@ -9,6 +9,7 @@
 #include "master/upgrade.h"
 #include "shared/config.h"
 #include "shared/debug.h"
+#include "shared/dynamic.h"
 #include "shared/entry.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -139,6 +140,8 @@ static int verb_check(const struct cli *cli)
     struct buf errors = {0}, warnings = {0}, out = {0};
     code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
     out.len = 0; /* the notes are about a start */
+    if (code == EXIT_CODE_OK && !dynamic_probe_for(config, &errors))
+        code = EXIT_CODE_CONFIG;
     if (errors.len > 0)
         buf_append_char(&errors, '\n');
     print(stderr, &warnings);

@@ -5,6 +5,7 @@
 
 #include "shared/check.h"
 #include "shared/debug.h"
+#include "shared/dynamic.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -75,10 +76,11 @@ int reload_check(struct master *m)
     if (m->other.fd >= 0)
         return adopt_check(m); /* it is the other program that must like it */
     struct config *c = judge(m, &errors);
+    bool good = c && dynamic_probe_for(c, &errors);
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
     config_free(c);
-    return c ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+    return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
 }
 
 /* ---- opening beside -------------------------------------------------------------------------- */
