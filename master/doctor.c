@@ -1,10 +1,12 @@
 /* doctor.c: see doctor.h. The checks themselves: each looks, and hands what it saw to its judge. */
 #include "master/doctor.h"
 
+#include "curl_build.h"
 #include "master/control.h"
 #include "master/ctl.h"
 #include "master/secret.h"
 #include "master/spawn.h"
+#include "shared/dynamic.h"
 #include "shared/machine.h"
 #include "shared/tickets.h"
 #include "version.h"
@@ -229,6 +231,21 @@ static void look_at_clock(struct doctor *d)
     doctor_judge_clock(&d->found, time(NULL), state >= 0 && state != TIME_ERROR);
 }
 
+static void look_at_libraries(struct doctor *d)
+{
+    static const char about[] = "libcurl";
+    struct buf why = {0};
+    if (!d->config->orders_upstream) {
+        findings_add(&d->found, FINDING_OK, about, "no upstream is set, so it is not needed");
+    } else if (dynamic_probe(CURL_FILE, CURL_SYMBOL, &why)) {
+        findings_add(&d->found, FINDING_OK, about, "the orders API can load " CURL_FILE);
+    } else {
+        findings_add(&d->found, FINDING_FAIL, about, "%.*s", SLICE_ARGS(buf_slice(&why)));
+        findings_remedy(&d->found, CURL_REMEDY);
+    }
+    buf_free(&why);
+}
+
 /* Asked, not concluded from a version: distributions carry things back. */
 static void look_at_kernel(struct doctor *d)
 {
@@ -289,6 +306,7 @@ static const struct {
     {true, look_at_backlog},
     {true, look_at_descriptors},
     {true, look_at_memory},
+    {true, look_at_libraries},
     {false, look_at_clock},
     {false, look_at_kernel},
     {false, look_at_unit},

@@ -10,6 +10,7 @@
 #include "master/upgrade.h"
 #include "shared/config.h"
 #include "shared/debug.h"
+#include "shared/dynamic.h"
 #include "shared/entry.h"
 #include "shared/identity.h"
 #include "shared/log.h"
@@ -170,6 +171,8 @@ static int verb_check(const struct cli *cli)
     if (identity_find(config, &identity, &errors))
         code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
     out.len = 0; /* the notes are about a start */
+    if (code == EXIT_CODE_OK && !dynamic_probe_for(config, &errors))
+        code = EXIT_CODE_CONFIG;
     if (errors.len > 0)
         buf_append_char(&errors, '\n');
     int tls = check_tls(config, &errors);

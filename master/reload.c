@@ -5,6 +5,7 @@
 
 #include "shared/check.h"
 #include "shared/debug.h"
+#include "shared/dynamic.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "shared/title.h"
@@ -76,7 +77,8 @@ int reload_check(struct master *m)
         return adopt_check(m); /* it is the other program that must like it */
     struct config *c = judge(m, &errors);
     struct tls_pair *tls = NULL;
-    bool good = c && tls_pair_load(c, &tls, &errors) == EXIT_CODE_OK;
+    bool good = c && dynamic_probe_for(c, &errors) &&
+                tls_pair_load(c, &tls, &errors) == EXIT_CODE_OK;
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);
     if (tls) /* this is a child already */

@@ -2,6 +2,7 @@
  * configuration. */
 #include "shared/config.h"
 
+#include "curl_build.h"
 #include "shared/check.h"
 #include "shared/config_internal.h"
 #include "shared/door.h"
@@ -231,6 +232,9 @@ static void check_orders(struct loader *l)
     if (l->config->orders_upstream && !(key && key[0]))
         loader_error(l, origin_of(l, OPTION_ID_orders_upstream),
                      "upstream: it needs a key; set [orders] apikey, or APIKEY in the environment");
+    if (l->config->orders_upstream && !COLMEIA_CURL)
+        loader_error(l, origin_of(l, OPTION_ID_orders_upstream),
+                     "upstream: this program was built without libcurl (COLMEIA_CURL=OFF)");
 }
 
 /* Set where the binary holds the list of common passwords. */

@@ -242,7 +242,6 @@ static int open_auth(struct worker *w)
     return EXIT_CODE_INTERNAL;
 }
 
-/* Before the first thread: libcurl(3) says so of its start. */
 static int open_orders(struct worker *w)
 {
     const struct config *c = w->entry->config;

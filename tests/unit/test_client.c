@@ -1,35 +1,11 @@
 /* test_client.c: libcurl on the loop, over sockets that the test itself serves by hand: what is asked,
  * how an answer arrives, and that nothing that ends early makes the loop wait, or is left open. */
-#include "worker/upstream/client.h"
+#include "client_tester.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <semaphore.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-struct world {
-    struct loop *loop;
-    struct client *client;
-    int listener;
-    int peer; /* the upstream's side of a connection; -1: none */
-    char base[64];
-    char heard[4096];
-};
-
-struct one {
-    struct call call; /* first */
-    unsigned done;
-};
 
 /* ---- a look-up that takes as long as the test likes ------------------------------------------- */
 
@@ -46,111 +22,6 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
             ;
     }
     return EAI_NONAME;
-}
-
-/* ---- a worker in small ------------------------------------------------------------------------ */
-
-static int setup(void **state)
-{
-    struct world *w = calloc(1, sizeof *w);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    assert_non_null(w);
-    w->loop = loop_new();
-    w->peer = -1;
-    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(w->listener, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(w->listener, 16), 0);
-    assert_int_equal(getsockname(w->listener, (struct sockaddr *)&address, &len), 0);
-    snprintf(w->base, sizeof w->base, "http://127.0.0.1:%d", ntohs(address.sin_port));
-    *state = w;
-    return 0;
-}
-
-static void open_client(struct world *w, const char *base, int64_t rest_ms)
-{
-    struct buf error = {0};
-    w->client = client_new(w->loop,
-                           &(struct client_options){.base = base,
-                                                    .headers = (const char *const[]){"X-One: 1"},
-                                                    .headers_len = 1,
-                                                    .max_connections = 4,
-                                                    .rest_ms = rest_ms},
-                           &error);
-    if (!w->client)
-        fail_msg("%.*s", SLICE_ARGS(buf_slice(&error)));
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    client_free(w->client);
-    loop_run_once(w->loop, false);
-    close(w->listener);
-    if (w->peer >= 0)
-        close(w->peer);
-    loop_free(w->loop);
-    free(w);
-    return 0;
-}
-
-static void on_done(struct task *t)
-{
-    ((struct one *)t)->done++;
-}
-
-static void begin(struct world *w, struct one *o, const char *path)
-{
-    struct caller *caller = client_caller(w->client);
-    memset(o, 0, sizeof *o);
-    task_init(&o->call.task, w->loop, on_done);
-    o->call.path = path;
-    o->call.timeout_ms = 3600000;
-    caller->start(caller, &o->call);
-    assert_int_equal(o->done, 0);
-}
-
-static void await_done(struct world *w, struct one *o)
-{
-    while (!o->done)
-        loop_run_once(w->loop, true);
-    assert_int_equal(o->done, 1);
-}
-
-/* Turns the loop until the client has connected and its whole head has come. */
-static void hear(struct world *w)
-{
-    size_t len = 0;
-    while (w->peer < 0) {
-        w->peer = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (w->peer < 0)
-            loop_run_once(w->loop, false);
-    }
-    do {
-        ssize_t n = read(w->peer, w->heard + len, sizeof w->heard - 1 - len);
-        if (n > 0)
-            len += (size_t)n;
-        else
-            loop_run_once(w->loop, false);
-        w->heard[len] = 0;
-    } while (!strstr(w->heard, "\r\n\r\n"));
-}
-
-static void say(struct world *w, const char *text)
-{
-    assert_int_equal(write(w->peer, text, strlen(text)), strlen(text));
-}
-
-/* True when the client closes its side; turns the loop until something comes. */
-static bool await_close(struct world *w)
-{
-    char byte;
-    for (;;) {
-        ssize_t n = read(w->peer, &byte, 1);
-        if (n >= 0 || errno != EAGAIN)
-            return n <= 0;
-        loop_run_once(w->loop, true);
-    }
 }
 
 /* ---- calls ------------------------------------------------------------------------------------ */
@@ -172,8 +43,8 @@ static void test_a_call(void **state)
     caller->start(caller, &o.call);
     hear(w);
     snprintf(want, sizeof want,
-             "GET /a/b HTTP/1.1\r\nHost: %s\r\nUser-Agent: colmeia/0.1.0\r\nAccept: */*\r\n"
-             "traceparent: " TRACE "\r\nX-One: 1\r\n\r\n",
+             "GET /a/b HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\ntraceparent: " TRACE "\r\n"
+             "User-Agent: colmeia/0.1.0\r\nX-One: 1\r\n\r\n",
              w->base + 7);
     assert_string_equal(w->heard, want);
     say(w, "HTTP/1.1 203 x\r\nContent-Length: 4\r\n\r\nbody");
@@ -326,7 +197,7 @@ int main(void)
 {
     assert_int_equal(sem_init(&looked_up, 0, 0), 0);
     assert_int_equal(sem_init(&let_go, 0, 0), 0);
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
     const struct CMUnitTest tests[] = {
         T(test_a_call),
         T(test_the_next_call_takes_the_same_connection),

@@ -79,7 +79,7 @@ static void start(struct caller *caller, struct call *call)
 
 static void turn(struct world *w)
 {
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 4 + 8 / FANOUT_BURST; i++) /* until all eight calls of an order are begun */
         loop_run_once(w->loop, false);
 }
 

@@ -1,4 +1,8 @@
 /* client.c: see client.h. libcurl(3), curl_easy_setopt(3). */
+#include "curl_build.h"
+
+#if COLMEIA_CURL
+
 #include "worker/upstream/client_internal.h"
 
 #include "shared/check.h"
@@ -8,8 +12,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { URL_MAX = 1024 };
 
 /* ---- what comes ------------------------------------------------------------------------------ */
 
@@ -53,6 +55,7 @@ bool client_set_up(struct client *c, struct transfer *t)
     } while (0)
     SET(PRIVATE, t);
     SET(SHARE, c->share);
+    SET(CURLU, c->base);
     SET(OPENSOCKETFUNCTION, curl_watches_open);
     SET(OPENSOCKETDATA, &c->watches);
     SET(CLOSESOCKETFUNCTION, curl_watches_close);
@@ -62,7 +65,6 @@ bool client_set_up(struct client *c, struct transfer *t)
     SET(HEADERDATA, t);
     SET(WRITEFUNCTION, on_body);
     SET(WRITEDATA, t);
-    SET(USERAGENT, "colmeia/" COLMEIA_VERSION);
     SET(NOSIGNAL, 1L);
     /* else a call that ends while its name is looked up would wait for the thread that does so */
     SET(QUICK_EXIT, 1L);
@@ -172,18 +174,6 @@ static void take_leave(struct client *c)
     lane_end(t);
 }
 
-static void on_flush(struct loop_flush *flush)
-{
-    struct client *c = (struct client *)((char *)flush - offsetof(struct client, flush));
-    if (!c->leaving)
-        return;
-    loop_enter(c->loop, "cancelled calls of the upstream");
-    for (unsigned i = 0; i < CLIENT_LEAVES && c->leaving; i++)
-        take_leave(c);
-    if (c->leaving)
-        loop_hurry(c->loop);
-}
-
 /* ---- calls ------------------------------------------------------------------------------------ */
 
 static struct curl_slist *headers_of(struct client *c, struct transfer *t)
@@ -200,15 +190,12 @@ static struct curl_slist *headers_of(struct client *c, struct transfer *t)
 static bool prepare(struct client *c, struct transfer *t)
 {
     const struct library *curl = c->curl;
-    char url[URL_MAX];
-    int n = snprintf(url, sizeof url, "%s%s", c->base, t->call->path);
-    ASSERT(n > 0 && n < URL_MAX);
     t->head_bytes = 0;
     t->too_long = t->no_memory = false;
     t->error[0] = 0;
     t->began = loop_now(c->loop);
     long timeout = (long)t->call->timeout_ms;
-    return curl->easy_setopt(t->easy, CURLOPT_URL, url) == CURLE_OK &&
+    return curl->easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, t->call->path) == CURLE_OK &&
            curl->easy_setopt(t->easy, CURLOPT_HTTPHEADER, headers_of(c, t)) == CURLE_OK &&
            curl->easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, timeout) == CURLE_OK &&
            curl->easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, timeout / 2 + 1) == CURLE_OK;
@@ -220,16 +207,8 @@ static void refuse(struct call *call)
     task_complete(&call->task, TASK_RAN);
 }
 
-static void start(struct caller *caller, struct call *call)
+static void begin(struct client *c, struct call *call)
 {
-    struct client *c = (struct client *)caller;
-    LOOP_ASSERT_OWNER(c->loop);
-    ASSERT(call->timeout_ms > 0 && call->timeout_ms < INT32_MAX);
-    ASSERT(call->body.len == 0 && strlen(call->path) <= CALL_PATH_MAX);
-    call->task.on_cancel = NULL;
-    call->status = 0;
-    call->error[0] = 0;
-    task_begin(&call->task);
     if (c->leaving && lanes_full(c))
         take_leave(c);
     struct transfer *t = lanes_take(c);
@@ -250,47 +229,135 @@ static void start(struct caller *caller, struct call *call)
     call->task.on_cancel = on_cancel;
 }
 
+static void start(struct caller *caller, struct call *call)
+{
+    struct client *c = (struct client *)caller;
+    LOOP_ASSERT_OWNER(c->loop);
+    ASSERT(call->timeout_ms > 0 && call->timeout_ms < INT32_MAX);
+    ASSERT(call->body.len == 0 && strlen(call->path) <= CALL_PATH_MAX);
+    call->task.on_cancel = NULL;
+    call->status = 0;
+    call->error[0] = 0;
+    task_begin(&call->task);
+    if (c->curl && !c->waiting_first)
+        begin(c, call);
+    else if ((!c->curl && !load_start(c)) || !waiting_add(c, call))
+        refuse(call);
+}
+
+/* ---- libcurl --------------------------------------------------------------------------------- */
+
+static void on_flush(struct loop_flush *flush)
+{
+    struct client *c = (struct client *)((char *)flush - offsetof(struct client, flush));
+    if (!c->leaving && !c->waiting_first)
+        return;
+    loop_enter(c->loop, "more work of the upstream's client");
+    for (unsigned i = 0; i < CLIENT_LEAVES && c->leaving; i++)
+        take_leave(c);
+    for (unsigned i = 0; i < CLIENT_BEGINS && c->waiting_first; i++)
+        begin(c, waiting_take(c));
+    if (c->leaving || c->waiting_first)
+        loop_hurry(c->loop);
+}
+
+static bool set_base(struct client *c)
+{
+    c->base = c->curl->url();
+    return c->base && c->curl->url_set(c->base, CURLUPART_URL, c->base_text, 0) == CURLUE_OK;
+}
+
+static void put_away(struct client *c)
+{
+    lanes_free(c);
+    curl_watches_fini(&c->watches);
+    c->curl->url_cleanup(c->base);
+    c->base = NULL;
+    c->curl = NULL;
+}
+
+static void fail_waiting(struct client *c, struct slice why)
+{
+    struct call *call;
+    log_error("libcurl cannot be used: %.*s; calls of the upstream fail", SLICE_ARGS(why));
+    while ((call = waiting_take(c))) {
+        call->result = CALL_FAILED;
+        snprintf(call->error, CALL_ERROR_MAX, "%.*s", (int)(why.len < CALL_ERROR_MAX ? why.len : CALL_ERROR_MAX - 1),
+                 why.ptr);
+        task_complete(&call->task, TASK_RAN);
+    }
+}
+
+void client_on_loaded(struct client *c, const struct library *curl, struct slice why)
+{
+    if (!curl) {
+        fail_waiting(c, why); /* the next call tries again */
+        return;
+    }
+    c->curl = curl;
+    if (!curl_watches_init(&c->watches, c->loop, curl) || !set_base(c) ||
+        !lanes_make(c, c->max_connections)) {
+        put_away(c);
+        fail_waiting(c, SLICE("no memory, or no descriptor"));
+        return;
+    }
+    loop_add_flush(c->loop, &c->flush); /* behind the watches': so it is called before them */
+    loop_hurry(c->loop);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static bool add_header(struct client *c, const char *header)
+{
+    struct curl_slist *h = calloc(1, sizeof *h), **end = &c->headers;
+    if (!h || !(h->data = strdup(header))) {
+        free(h);
+        return false;
+    }
+    while (*end)
+        end = &(*end)->next;
+    *end = h;
+    return true;
+}
+
+static void free_headers(struct client *c)
+{
+    for (struct curl_slist *h = c->headers, *next; h; h = next) {
+        next = h->next;
+        explicit_bzero(h->data, strlen(h->data));
+        free(h->data);
+        free(h);
+    }
+}
 
 static bool copy_options(struct client *c, const struct client_options *o)
 {
-    c->base = strdup(o->base);
+    c->base_text = strdup(o->base);
     c->ca_file = o->ca_file ? strdup(o->ca_file) : NULL;
+    c->max_connections = o->max_connections;
     c->rest_ms = o->rest_ms ? o->rest_ms : CLIENT_REST_MS;
-    for (size_t i = 0; i < o->headers_len; i++) {
-        struct curl_slist *longer = c->curl->slist_append(c->headers, o->headers[i]);
-        if (!longer)
-            return false;
-        c->headers = longer;
-    }
-    return c->base && (!o->ca_file || c->ca_file);
+    /* as an option libcurl would write it twice for each call */
+    bool good = c->base_text && (!o->ca_file || c->ca_file) &&
+                add_header(c, "User-Agent: colmeia/" COLMEIA_VERSION);
+    for (size_t i = 0; good && i < o->headers_len; i++)
+        good = add_header(c, o->headers[i]);
+    return good;
 }
 
 struct client *client_new(struct loop *l, const struct client_options *options, struct buf *error)
 {
     LOOP_ASSERT_OWNER(l);
-    ASSERT(strlen(options->base) + CALL_PATH_MAX < URL_MAX);
-    const struct library *curl = library_load(error);
-    if (!curl)
-        return NULL;
     struct client *c = calloc(1, sizeof *c);
-    if (!c) {
-        buf_printf(error, "out of memory");
-        return NULL;
+    if (c) {
+        c->caller.start = start;
+        c->loop = l;
+        c->watches.set = -1;
+        c->flush.call = on_flush;
+        if (copy_options(c, options))
+            return c;
+        client_free(c);
     }
-    c->caller.start = start;
-    c->loop = l;
-    c->curl = curl;
-    bool watched = curl_watches_init(&c->watches, l, curl);
-    c->flush.call = on_flush;
-    loop_add_flush(l, &c->flush); /* behind the watches': so it is called before them */
-    if (!watched)
-        buf_printf(error, "epoll_create1: %s", strerror(errno));
-    else if (!copy_options(c, options) || !lanes_make(c, options->max_connections))
-        buf_printf(error, "out of memory");
-    else
-        return c;
-    client_free(c);
+    buf_printf(error, "out of memory");
     return NULL;
 }
 
@@ -299,18 +366,19 @@ void client_free(struct client *c)
     if (!c)
         return;
     LOOP_ASSERT_OWNER(c->loop);
+    while (c->waiting_first)
+        task_cancel(&c->waiting_first->call->task);
+    load_forget(c);
     while (c->busy)
-        on_cancel(&c->busy->call->task);
+        task_cancel(&c->busy->call->task);
     while (c->leaving)
         take_leave(c);
     loop_remove_flush(c->loop, &c->flush);
-    lanes_free(c);
-    curl_watches_fini(&c->watches);
-    for (struct curl_slist *h = c->headers; h; h = h->next)
-        explicit_bzero(h->data, strlen(h->data));
-    c->curl->slist_free_all(c->headers);
+    if (c->curl)
+        put_away(c);
+    free_headers(c);
     free(c->ca_file);
-    free(c->base);
+    free(c->base_text);
     free(c);
 }
 
@@ -321,5 +389,7 @@ struct caller *client_caller(struct client *c)
 
 unsigned client_calls(const struct client *c)
 {
-    return c->busy_len;
+    return c->busy_len + c->waiting_len;
 }
+
+#endif

@@ -22,6 +22,13 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
 };
 
+/* A call that libcurl cannot take yet, since it is still being loaded. */
+struct waiting {
+    struct client *client; /* borrowed */
+    struct call *call;     /* borrowed */
+    struct waiting *next, *previous;
+};
+
 /* A multi handle. libcurl looks through all connections of one for each call that begins or ends, so
  * each has only so many, and a client has several of them. */
 struct lane {
@@ -39,7 +46,11 @@ enum { LANE_CALLS = 16 };
 struct client {
     struct caller caller; /* first */
     struct loop *loop;
-    const struct library *curl;
+    const struct library *curl; /* NULL: not loaded yet; all that is libcurl's is NULL, too */
+    struct load *load;          /* of libcurl, on a thread; NULL: none is under way */
+    struct waiting *waiting_first; /* for libcurl, oldest first */
+    struct waiting *waiting_last;
+    unsigned waiting_len;
     CURLSH *share; /* names and TLS sessions, which are the same for all lanes */
     struct curl_watches watches;
     struct lane *lanes; /* owned; the first ones are used first, so that few connections are many calls' */
@@ -50,8 +61,10 @@ struct client {
     unsigned busy_len;
     struct loop_flush flush; /* takes leave */
     size_t body_bytes; /* of all busy ones */
-    struct curl_slist *headers;
-    char *base;
+    struct curl_slist *headers; /* our own */
+    char *base_text;
+    unsigned max_connections;
+    CURLU *base; /* parsed once: for each call it would take libcurl a quarter of its time */
     char *ca_file;
     int64_t rest_ms;
 };
@@ -77,8 +90,25 @@ void lane_end(struct transfer *t);
 /* One that was not begun. */
 void lane_keep(struct transfer *t);
 
+/* ---- in waiting.c ---------------------------------------------------------------------------- */
+
+/* The call waits from now on; cancelling it ends that. False without memory. */
+bool waiting_add(struct client *c, struct call *call);
+/* The oldest one; NULL: none waits. */
+struct call *waiting_take(struct client *c);
+
+/* ---- in load.c ------------------------------------------------------------------------------- */
+
+/* Has libcurl loaded on a thread of its own, unless that is under way; client_on_loaded() follows in a
+ * later turn. False without memory. */
+bool load_start(struct client *c);
+/* Waits for the thread; client_on_loaded() does not follow any more. Harmless without one. */
+void load_forget(struct client *c);
+
 /* ---- in client.c ----------------------------------------------------------------------------- */
 
 /* Sets what all calls have in common. False without memory. */
 bool client_set_up(struct client *c, struct transfer *t);
 void client_collect(struct curl_watched *m);
+/* *curl* NULL: it cannot be had, *why* says what is wrong. */
+void client_on_loaded(struct client *c, const struct library *curl, struct slice why);

@@ -1,4 +1,8 @@
 /* curl_watch.c: see curl_watch.h. CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3), epoll(7). */
+#include "curl_build.h"
+
+#if COLMEIA_CURL
+
 #include "worker/upstream/curl_watch.h"
 
 #include "shared/check.h"
@@ -247,3 +251,5 @@ void curl_unwatch(struct curl_watched *m)
             w->by_fd[fd].wanted = 0;
     m->multi = NULL;
 }
+
+#endif

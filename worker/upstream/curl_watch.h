@@ -13,7 +13,7 @@
 #include "worker/loop/loop.h"
 #include "worker/upstream/library.h"
 
-enum { CURL_WATCH_SOCKETS = 4, CURL_WATCH_TIMERS = 4 };
+enum { CURL_WATCH_SOCKETS = 2, CURL_WATCH_TIMERS = 2 };
 
 struct curl_watches;
 

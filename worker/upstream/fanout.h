@@ -17,7 +17,7 @@
 enum {
     FANOUT_TRIES = 3,
     FANOUT_PAUSE_MS = 100,
-    FANOUT_BURST = 4 /* calls begun in one turn of the loop: a thousand at once would hold it for long */
+    FANOUT_BURST = 2 /* calls begun in one turn of the loop: a thousand at once would hold it for long */
 };
 
 #define FANOUT_RESULTS(X)                                                                          \

@@ -1,4 +1,8 @@
 /* lane.c: see client_internal.h. libcurl(3), libcurl-multi(3), libcurl-share(3). */
+#include "curl_build.h"
+
+#if COLMEIA_CURL
+
 #include "worker/upstream/client_internal.h"
 
 #include "shared/check.h"
@@ -195,6 +199,11 @@ void lanes_free(struct client *c)
     for (size_t i = 0; i < c->lanes_len; i++)
         lane_close(&c->lanes[i]);
     free(c->lanes);
+    c->lanes = NULL;
+    c->lanes_len = c->first_free = 0;
     if (c->share)
         ASSERT(c->curl->share_cleanup(c->share) == CURLSHE_OK);
+    c->share = NULL;
 }
+
+#endif

@@ -1,18 +1,19 @@
 /* library.c: see library.h. dlopen(3). */
+#include "curl_build.h"
+
+#if COLMEIA_CURL
+
 #include "worker/upstream/library.h"
 
 #include "worker/upstream/curl_memory.h"
 
 #include <dlfcn.h>
 
-/* Of all versions since 7.16 (2006); what was added later is asked for by its option. */
-#define LIBRARY_FILE "libcurl.so.4"
-
 static bool find(void *file, const char *name, void *function_r, struct buf *error)
 {
     void *found = dlsym(file, name);
     if (!found)
-        buf_printf(error, LIBRARY_FILE " has no %s; a newer one is needed", name);
+        buf_printf(error, CURL_FILE " has no %s; a newer one is needed", name);
     memcpy(function_r, &found, sizeof found); /* ISO C has no cast from object to function */
     return found;
 }
@@ -22,9 +23,9 @@ const struct library *library_load(struct buf *error)
     static struct library library;
     if (library.global_init_mem)
         return &library;
-    void *file = dlopen(LIBRARY_FILE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *file = dlopen(CURL_FILE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!file) {
-        buf_printf(error, "%s; install libcurl4 (Debian 13: libcurl4t64)", dlerror());
+        buf_printf(error, "%s; " CURL_REMEDY, dlerror());
         return NULL;
     }
     struct library fresh;
@@ -43,3 +44,5 @@ const struct library *library_load(struct buf *error)
     library = fresh;
     return &library;
 }
+
+#endif

@@ -1,6 +1,6 @@
-/* library.h: libcurl, loaded when somebody needs it: it brings some thirty libraries along, which
- * would cost every worker 25 ms at its start and half a megabyte, upstream or not. Functions are
- * called as curl->easy_perform(…). Loop thread. */
+/* library.h: libcurl, loaded with the first call of an upstream: it brings some thirty libraries along,
+ * which cost a worker 25 ms and two megabytes. Functions are called as curl->easy_perform(…).
+ * Loop thread, but for library_load(). */
 #pragma once
 
 #include "shared/str.h"
@@ -19,8 +19,9 @@
     X(share_init)                                                                                  \
     X(share_cleanup)                                                                               \
     X(share_setopt)                                                                                \
-    X(slist_append)                                                                                \
-    X(slist_free_all)                                                                              \
+    X(url)                                                                                         \
+    X(url_cleanup)                                                                                 \
+    X(url_set)                                                                                     \
     X(multi_init)                                                                                  \
     X(multi_cleanup)                                                                               \
     X(multi_setopt)                                                                                \
@@ -35,5 +36,6 @@ struct library {
 #undef X
 };
 
-/* The loaded library; it stays. NULL with the reason in *error*. */
+/* The loaded library; it stays. NULL with the reason in *error*: asking again may help. On any thread,
+ * one at a time (libcurl's start is safe beside other threads since 7.84). */
 const struct library *library_load(struct buf *error);

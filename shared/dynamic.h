@@ -1,0 +1,16 @@
+/* dynamic.h: whether a shared library can be loaded that is loaded only when it is needed: asked before,
+ * so that a start, a check or a reload says what a request would meet. Thread: any of a process that
+ * may fork. */
+#pragma once
+
+#include "shared/config.h"
+#include "shared/str.h"
+
+#include <stdbool.h>
+
+/* Loads it in a child, which is awaited: nothing of it stays here, and its start cannot harm us. *symbol*
+ * must be in it. False with the reason in *error*. */
+bool dynamic_probe(const char *file, const char *symbol, struct buf *error);
+
+/* All that this configuration will need. False with a line for the operator appended to *errors*. */
+bool dynamic_probe_for(const struct config *config, struct buf *errors);

@@ -1,0 +1,74 @@
+"""libcurl, which workers load with the first order: not before, off the loop, and what is said when it is
+not to be had."""
+
+import json
+
+import pytest
+
+from harness.orders import KEY, KNOWN, items_path
+from harness.server import run_verb, write_ini
+
+BROKEN = r"libcurl\.so\.4: file too short"
+
+
+@pytest.fixture
+def broken(place):
+    """The environment of who finds a libcurl that is none; take its file away, and all is well."""
+    (place / "lib").mkdir()
+    (place / "lib" / "libcurl.so.4").touch()
+    return {"LD_LIBRARY_PATH": str(place / "lib")}
+
+
+def has_libcurl(pid):
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+        return "libcurl" in maps.read()
+
+
+def test_it_is_loaded_with_the_first_order(serve, upstream):
+    server = serve(config=upstream.config(), workers=1)
+    server.secrets.add(KEY)
+    worker = server.slots()[0]["pid"]
+    with server.api() as api:
+        assert api.get("/").status_code == 200
+        assert not has_libcurl(worker) and not has_libcurl(server.process.pid)
+        assert api.get(items_path(KNOWN)).status_code == 200
+    assert has_libcurl(worker) and not has_libcurl(server.process.pid)
+    assert server.slots()[0]["pid"] == worker
+
+
+def test_a_libcurl_that_cannot_be_loaded(serve, upstream, place, broken):
+    """Other routes are served; once it is there, so are orders, by the same worker."""
+    server = serve(config=upstream.config(), workers=1, env=broken)
+    server.secrets.add(KEY)
+    worker = server.slots()[0]["pid"]
+    with server.api() as api:
+        assert api.get(items_path(KNOWN)).status_code == 502
+        server.await_line("libcurl cannot be used: .*" + BROKEN)
+        assert api.get("/").status_code == 200
+        assert upstream.ask()["calls"] == 0
+        (place / "lib" / "libcurl.so.4").unlink()
+        assert api.get(items_path(KNOWN)).status_code == 200
+    assert server.slots()[0]["pid"] == worker
+
+
+def test_check_doctor_and_reload_say_so(serve, upstream, place, broken):
+    write_ini(place, upstream.config())
+    words = f"[orders] upstream needs libcurl: {place}/lib/libcurl.so.4: file too short; install libcurl4"
+    done = run_verb(place, "check", "--config", "colmeia.ini", env=broken)
+    assert (done.returncode, done.stdout) == (78, "") and done.stderr.startswith(words), done.stderr
+    assert run_verb(place, "check", "--config", "colmeia.ini").returncode == 0
+    found = json.loads(run_verb(place, "doctor", "--json", "--config", "colmeia.ini", env=broken).stdout)["findings"]
+    (finding,) = [f for f in found if f["about"] == "libcurl"]
+    assert finding["level"] == "fail" and "file too short" in finding["what"], finding
+    found = json.loads(run_verb(place, "doctor", "--json", "--config", "colmeia.ini").stdout)["findings"]
+    assert [f["level"] for f in found if f["about"] == "libcurl"] == ["ok"]
+
+
+def test_a_reload_that_needs_it_is_refused(serve, upstream, broken):
+    server = serve(workers=1, env=broken)
+    server.secrets.add(KEY)
+    before = server.slots()[0]["pid"]
+    server.configure(**{name.replace(".", "__"): value for name, value in upstream.config().items()})
+    assert server.run_ctl("reload", "--wait").returncode != 0
+    server.await_line("upstream needs libcurl")
+    assert server.slots()[0]["pid"] == before
