@@ -29,10 +29,6 @@ static bool is_framing_fair(const struct parser *p, uint64_t raw_len)
 static int on_header_field(llhttp_t *machine, const char *at, size_t len)
 {
     struct parser *p = machine->data;
-    if (machine->flags & F_TRAILING) {
-        p->trailing = true; /* trailers are read away */
-        return 0;
-    }
     if (p->headers_len == p->headers_cap)
         return stop(p, INPUT_MALFORMED); /* the guard counted fewer lines */
     p->headers[p->headers_len++] = (struct header){.name = {at, len}, .value = {"", 0}};
@@ -42,8 +38,6 @@ static int on_header_field(llhttp_t *machine, const char *at, size_t len)
 static int on_header_value(llhttp_t *machine, const char *at, size_t len)
 {
     struct parser *p = machine->data;
-    if (machine->flags & F_TRAILING)
-        return 0;
     if (p->headers_len == 0)
         return stop(p, INPUT_MALFORMED); /* a value without a name */
     p->headers[p->headers_len - 1].value = slice_trim((struct slice){at, len}, " \t");
@@ -69,6 +63,14 @@ static int on_body(llhttp_t *machine, const char *at, size_t len)
     return p->body.failed ? stop(p, INPUT_NO_MEMORY) : 0;
 }
 
+/* The line of the last chunk ends the call: trailer.c goes on. */
+static int on_chunk_header(llhttp_t *machine)
+{
+    struct parser *p = machine->data;
+    p->trailing = machine->content_length == 0;
+    return p->trailing ? HPE_PAUSED : 0;
+}
+
 /* Ends the call right behind the message, so that what follows stays ours. */
 static int on_message_complete(llhttp_t *machine)
 {
@@ -81,6 +83,7 @@ static const llhttp_settings_t settings = {
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -131,16 +134,45 @@ static void note(struct seen *seen, const struct header *h)
     }
 }
 
-/* Characters of RFC 3986's host and port; no user information. */
+static bool is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* How many bytes at the beginning a name or, within its brackets, a literal may have. */
+static size_t host_len(struct slice s, bool literal)
+{
+    const char *more = literal ? "-._~!$&'()*+,;=:" : "-._~!$&'()*+,;=";
+    size_t n = 0;
+    while (n < s.len) {
+        char c = s.ptr[n];
+        bool encoded = !literal && c == '%' && s.len - n > 2 && is_hex(s.ptr[n + 1]) && is_hex(s.ptr[n + 2]);
+        if (!encoded && !is_alnum(c) && (c == 0 || !strchr(more, c)))
+            break;
+        n += encoded ? 3 : 1;
+    }
+    return n;
+}
+
+/* RFC 3986, 3.2.2: a name or IPv4 address, or a literal in brackets, then perhaps a port; no user
+ * information. */
 static bool is_host_valid(struct slice host)
 {
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!alnum && (c == 0 || !strchr("-._~!$&'()*+,;=%:[]", c)))
+    bool literal = host.len > 0 && host.ptr[0] == '[';
+    struct slice rest = {host.ptr + literal, host.len - literal};
+    size_t n = host_len(rest, literal);
+    if (literal && (n == 0 || n == rest.len || rest.ptr[n++] != ']'))
+        return false;
+    rest = (struct slice){rest.ptr + n, rest.len - n};
+    for (size_t i = 1; i < rest.len; i++)
+        if (rest.ptr[i] < '0' || rest.ptr[i] > '9')
             return false;
-    }
-    return host.len > 0;
+    return n > 0 && (rest.len == 0 || rest.ptr[0] == ':');
 }
 
 static enum http_input check_host(const struct parser *p, const struct seen *seen)
@@ -257,9 +289,9 @@ static enum http_input run(struct parser *p, const char *bytes, size_t len, size
         return p->failure;
     if (error == HPE_OK)
         return INPUT_MORE;
-    if (error == HPE_PAUSED && p->whole) {
+    if (error == HPE_PAUSED && (p->whole || p->trailing)) {
         *taken_r = (size_t)(llhttp_get_error_pos(p->machine) - bytes);
-        return INPUT_COMPLETE;
+        return p->whole ? INPUT_COMPLETE : INPUT_MORE;
     }
     return error == HPE_INVALID_TRANSFER_ENCODING ? judge_refused_coding(p) : INPUT_MALFORMED;
 }
@@ -292,6 +324,22 @@ enum http_input parser_head(struct parser *p, struct arena *arena,
     return input;
 }
 
+/* llhttp reads the body, or up to the end of the last chunk's line; then the trailers are read. */
+static enum http_input run_body(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
+{
+    enum http_input input = INPUT_MORE;
+    size_t taken = 0;
+    *taken_r = 0;
+    if (!p->trailing)
+        input = run(p, bytes, len, taken_r);
+    if (!p->trailing || input != INPUT_MORE)
+        return input;
+    input = trailer_read(&p->trailer, bytes + *taken_r, len - *taken_r, &taken);
+    *taken_r += taken;
+    p->whole = input == INPUT_COMPLETE;
+    return input;
+}
+
 enum http_input parser_body(struct parser *p, const char *bytes, size_t len, size_t *taken_r)
 {
     ASSERT(!p->whole);
@@ -299,7 +347,7 @@ enum http_input parser_body(struct parser *p, const char *bytes, size_t len, siz
     if (p->content_length > 0 && p->body.cap == 0 && len >= p->content_length &&
         !buf_reserve(&p->body, (size_t)p->content_length))
         return INPUT_NO_MEMORY;
-    enum http_input input = run(p, bytes, len, taken_r);
+    enum http_input input = run_body(p, bytes, len, taken_r);
     p->body_raw_len += *taken_r;
     if (input != INPUT_MORE && input != INPUT_COMPLETE)
         return input;

@@ -8,6 +8,7 @@
 #include "worker/http/guard.h"
 #include "worker/http/header.h"
 #include "worker/http/input.h"
+#include "worker/http/trailer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +36,8 @@ struct parser {
     struct buf body;         /* in the arena */
     uint64_t body_raw_len;   /* bytes of former parser_body() calls: framing included */
     const char *bytes;       /* where the present call's begin */
-    bool trailing;           /* behind the last chunk */
+    bool trailing;           /* behind the last chunk: the rest is *trailer*'s, not llhttp's */
+    struct trailer trailer;
     bool whole;              /* the message is complete */
     enum http_input failure; /* why a callback stopped llhttp; MORE: it did not */
 };
