@@ -171,8 +171,9 @@ static const struct message_case cases[] = {
        "FFFFFFFFFFFFFFFFF\r\nhello"),
      INPUT_MALFORMED, NULL, 0},
 
-    /* trailers: llhttp alone takes the first six */
+    /* trailers: llhttp alone takes some of these */
     {"trailers ended by LF", L(CHUNKED "0\r\nX: y\r\n\n"), INPUT_MALFORMED, NULL, 0},
+    {"trailer ended by LF", L(CHUNKED "0\r\nX: y\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"no trailers, ended by LF", L(CHUNKED "0\r\n\n"), INPUT_MALFORMED, NULL, 0},
     {"folded trailer", L(CHUNKED "0\r\nX: y\r\n z\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"blank before a trailer", L(CHUNKED "0\r\n X: y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
