@@ -1,5 +1,6 @@
-/* fuzz_chunked.c: chunked bodies with their extensions and trailers (worker/http/parser.c), whole, cut
- * once and in small pieces, beside the plain reading of rfc9112.c. The first two bytes say where to cut. */
+/* fuzz_chunked.c: chunked bodies with their extensions and trailers (worker/http/parser.c), whole,
+ * cut once and in small pieces, beside the plain reading of rfc9112.c. The first two bytes say
+ * where to cut. */
 #include "rfc9112.h"
 
 #include "shared/check.h"
@@ -45,7 +46,8 @@ static void give(struct reading *r, const char *bytes, size_t len)
     free(copy);
 }
 
-static void read_pieces(struct reading *r, const char *bytes, size_t len, size_t first, size_t piece)
+static void read_pieces(struct reading *r, const char *bytes, size_t len, size_t first,
+                        size_t piece)
 {
     begin(r);
     for (size_t at = 0; at < len && r->input == INPUT_MORE; first = piece) {

@@ -1,7 +1,7 @@
-/* fuzz_handover.c: what comes out of the handover queue (worker/net/handover.c): packets of any bytes
- * with any descriptors. The first byte says which descriptors, the second how much of a true parcel's
- * head stands before the rest; a '^' run of bytes is laid over that head. What is taken is a connection
- * with sane facts; what is not is closed: no descriptor is lost. */
+/* fuzz_handover.c: what comes out of the handover queue (worker/net/handover.c): packets of any
+ * bytes with any descriptors. The first byte says which descriptors, the second how much of a true
+ * parcel's head stands before the rest; a '^' run of bytes is laid over that head. What is taken is
+ * a connection with sane facts; what is not is closed: no descriptor is lost. */
 #include "worker/net/handover.h"
 
 #include "shared/check.h"
@@ -121,7 +121,8 @@ static void prepare(void)
     ASSERT(rig.loop);
 }
 
-/* A true head, the input's bytes over its beginning as far as they are not '^', and the others behind. */
+/* A true head, the input's bytes over its beginning as far as they are not '^', and the others
+ * behind. */
 static size_t make_packet(char packet[PACKET_MAX], const uint8_t *data, size_t size)
 {
     size_t head = true_head(packet), kept = data[0] < head ? data[0] : head;
@@ -141,9 +142,10 @@ static void play(const uint8_t *data, size_t size)
     char packet[PACKET_MAX];
     int queue[2], fds[FDS_MOST];
     ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, queue) == 0);
-    struct inbox *inbox =
-        inbox_new(rig.loop, &(struct inbox_options){
-                                .queue_fd = queue[0], .slot = &rig.slot, .may_take = may_take, .taken = taken});
+    struct inbox *inbox = inbox_new(rig.loop, &(struct inbox_options){.queue_fd = queue[0],
+                                                                      .slot = &rig.slot,
+                                                                      .may_take = may_take,
+                                                                      .taken = taken});
     ASSERT(inbox);
     size_t len = make_packet(packet, data + 1, size - 1), fds_len = open_fds(data[0], fds);
     uint64_t refused = rig.slot.counters[COUNTER_accept_errors];

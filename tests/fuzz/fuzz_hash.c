@@ -1,6 +1,6 @@
-/* fuzz_hash.c: worker/auth/phc.c. What it takes is bounded, says the same when it is written again, and
- * libsodium can read it; and what libsodium's form says within the bounds, it takes: behind an 'f' the
- * input is not the text but the numbers of one. */
+/* fuzz_hash.c: worker/auth/phc.c. What it takes is bounded, says the same when it is written again,
+ * and libsodium can read it; and what libsodium's form says within the bounds, it takes: behind an
+ * 'f' the input is not the text but the numbers of one. */
 #include "worker/auth/phc.h"
 
 #include "shared/check.h"

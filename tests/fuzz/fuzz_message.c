@@ -1,6 +1,6 @@
-/* fuzz_message.c: shared/message.c: what comes through the channel between master and worker. The input
- * is packets, a byte of length before each; only whole records of a known type may come out, and all of
- * them, in order. */
+/* fuzz_message.c: shared/message.c: what comes through the channel between master and worker. The
+ * input is packets, a byte of length before each; only whole records of a known type may come out,
+ * and all of them, in order. */
 #include "shared/message.h"
 
 #include "shared/check.h"

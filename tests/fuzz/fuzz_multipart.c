@@ -1,6 +1,6 @@
-/* fuzz_multipart.c: worker/validate/form_multipart.c. The first line is the boundary. Behind an 'f' the
- * other lines are "name=value" and a form is made of them, which must be read as it was made; else they
- * are the body. Everything is tried a second time with the form called Latin-1. */
+/* fuzz_multipart.c: worker/validate/form_multipart.c. The first line is the boundary. Behind an 'f'
+ * the other lines are "name=value" and a form is made of them, which must be read as it was made;
+ * else they are the body. Everything is tried a second time with the form called Latin-1. */
 #include "worker/validate/form.h"
 
 #include "shared/check.h"
@@ -18,12 +18,13 @@ static void check_fields(const struct form *form)
     ASSERT(len == form->len && len <= 2 * FORM_FIELDS_MAX);
 }
 
-static enum form_result read(struct arena *a, struct slice boundary, const char *more, struct slice body,
-                             struct form *form)
+static enum form_result read(struct arena *a, struct slice boundary, const char *more,
+                             struct slice body, struct form *form)
 {
     struct buf type = buf_in_arena(a);
     const char *error = NULL;
-    buf_printf(&type, "multipart/form-data; boundary=%.*s%s", SLICE_ARGS(boundary), more);
+    buf_printf(&type, "multipart/form-data%s%.*s%s", boundary.len ? "; boundary=" : "",
+               SLICE_ARGS(boundary), more);
     enum form_result result = form_read(a, buf_slice(&type), body, form, &error);
     ASSERT(result != FORM_NO_MEMORY && (result == FORM_OK) == (error == NULL));
     if (result == FORM_OK)

@@ -1,6 +1,6 @@
 /* fuzz_proxy.c: worker/http/proxy.c: whom to believe, and what they say. The first line is
- * trusted_proxies, the second the peer, each other one an X-Forwarded-For or, with a '!' before it, an
- * X-Forwarded-Proto. */
+ * trusted_proxies, the second the peer, each other one an X-Forwarded-For or, with a '!' before it,
+ * an X-Forwarded-Proto. */
 #include "worker/http/proxy.h"
 
 #include "shared/check.h"
@@ -44,7 +44,8 @@ static bool is_listed(const struct config_list *list, const struct peer *p)
 
 static bool is_same(const struct peer *a, const struct peer *b)
 {
-    return a->family == b->family && memcmp(a->address, b->address, a->family == AF_INET ? 4 : 16) == 0;
+    return a->family == b->family &&
+           memcmp(a->address, b->address, a->family == AF_INET ? 4 : 16) == 0;
 }
 
 /* An address has one name, and that name means it. */

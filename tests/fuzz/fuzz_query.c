@@ -1,5 +1,5 @@
-/* fuzz_query.c: worker/validate/percent.c beside the slowest reading of the same: pairs, and in each the
- * text that Python's unquote_plus() would give. */
+/* fuzz_query.c: worker/validate/percent.c beside the slowest reading of the same: pairs, and in
+ * each the text that Python's unquote_plus() would give. */
 #include "worker/validate/percent.h"
 
 #include "shared/check.h"
@@ -58,7 +58,8 @@ static void check_pairs(struct arena *a, struct slice query)
     while (percent_next_pair(&rest, &name, &value)) {
         for (; at < name.ptr; at++)
             ASSERT(*at == '&');
-        ASSERT(name.ptr == at && !memchr(name.ptr, '&', name.len) && !memchr(name.ptr, '=', name.len));
+        ASSERT(name.ptr == at && !memchr(name.ptr, '&', name.len) &&
+               !memchr(name.ptr, '=', name.len));
         at += name.len;
         if (at < query.ptr + query.len && *at == '=') {
             ASSERT(value.ptr == ++at && !memchr(value.ptr, '&', value.len));

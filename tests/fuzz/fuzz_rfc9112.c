@@ -1,6 +1,7 @@
-/* fuzz_rfc9112.c: guard and parser beside rfc9112.c, a second reading of the same RFC: what the one takes
- * the other takes, with the same method, target, fields, framing, body, persistence and end. Where the
- * server is stricter than the RFC (limits, methods it does not know, …) house() says so. */
+/* fuzz_rfc9112.c: guard and parser beside rfc9112.c, a second reading of the same RFC: what the one
+ * takes the other takes, with the same method, target, fields, framing, body, persistence and end.
+ * Where the server is stricter than the RFC (limits, methods it does not know, …) house() says so.
+ */
 #include "rfc9112.h"
 
 #include "shared/check.h"
@@ -18,8 +19,8 @@ enum house { MUST_TAKE, MAY_TAKE, MUST_REFUSE };
 
 static bool is_in_rfc9110(struct rfc_part method)
 {
-    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS",
-                                        "TRACE", "PATCH"};
+    static const char *const names[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (method.len == strlen(names[i]) && memcmp(method.ptr, names[i], method.len) == 0)
             return true;

@@ -2,8 +2,9 @@
  * response: several requests, pipelined, cut anywhere. The first byte says how, the second where to cut;
  * the bytes come whole once and in pieces once. Whatever they are: each request that was handled has one
  * answer, in order and well formed; behind "connection: close" comes none; both ways the same requests
- * are handled and the same end is refused; nothing is left in the service. */
+ * are handled, and those are the ones that rfc9112.c reads there; nothing is left in the service. */
 #include "http_client.h"
+#include "rfc9112.h"
 
 #include "shared/check.h"
 #include "shared/log.h"
@@ -21,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LARGE = 300000 }; /* more than a socket takes at once */
 enum { WAITING_MAX = 32, QUIET_TURNS = 2, PIECES_MAX = 24, BYTES_MAX = 8192 };
 
 /* The first byte. */
@@ -50,12 +52,17 @@ static struct run *present;
 
 /* ---- the service ----------------------------------------------------------------------------- */
 
+static void tell_parts(struct buf *story, struct slice method, struct slice target, struct slice body)
+{
+    buf_printf(story, "%.*s %.*s %zu:", SLICE_ARGS(method), SLICE_ARGS(target), body.len);
+    buf_append_slice(story, body);
+    buf_append_char(story, '\n');
+}
+
 static void tell(struct run *run, const struct request *r)
 {
     ASSERT(r->path.ptr && r->raw_path.ptr && r->peer.len > 0 && r->id.len > 0);
-    buf_printf(&run->story, "%.*s %.*s %zu:", SLICE_ARGS(r->method_name), SLICE_ARGS(r->target), r->body.len);
-    buf_append_slice(&run->story, r->body);
-    buf_append_char(&run->story, '\n');
+    tell_parts(&run->story, r->method_name, r->target, r->body);
     buf_append_char(&run->methods, r->method == HTTP_HEAD ? 'H' : '-');
 }
 
@@ -66,6 +73,8 @@ static void answer(struct request *r)
     struct response_headers headers = {0};
     struct buf text = buf_in_arena(r->arena);
     buf_printf(&text, "%u", *(unsigned *)r->state);
+    if (*(unsigned *)r->state == 0 && slice_starts_with(r->query, SLICE("large")))
+        buf_printf(&text, "%*s", LARGE, "");
     switch (router_match(routes, len, r->method, r->path, &match)) {
     case ROUTER_FOUND:
         for (size_t i = 0; i < match.params_len; i++)
@@ -82,7 +91,8 @@ static void answer(struct request *r)
         response_send(r, 405, SLICE("text/plain"), buf_slice(&text), &headers);
         return;
     case ROUTER_NOT_FOUND:
-        response_send(r, 404, SLICE("text/plain"), buf_slice(&text), NULL);
+        headers.retry_after_s = r->method == HTTP_DELETE ? 7 : 0;
+        response_send(r, 404, SLICE("text/plain"), buf_slice(&text), &headers);
         return;
     }
     UNREACHABLE();
@@ -240,6 +250,25 @@ static void play(struct run *run, struct http_service *services, unsigned how, c
     buf_free(&out);
 }
 
+/* The requests that were handled are the first that stand in the bytes; behind the last of a connection
+ * none was. */
+static void check_read(const struct run *run, const char *bytes, size_t len)
+{
+    static struct rfc_message m;
+    struct buf story = {0};
+    size_t at = 0;
+    for (unsigned i = 0; i < run->handled; i++) {
+        ASSERT(i == 0 || m.persists);
+        rfc9112_read(bytes + at, len - at, &m);
+        ASSERT(m.verdict == RFC_WHOLE && m.body_len <= RFC_BODY_MAX);
+        tell_parts(&story, (struct slice){m.method.ptr, m.method.len},
+                   (struct slice){m.target.ptr, m.target.len}, (struct slice){m.body, m.body_len});
+        at += m.used;
+    }
+    ASSERT(slice_equals(buf_slice(&story), buf_slice(&run->story)));
+    buf_free(&story);
+}
+
 static void forget(struct run *run)
 {
     buf_free(&run->story);
@@ -287,6 +316,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start(&services[0]);
     play(&whole, services, how & ~(unsigned)(DRAIN | MOVE), bytes, len, len, len);
     check_empty(&services[0]);
+    check_read(&whole, bytes, len);
     start(&services[1]);
     play(&cut, services, how, bytes, len, first, piece);
     check_empty(&services[0]);

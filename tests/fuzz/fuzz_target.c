@@ -1,5 +1,6 @@
-/* fuzz_target.c: worker/http/target.c beside another decoding of the same path, made of the simplest
- * loops and of what worker/validate knows of UTF-8. Targets that the parser refuses are not tried. */
+/* fuzz_target.c: worker/http/target.c beside another decoding of the same path, made of the
+ * simplest loops and of what worker/validate knows of UTF-8. Targets that the parser refuses are
+ * not tried. */
 #include "worker/http/target.h"
 
 #include "shared/check.h"
@@ -20,7 +21,8 @@ static struct slice decode(struct arena *a, struct slice raw)
 {
     struct buf bytes = buf_in_arena(a);
     for (size_t i = 0; i < raw.len; i++) {
-        char digits[3] = {i + 1 < raw.len ? raw.ptr[i + 1] : 0, i + 2 < raw.len ? raw.ptr[i + 2] : 0};
+        char digits[3] = {i + 1 < raw.len ? raw.ptr[i + 1] : 0,
+                          i + 2 < raw.len ? raw.ptr[i + 2] : 0};
         unsigned value;
         int used = 0;
         bool encoded = raw.ptr[i] == '%' && strchr("+-xX", digits[0]) == NULL && digits[1] != 'x' &&
@@ -65,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(target_split(&a, target, &t));
     if (target.ptr[0] == '/')
         check(&a, target, &t);
-    else if (slice_starts_with(target, SLICE("http://")) || slice_starts_with(target, SLICE("HTTPS://")))
+    else if (slice_starts_with(target, SLICE("http://")) ||
+             slice_starts_with(target, SLICE("HTTPS://")))
         check(&a, behind_host(target), &t);
     arena_fini(&a);
     return 0;

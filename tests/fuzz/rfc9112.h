@@ -1,7 +1,7 @@
 /* rfc9112.h: a second reading of HTTP/1.1 requests, straight from the grammar of RFC 9112 (with the
- * definitions of RFC 9110 and RFC 3986 that it borrows), for the fuzzers to compare the server with. As
- * plain as can be and as slow as it likes: it goes over the whole input again and again, byte by byte,
- * and shares nothing with worker/http, not even a comparison of names. */
+ * definitions of RFC 9110 and RFC 3986 that it borrows), for the fuzzers to compare the server
+ * with. As plain as can be and as slow as it likes: it goes over the whole input again and again,
+ * byte by byte, and shares nothing with worker/http, not even a comparison of names. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,26 +31,26 @@ struct rfc_message {
     enum rfc_verdict verdict;
     const char *why;
 
-    size_t empty_lines;   /* before the request line; their bytes count in *used*, not in *head_len* */
+    size_t empty_lines; /* before the request line; of *used*, not of *head_len* */
     struct rfc_part method, target;
-    int minor;            /* of HTTP/1.x */
-    size_t head_len;      /* from the request line to the empty line's end */
+    int minor;       /* of HTTP/1.x */
+    size_t head_len; /* from the request line to the empty line's end */
     struct rfc_field fields[RFC_FIELDS_MAX];
     size_t fields_len;
 
     bool chunked;
-    size_t framing;       /* bytes of a chunked body that are no content */
+    size_t framing; /* bytes of a chunked body that are no content */
     char body[RFC_BODY_MAX];
     size_t body_len;
     uint64_t length_told; /* by Content-Length */
     bool persists;        /* another request may follow on the connection */
     size_t used;          /* bytes that were this message */
 
-    bool other_version;   /* WHOLE line, but HTTP of another version: then only the line was read */
-    bool other_coding;    /* a transfer coding that is not chunked, chunked being the last */
-    bool doubtful;        /* the target is no URI reference, or a chunk's extension is odd: a server may
-                             refuse it or bear with it */
-    bool expects_other;   /* an expectation that is not 100-continue */
+    bool other_version; /* WHOLE line, but HTTP of another version: then only the line was read */
+    bool other_coding;  /* a transfer coding that is not chunked, chunked being the last */
+    bool doubtful; /* the target is no URI reference, or a chunk's extension is odd: a server may
+                      refuse it or bear with it */
+    bool expects_other; /* an expectation that is not 100-continue */
     bool has_expectation;
 };
 

@@ -1,4 +1,5 @@
-/* rfc9112_body.c: see rfc9112_internal.h: how long a body is, and what is in it. RFC 9112, 6 and 7. */
+/* rfc9112_body.c: see rfc9112_internal.h: how long a body is, and what is in it. RFC 9112, 6 and 7.
+ */
 #include "rfc9112_internal.h"
 
 static void content(struct rfc_message *m, int c)
@@ -15,8 +16,8 @@ static size_t token(const struct input *in, size_t at)
     return at;
 }
 
-/* 7.1.1: what clients send, if anything: *( ";" token ) [ ";" token "=" token ]. (llhttp 8.1 refuses what
- * follows a value, against the RFC; with a 400, so that nothing is misread.) */
+/* 7.1.1: what clients send, if anything: *( ";" token ) [ ";" token "=" token ]. (llhttp 8.1
+ * refuses what follows a value, against the RFC; with a 400, so that nothing is misread.) */
 static size_t plain_extensions(const struct input *in, size_t at)
 {
     while (rfc_byte_at(in, at) == ';') {
@@ -32,8 +33,8 @@ static size_t plain_extensions(const struct input *in, size_t at)
     return at;
 }
 
-/* What else may stand there (blanks around, quoted strings) and what may not makes no difference to the
- * framing, as long as it has no control characters: a server may refuse it or bear with it. */
+/* What else may stand there (blanks around, quoted strings) and what may not makes no difference to
+ * the framing, as long as it has no control characters: a server may refuse it or bear with it. */
 static size_t chunk_ext(struct rfc_message *m, const struct input *in, size_t at)
 {
     size_t end = plain_extensions(in, at);

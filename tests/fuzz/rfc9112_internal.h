@@ -1,6 +1,6 @@
 /* rfc9112_internal.h: what the files of rfc9112.h share. Every function has the name of the rule it
- * reads. One that reads says how far the input matches, from *at* on, as the place behind it: NONE when
- * it does not, and then the verdict is set. */
+ * reads. One that reads says how far the input matches, from *at* on, as the place behind it: NONE
+ * when it does not, and then the verdict is set. */
 #pragma once
 
 #include "rfc9112.h"
@@ -24,8 +24,8 @@ bool rfc_is_tchar(int c);
 /* VCHAR, obs-text, and the blanks that may stand between them. */
 bool rfc_is_field_byte(int c);
 
-/* The element of a comma-separated list that begins at *at*, blanks cut off; *at* moves behind its comma.
- * False: there is none. */
+/* The element of a comma-separated list that begins at *at*, blanks cut off; *at* moves behind its
+ * comma. False: there is none. */
 bool rfc_list_element(struct rfc_part list, size_t *at, struct rfc_part *element_r);
 
 size_t rfc_bad(struct rfc_message *m, const char *why);
