@@ -18,6 +18,7 @@ static void end_line(struct top_screen *s, const struct top_view *view, size_t f
                      enum top_style style)
 {
     size_t columns = 0, at = from;
+    say_disarmed(&s->text, from); /* before it is cut: a control character may become two columns */
     while (!s->text.failed && at < s->text.len) {
         bool begins = ((unsigned char)s->text.data[at] & 0xc0) != 0x80;
         if (s->text.data[at] == '\n') /* of a text that came from elsewhere */
@@ -305,7 +306,6 @@ void top_screen_draw(const struct top_facts *f, struct top_view *view, struct to
         add_table(f, view, s);
     else
         view->first = 0;
-    say_disarmed(&s->text, 0);
 }
 
 void top_screen_free(struct top_screen *s)

@@ -7,7 +7,10 @@ A test is a name and a function that returns what went wrong. Names say where to
     unit/test_str                      tests/unit/test_str.c, one cmocka program; those that
                                        CMakeLists.txt calls LONG only with --long
     tsan/test_store                    the same program under TSan, where threads are at work
-    fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while
+    fuzz/fuzz_http                     tests/fuzz/fuzz_http.c on its corpus, for a little while; with
+                                       --long as long as --fuzz-time says
+    fuzz/coverage/fuzz_http            its corpus reaches the lines that it guards (tests/fuzz/guards.py)
+    fuzz/canary/rfc9112-bare-lf        only with --long: a planted bug is found within a minute
     process/test_start.py::test_x      pytest: the real binary
     contract/test_vectors.py::test_x   pytest: captured exchanges
     browser/test_docs.py::test_x       pytest: what people see, in Chromium
@@ -40,8 +43,6 @@ PYTHON_SCRIPTS = ["bench/**/*.py", "pictures/*.py"]    # what no test imports mu
 TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|throttle_crowd|counters|scoreboard|log)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
-FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6
-FUZZ_LONG_S = 30 * 60
 COMPUTING_S = 4 * 60 * 60   # patience with a program that only computes, on a busy machine
 UNSTABLE_MOST = 3           # more that fail are not chance
 OUTPUT_LINES = 120          # of a failed program
@@ -52,6 +53,7 @@ class Outcome:
     state: str              # passed, failed, skipped
     seconds: float
     output: str = ""
+    note: str = ""          # what a passed one has to say
 
 
 @dataclass
@@ -84,6 +86,8 @@ class Report:
             print(f"[{done:4}/{self.total}] {word:4} {name}  {outcome.seconds:.1f} s", flush=True)
             if outcome.state == "skipped" and outcome.output:
                 print(f"            {outcome.output.strip()}", flush=True)
+            if outcome.note:
+                print(f"            {outcome.note}", flush=True)
             if outcome.state == "failed":
                 lines = outcome.output.rstrip().splitlines()[-OUTPUT_LINES:]
                 print("\n".join("    | " + line for line in lines), flush=True)
@@ -237,22 +241,14 @@ def find_tsan():
                        lambda n=name: run_program(without_aslr([program("tsan", n)])), ("tsan", name))
 
 
-def fuzz(name, long):
-    seeds = TESTS / "fuzz" / "corpus" / name
-    crashes = ROOT / "build" / "fuzz" / "crashes"
-    crashes.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as found:
-        limits = ([f"-max_total_time={FUZZ_LONG_S}"] if long
-                  else [f"-runs={FUZZ_RUNS}", f"-max_total_time={FUZZ_LIMIT_S}"])
-        argv = without_aslr([program("fuzz", name), *limits, "-timeout=20", "-print_final_stats=1",
-                             f"-artifact_prefix={crashes}/{name}-", found])
-        return run_program(argv + ([seeds] if seeds.is_dir() else []),
-                           timeout_s=PROGRAM_TIMEOUT_S + (FUZZ_LONG_S if long else 0))
+def find_fuzz(long_s):
+    from fuzz import fuzzing
+    return fuzzing.find(sys.modules[__name__], long_s)
 
 
-def find_fuzz(long):
-    for name in cmake_rows("fuzz", "fuzz/CMakeLists.txt"):
-        yield Test(f"fuzz/{name}", lambda n=name: fuzz(n, long), ("fuzz", name))
+def total_of_fuzzing():
+    from fuzz import fuzzing
+    return fuzzing.total()
 
 
 def pytest_argv(long, *words):
@@ -363,6 +359,13 @@ def try_again(tests, long, binary, report):
             report.forgive(test.name)
 
 
+def duration_s(text):
+    found = re.fullmatch(r"(\d+)([smh]?)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: 90s, 30m, 8h")
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         prog="tests/run", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -371,6 +374,8 @@ def arguments():
     parser.add_argument("-k", metavar="PATTERN", help="only tests whose name contains or matches it")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--long", action="store_true", help="add the tests that take hours")
+    parser.add_argument("--fuzz-time", metavar="TIME", type=duration_s, default="30m",
+                        help="with --long: how long each fuzz target runs (90s, 30m, 8h; default: 30m)")
     parser.add_argument("--mutants", action="store_true", help="plant each fault of tests/mutants instead")
     parser.add_argument("--preset", default="asan", help="what unit and process tests run (default: asan)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="tests at a time")
@@ -382,8 +387,8 @@ def main():
     if args.mutants:
         tests = list(find_mutants())
     else:
-        tests = [*find_scripts(), *find_units(args.preset, args.long), *find_tsan(), *find_fuzz(args.long),
-                 *find_pytest(args.preset, args.long)]
+        tests = [*find_scripts(), *find_units(args.preset, args.long), *find_tsan(),
+                 *find_fuzz(args.fuzz_time if args.long else 0), *find_pytest(args.preset, args.long)]
     tests = [t for t in tests if chosen(t, args.k)]
     if args.list:
         print("\n".join(t.name for t in tests))
@@ -398,6 +403,9 @@ def main():
     run_all(tests, broken, args.long, program(args.preset, "colmeia"), report, 1 if args.mutants else args.jobs)
     if not args.mutants:
         try_again(tests, args.long, program(args.preset, "colmeia"), report)
+    told = total_of_fuzzing()
+    if told:
+        print(f"\n{told}")
     return report.finish()
 
 

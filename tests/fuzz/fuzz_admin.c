@@ -49,11 +49,15 @@ static void try_memory(const uint8_t *data, size_t size)
     spread(board->slots, 4 * sizeof board->slots[0], data, size);
     spread(&board->slots_used, sizeof board->slots_used, data, size);
     for (size_t i = 0; i < 4; i++)
-        atomic_store(&board->slots[i].pid, 0); /* ask the kernel about nobody */
+        atomic_store(&board->slots[i].pid, i % 2 ? INT32_MAX : 0); /* the kernel knows neither */
+    atomic_store(&board->slots[1].state, size % 3 ? SLOT_READY : SLOT_STARTING);
     ASSERT(bulletin_read(bulletin, &page));
     bulletin_tell(&page, board, (mono_ms){1000}, &facts);
     status_answer(&facts.facts, &json);
-    readiness_judge(facts.facts.state, board, (mono_ms){1000}, 10);
+    unsigned reasons = readiness_judge(facts.facts.state, board, (mono_ms){1000}, 10);
+    for (unsigned i = 0; i < READINESS_REASONS_LEN; i++)
+        ASSERT(!(reasons & 1u << i) || readiness_reason_text((enum readiness_reason)i)[0]);
+    ASSERT(reasons >> READINESS_REASONS_LEN == 0);
     metrics_render(&facts.facts, &text);
     check_lines(buf_slice(&text));
     buf_free(&json);

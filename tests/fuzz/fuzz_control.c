@@ -28,6 +28,20 @@ static void check_call(const struct control_call *call)
         ASSERT(call->number < SCOREBOARD_SLOTS_MAX);
 }
 
+/* A path that came arrives again, written as the client writes it. */
+static void check_path(const struct control_call *call)
+{
+    struct buf line = {0}, error = {0};
+    struct control_call again;
+    if (!call->path[0])
+        return;
+    buf_printf(&line, "%s --binary=", command_of(call->command)->name);
+    command_write_path(&line, call->path);
+    ASSERT(command_parse(buf_slice(&line), &again, &error) && strcmp(again.path, call->path) == 0);
+    buf_free(&line);
+    buf_free(&error);
+}
+
 static void check_clean(struct slice input)
 {
     struct buf once = {0}, twice = {0};
@@ -49,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (command_parse(line, &call, &error)) {
         ASSERT(error.len == 0);
         check_call(&call);
+        check_path(&call);
     } else {
         ASSERT(error.len > 0 && !memchr(error.data, '\n', error.len));
     }

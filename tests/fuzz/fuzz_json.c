@@ -6,12 +6,21 @@
 
 #include <stdint.h>
 
+/* Names are unique. */
+static void find_members(const struct json_value *value)
+{
+    if (value->type == JSON_OBJECT)
+        for (const struct json_value *m = value->items.first; m; m = m->next)
+            ASSERT(json_member(value, m->name) == m);
+}
+
 static enum json_result print(struct arena *a, struct slice text, struct buf *out)
 {
     struct json_value *value;
     struct json_error error = {NULL, SIZE_MAX};
     enum json_result result = json_read(a, text, &value, &error);
     if (result == JSON_OK) {
+        find_members(value);
         struct jsonw w = jsonw_on(out);
         json_write(&w, value);
         ASSERT(!out->failed);

@@ -10,6 +10,7 @@
 
 static const struct field id_field = {
     .name = "id", .kind = FIELD_INT, .required = true, .min = INT64_MIN, .max = INT64_MAX};
+static const struct field order_field = {.name = "order", .kind = FIELD_UUID, .required = true};
 static const struct field page_fields[] = {
     {.name = "offset", .kind = FIELD_INT, .min = 0, .max = INT64_MAX},
     {.name = "limit", .kind = FIELD_INT, .int_default = 100, .min = 1, .max = 1000},
@@ -91,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice query = rest.ptr ? slice_split(&rest, '\n') : (struct slice){NULL, 0};
     struct slice type = rest.ptr ? slice_split(&rest, '\n') : (struct slice){NULL, 0};
     schema_read_path(&id_field, path, &id, &problems);
+    schema_read_path(&order_field, path, &id, &problems);
     schema_read_query(&page, query, values, &problems);
     check_page(&a, query);
     read_body(&a, type, rest, &problems);

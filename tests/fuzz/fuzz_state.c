@@ -32,6 +32,7 @@ static void check_round(const struct state *s)
     struct buf once = {0}, twice = {0}, error = {0};
     struct state again;
     state_encode(s, &once);
+    ASSERT(once.failed || once.len <= state_room(s));
     ASSERT(once.failed || state_decode(buf_slice(&once), &again, &error));
     if (!once.failed) {
         state_encode(&again, &twice);

@@ -5,8 +5,10 @@
 #include "worker/auth/token.h"
 
 #include "shared/check.h"
+#include "worker/auth/bearer.h"
 
 #include <sodium.h>
+#include <strings.h>
 
 #define NOW INT64_C(1700000000)
 
@@ -59,6 +61,19 @@ static void check_valid(struct slice token, const struct token_claims *c)
     ASSERT(c->sub.len > 0 && c->exp_s > NOW && c->uid >= 0 && c->auth_time_s >= 0);
 }
 
+/* What stands behind the scheme lies within the field, without blanks around it. */
+static void try_bearer(struct slice field)
+{
+    struct slice token;
+    if (!bearer_token(field, &token))
+        return;
+    ASSERT(field.len >= 6 && strncasecmp(field.ptr, "bearer", 6) == 0);
+    ASSERT(field.len == 6 || field.ptr[6] == ' ');
+    ASSERT(token.ptr && (token.len == 0 || (token.ptr >= field.ptr + 7 &&
+                                            token.ptr + token.len <= field.ptr + field.len)));
+    ASSERT(slice_equals(slice_trim(token, " \t"), token));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -71,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a;
     arena_init(&a, NULL, 0, 1 << 20);
     struct slice token = {(const char *)data + 1, size - 1};
+    try_bearer(token);
     if (data[0] & 1)
         token = sign(&a, token);
     enum token_result first = TOKEN_INVALID;

@@ -16,6 +16,7 @@ static const struct input_limits limits = {
 
 #define L(literal) literal, sizeof(literal) - 1
 #define HOST       "Host: x\r\n"
+#define CHUNKED    "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
 
 struct message_case {
     const char *name;
@@ -170,6 +171,21 @@ static const struct message_case cases[] = {
        "FFFFFFFFFFFFFFFFF\r\nhello"),
      INPUT_MALFORMED, NULL, 0},
 
+    /* trailers: llhttp alone takes some of these */
+    {"trailers ended by LF", L(CHUNKED "0\r\nX: y\r\n\n"), INPUT_MALFORMED, NULL, 0},
+    {"trailer ended by LF", L(CHUNKED "0\r\nX: y\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"no trailers, ended by LF", L(CHUNKED "0\r\n\n"), INPUT_MALFORMED, NULL, 0},
+    {"folded trailer", L(CHUNKED "0\r\nX: y\r\n z\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"blank before a trailer", L(CHUNKED "0\r\n X: y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"trailer without a name", L(CHUNKED "0\r\n: y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"trailer with a blank in its name", L(CHUNKED "0\r\nX : y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"trailer without a colon", L(CHUNKED "0\r\nX\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"CR in a trailer", L(CHUNKED "0\r\nX: y\rz\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"NUL in a trailer", L(CHUNKED "0\r\nX: \0\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"CR behind the trailers", L(CHUNKED "0\r\n\rX"), INPUT_MALFORMED, NULL, 0},
+    {"trailers of any letters", L(CHUNKED "0\r\nx_Y~1:\r\nA: \t\x80\r\n\r\nGET"), INPUT_COMPLETE,
+     NULL, 3},
+
     /* limits */
     {"length too large", L("POST / HTTP/1.1\r\n" HOST "Content-Length: 21\r\n\r\n"),
      INPUT_BODY_LARGE, NULL, 0},
@@ -186,6 +202,14 @@ static const struct message_case cases[] = {
     {"Host with a path", L("GET / HTTP/1.1\r\nHost: x/y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"Host with a blank", L("GET / HTTP/1.1\r\nHost: x y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"Host with a user", L("GET / HTTP/1.1\r\nHost: u@x\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with half a literal", L("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with an empty literal", L("GET / HTTP/1.1\r\nHost: []\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host behind a literal", L("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with two ports", L("GET / HTTP/1.1\r\nHost: x:1:2\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with a port of letters", L("GET / HTTP/1.1\r\nHost: x:y\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host without a name", L("GET / HTTP/1.1\r\nHost: :80\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with a wrong code", L("GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
+    {"Host with a code", L("GET / HTTP/1.1\r\nHost: a%2D1:\r\n\r\n"), INPUT_COMPLETE, NULL, 0},
     {"empty name", L("GET / HTTP/1.1\r\n" HOST ": c\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"name with a blank", L("GET / HTTP/1.1\r\n" HOST "A b: c\r\n\r\n"), INPUT_MALFORMED, NULL, 0},
     {"name without a colon", L("GET / HTTP/1.1\r\n" HOST "Abc\r\n\r\n"), INPUT_MALFORMED, NULL, 0},

@@ -389,6 +389,20 @@ static void test_nothing_steers(void **state)
     top_facts_free(&f);
 }
 
+/* A control character of two bytes becomes two question marks: the line is cut behind them. */
+static void test_nothing_widens(void **state)
+{
+    (void)state;
+    static struct top_screen s;
+    struct top_facts f = some_facts(0);
+    struct top_view view = {20, 24, 0};
+    snprintf(f.last_death, sizeof f.last_death, "\302\233\302\233 and so on, as it will");
+    top_screen_draw(&f, &view, &s);
+    assert_int_equal(longest_line(buf_slice(&s.text)), 20);
+    top_screen_free(&s);
+    top_facts_free(&f);
+}
+
 static void test_paint(void **state)
 {
     (void)state;
@@ -504,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_gone),
         cmocka_unit_test(test_any_size),
         cmocka_unit_test(test_nothing_steers),
+        cmocka_unit_test(test_nothing_widens),
         cmocka_unit_test(test_paint),
         cmocka_unit_test(test_short_words),
         cmocka_unit_test(test_keys),

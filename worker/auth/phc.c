@@ -35,9 +35,13 @@ static bool number(struct slice *rest, uint64_t max, uint64_t *value_r)
     return true;
 }
 
-/* Unpadded base64, canonical (no stray bits in the last letter). */
+/* Unpadded base64, canonical (no stray bits in the last letter). libsodium 1.0.18 takes some bytes above
+ * ASCII for letters. */
 static bool base64(struct slice text, unsigned char *bytes_r, size_t cap, size_t *len_r)
 {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] >= 0x80)
+            return false;
     return text.len > 0 && sodium_base642bin(bytes_r, cap, text.ptr, text.len, NULL, len_r, NULL,
                                              sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0;
 }
