@@ -29,6 +29,7 @@ def config(place, bind="127.0.0.1:0 tls", **pair):
 
 def context(place, name="server", alpn=("http/1.1",), low=None, high=None, ciphers=None):
     made = ssl.create_default_context(cafile=str(place / f"{name}.pem"))
+    made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF     # an end without close_notify is an error
     if alpn:
         made.set_alpn_protocols(list(alpn))
     if low:
