@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from harness.faults import await_held, go_on
-from harness.server import ROOT, await_true, bearer, run_verb
+from harness.server import FAST, ROOT, await_true, bearer, run_verb
 from harness.wire import Wire
 
 EVENT = re.compile(r'^EVENT\(\w+, "([^"]+)"', re.MULTILINE)
@@ -53,7 +53,7 @@ class Trail:
 def audited(serve):
     """A server with JSON lines, and its trail."""
     def start(env=None, **config):
-        server = serve(workers=1, env=env, config={"log.format": "json", "log.access": "off",
+        server = serve(workers=1, env=env, config={**FAST, "log.format": "json", "log.access": "off",
                                           **{k.replace("__", "."): v for k, v in config.items()}})
         path = config.get("log__audit")
         return server, Trail(server, server.directory / path if path and "/" in path else None)
