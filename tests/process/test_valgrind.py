@@ -42,7 +42,7 @@ def test_smoke(place, plain):
             token = {"authorization": f"Bearer {api.login('first@test.com', PASSWORD)}"}
             assert api.delete("/users/1", headers=token).status_code == 200
         server.reload()
-        for command in (["status"], ["metrics"], ["dump", "0"], ["debug", "off"]):
+        for command in (["status"], ["metrics"], ["events"], ["debug", "off"]):
             assert server.run_ctl(*command).returncode == 0
         server.stop()
         server.await_end_of_log()
