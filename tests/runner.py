@@ -37,7 +37,7 @@ SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/deb
            "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
 PYTHON_SCRIPTS = ["bench/**/*.py", "pictures/*.py"]    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
-TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log)")
+TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|counters|scoreboard|log|client)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
 FUZZ_RUNS, FUZZ_LIMIT_S = 20_000, 6

@@ -14,6 +14,7 @@ int client_setup(void **state)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof address;
     assert_non_null(w);
+    alarm(30); /* what never ends is red, too */
     w->loop = loop_new();
     w->peer = -1;
     w->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
