@@ -36,7 +36,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # every Debian has, and are used only where they are.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
     "systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles")
-# The orders API, if it is configured, loads libcurl when it starts.
+# The orders API, if it is configured, loads libcurl with the first order.
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libcurl4 | libcurl4t64, ca-certificates")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "logrotate, nginx | haproxy")
 foreach(file conffiles postinst prerm postrm)

@@ -57,8 +57,8 @@ static void hear_all(struct world *w, struct many *m)
 {
     static const char end[] = "\r\n\r\n";
     while (m->heard < MANY) {
-        int fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
+        int fd;
+        while ((fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
             m->peers[m->peers_len++] = fd;
         for (unsigned i = 0; i < m->peers_len; i++) {
             ssize_t n = read(m->peers[i], w->heard, sizeof w->heard);
@@ -170,7 +170,7 @@ static void test_a_turn_takes_a_few_leaves(void **state)
     assert_int_equal(client_calls(w->client), 0);
     assert_int_equal(closed_peers(&m), 0);
     for (unsigned turn = 1; turn <= MANY / CLIENT_LEAVES; turn++) {
-        loop_run_once(w->loop, true);
+        loop_run_once(w->loop, turn < MANY / CLIENT_LEAVES); /* behind the last ones it may sleep */
         assert_int_equal(closed_peers(&m), turn * CLIENT_LEAVES);
     }
     for (unsigned i = 0; i < MANY; i++)
