@@ -349,22 +349,29 @@ def pair(place, what):
 WRONG = ["mismatch", "encrypted", "open", "missing", "no-certificate", "cut-chain", "key-is-certificate", "directory"]
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_wrong_pairs(serve, place, what):
-    """Said by the check, at a start (exit 78), and by a reload, which changes nothing then."""
-    config = tls.config(place)
-    server = serve(workers=1, config={**FAST, **config})
-    why = pair(place, what)
-    done = run_verb(place, "check", "--config", "colmeia.ini")
-    assert done.returncode == 78 and re.search(why, done.stderr), done.stderr
-    mark = server.mark()
-    answer = server.ctl("reload", "--wait", code=1)
-    assert re.search(why, answer["error"]), answer
-    server.await_line(r"reload 1 failed: .*; the old workers go on", mark)
+def test_wrong_pairs(serve, place):
+    """Said by the check and by a reload, which changes nothing then."""
+    server = serve(workers=1, config={**FAST, **tls.config(place)})
+    for number, what in enumerate(WRONG, 1):
+        if number > 1:
+            (place / "server.pem").unlink()
+        why = pair(place, what)
+        done = run_verb(place, "check", "--config", "colmeia.ini")
+        assert done.returncode == 78 and re.search(why, done.stderr), done.stderr
+        mark = server.mark()
+        answer = server.ctl("reload", "--wait", code=1)
+        assert re.search(why, answer["error"]), answer
+        server.await_line(rf"reload {number} failed: .*; the old workers go on", mark)
     with Wire(server.tcp()) as wire:
         assert wire.get().status == 400
-    server.stop()
-    server.spawn()
+
+
+@pytest.mark.parametrize("what", ["mismatch", "open"])
+def test_start_with_a_wrong_pair(serve, place, what):
+    """What workers find wrong, and what the master does: exit 78."""
+    config = tls.config(place)
+    why = pair(place, what)
+    server = serve.make(workers=1, config={**FAST, **config}).spawn()
     assert server.wait() == 78
     server.await_end_of_log()
     assert re.search(rf"ERROR .*{why}", server.log)

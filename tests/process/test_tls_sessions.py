@@ -232,7 +232,7 @@ def test_stop_answers_what_was_begun(secure, place):
         busy.send(b"GET / HTTP/1.1\r\n")
         server.await_status("it is busy", lambda s: s["slots"][0]["busy"] == 1)
         server.send_signal(signal.SIGTERM)
-        server.await_line("stopping")
+        await_true("the worker knows", lambda: [t for t in server.children().values() if "[draining]" in t])
         busy.send(b"Host: a\r\n\r\n")
         assert busy.answer().header("connection") == "close"
         assert busy.ends_well() and idle.ends_well()
