@@ -28,7 +28,7 @@ def start_and_stop(place, failing, fresh=True, **config):
     if fresh:
         for path in [*place.glob("database.db*"), place / "secret.key"]:
             path.unlink(missing_ok=True)
-    server = Server(place, env=failing.env, workers=1, config=config)
+    server = Server(place, env=failing.env, workers=1, config={"database.timeout": "4s", **config})
     server.spawn()
     try:
         await_true("it is ready or gone", lambda: server.process.poll() is not None or "ready: 1" in server.log)
