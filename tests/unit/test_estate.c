@@ -112,7 +112,7 @@ static void test_there_and_back_with_another_layout(void **state)
     state_free(&s);
     save(&b, &s);
     pretend_other_layout(&s); /* the foreign ones are ours again */
-    assert_int_equal(s.table_len, 6);
+    assert_int_equal(s.table_len, 8);
     counter_add(&a.scoreboard->slots[0], COUNTER_requests, 1);
     assert_int_equal(estate_adopt(&again, SLOTS, &s), EXIT_CODE_OK);
     assert_int_equal(inode(again.scoreboard_fd), inode(a.scoreboard_fd));
