@@ -25,7 +25,7 @@ static bool is_good(const uint8_t *packet, size_t len)
     if (len != sizeof(struct message))
         return false;
     memcpy(&type, packet, sizeof type);
-    return type >= MESSAGE_READY && type <= MESSAGE_DEBUG;
+    return type >= MESSAGE_READY && type < MESSAGE_TYPE_END;
 }
 
 /* Sends all packets; an empty one means the end. */

@@ -55,8 +55,8 @@ static struct {
     atomic_int inside;                     /* hashes at present */
     atomic_int peak;                       /* most at the same time */
     _Atomic(pthread_barrier_t *) meet;     /* NULL: none */
-    unsigned long long passes;             /* of the last hash; read when its call is done */
-    size_t memory_bytes;
+    _Atomic(unsigned long long) passes;    /* of the last hash; read when its call is done */
+    atomic_size_t memory_bytes;
 } world;
 
 static void enter_hash(void)
@@ -77,8 +77,8 @@ int crypto_pwhash(unsigned char *const out, unsigned long long outlen, const cha
                   unsigned long long opslimit, size_t memlimit, int alg)
 {
     enter_hash();
-    world.passes = opslimit;
-    world.memory_bytes = memlimit;
+    atomic_store(&world.passes, opslimit);
+    atomic_store(&world.memory_bytes, memlimit);
     int result = -1;
     if (!atomic_load(&world.no_memory_to_hash))
         result =

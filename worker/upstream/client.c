@@ -7,6 +7,7 @@
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "shared/private.h"
 #include "version.h"
 
 #include <errno.h>
@@ -309,11 +310,13 @@ void client_on_loaded(struct client *c, const struct library *curl, struct slice
 
 static bool add_header(struct client *c, const char *header)
 {
+    size_t len = strlen(header) + 1;
     struct curl_slist *h = calloc(1, sizeof *h), **end = &c->headers;
-    if (!h || !(h->data = strdup(header))) {
+    if (!h || !(h->data = private_new(len))) { /* it may be a key */
         free(h);
         return false;
     }
+    memcpy(h->data, header, len);
     while (*end)
         end = &(*end)->next;
     *end = h;
@@ -324,8 +327,7 @@ static void free_headers(struct client *c)
 {
     for (struct curl_slist *h = c->headers, *next; h; h = next) {
         next = h->next;
-        explicit_bzero(h->data, strlen(h->data));
-        free(h->data);
+        private_free(h->data, strlen(h->data) + 1);
         free(h);
     }
 }
