@@ -119,7 +119,7 @@ check_tree() {
                 sub(/^.*\//, "", base)
                 sub(/\.[ch]$/, "", base)
                 if (base in links) linked = links[base] " shared"
-                else linked = "shared master worker_loop worker_net worker_http worker_validate worker_auth worker_store"
+                else linked = "shared master worker_loop worker_net worker_http worker_validate worker_auth worker_store worker_upstream"
             } else if (from == "") { bad("in no folder of the table"); next }
 
             if (match(text, /"[^"]*"/)) {

@@ -85,7 +85,7 @@ def test_clients_that_leave_at_any_point(server):
 
 
 def test_leaving_while_a_hash_is_going_on(serve):
-    server = serve(workers=1, config={"auth.hash_memory": "16m", "auth.hash_iterations": "3"})
+    server = serve(workers=1, config={"auth.hash_memory": "16m", "auth.hash_iterations": "3", "auth.throttle": "no"})
     pids = list(server.workers())
     for _ in range(10):
         Wire(server.tcp()).send(WHOLE[2]).close()
