@@ -45,7 +45,7 @@ def test_start(place, failing, who, some):
 @SOME_OR_ALL
 def test_requests(serve, failing, some):
     """503, or a closed connection, or the answer; the worker lives, and the next request is served."""
-    server = serve(env=failing.env, workers=1).await_served()
+    server = serve(env=failing.env, workers=1, config={"auth.throttle": "no"}).await_served()
     (pid,) = server.workers()
     requests = Requests(server)
     for kind in requests.kinds:
