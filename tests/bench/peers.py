@@ -82,6 +82,7 @@ def start_colmeia(place):
         "auth.throttle": "no",      # all log in to one account at the same time, and no peer has one
         "log.level": "warning",
         "log.access": "off",
+        "log.audit": "off",
     }
     if place.light:
         values.update({"auth.hash_memory": "8k", "auth.hash_iterations": "1"})
@@ -122,7 +123,7 @@ def start_fastapi(place):
 
 
 PEERS = {p.name: p for p in [
-    Peer("colmeia", "ours", ALL + SECURE + ORDERS, "this tree, preset release, access log off", start_colmeia),
+    Peer("colmeia", "ours", ALL + SECURE + ORDERS, "this tree, preset release, access and audit log off", start_colmeia),
     Peer("epoll", "bound", HELLO, "the floor: bare epoll, a constant answer, parses nothing",
          lambda p: ([p.binaries / "epoll", p.port, WORKERS], {}), "epoll"),
     Peer("ceil", "bound", ALL, "a bound in C: believes what it reads; prepared statements, one transaction for all "
