@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t used = 0, used_again = 0;
     enum proxy_header result = read_copy(data, size, &peer, &used);
     bool whole = result == PROXY_HEADER_PEER || result == PROXY_HEADER_LOCAL;
+    ASSERT(proxy_header_text(result));
     ASSERT(result != PROXY_HEADER_MORE || size < PROXY_HEADER_MAX);
     if (!whole)
         return 0;

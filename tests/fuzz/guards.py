@@ -25,9 +25,11 @@ GUARDS = {
                       "take_read conn_read_now conn_linger on_lingering_bytes")],
     "fuzz_target": [HTTP + "target.c"],
     "fuzz_proxy": [HTTP + "proxy.c"],
+    "fuzz_proxy_header": [HTTP + "proxy_header.c"],
     "fuzz_accept": [HTTP + "accept.c"],
     "fuzz_json": JSON,
     "fuzz_email": EMAIL,
+    "fuzz_strength": [VALIDATE + "strength.c", VALIDATE + "common.c"],
     "fuzz_form": [VALIDATE + "form.c", VALIDATE + "percent.c"],
     "fuzz_multipart": [VALIDATE + "form_multipart.c"],
     "fuzz_query": [VALIDATE + "percent.c", (VALIDATE + "utf8.c", "utf8_next utf8_is_valid utf8_replace utf8_put")],
@@ -68,6 +70,7 @@ EXCUSED = {
                         "status_cpu_ms": "asks the kernel: unit/test_status", "status_memory_kib": "the same",
                         "read_about": "the same"},
     "worker/http/redirect.c": {"server_address": "only a TCP socket has one: process/test_http"},
+    "worker/validate/strength.c": {"strength_words": "unit/test_strength"},
     "master/top_screen.c": {"top_screen_free": "memory"},
 }
 

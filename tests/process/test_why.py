@@ -62,7 +62,7 @@ def test_next_worker_in_that_slot_begins_anew(serve, place):
 
 def test_hashes_that_wait_are_seen(serve):
     """In the status, and with it in `ctl top`: what is asked for and not answered, and nothing afterwards."""
-    server = serve(workers=1, config={"auth.hash_iterations": "4", "auth.hash_memory": "64m"})
+    server = serve(workers=1, config={"auth.hash_iterations": "4", "auth.hash_memory": "64m", "auth.throttle": "no"})
     server.secrets.add("told-to-nobody")
     wires = [Wire(server.tcp()) for _ in range(8)]
     for wire in wires:
