@@ -64,6 +64,68 @@ static void count_call(struct loop_flush *f)
     ((struct counted *)f)->calls++;
 }
 
+/* A socket that is ready for so many turns, each of which collects so much. */
+struct source {
+    struct ev_io io;
+    struct loop *loop;
+    struct loop_flush flush;
+    unsigned each, left; /* turns */
+    unsigned hops[16], hops_len;
+};
+
+static void on_ready(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+    struct source *s = io->data;
+    loop_enter(s->loop, "test");
+    s->flush.collected += s->each;
+    if (--s->left == 0)
+        ev_io_stop(ev, io);
+}
+
+static void send_away(struct loop_flush *f)
+{
+    struct source *s = (struct source *)((char *)f - offsetof(struct source, flush));
+    if (f->collected > 0)
+        s->hops[s->hops_len++] = f->collected;
+    f->collected = 0;
+    if (s->left == 0)
+        loop_stop(s->loop);
+}
+
+static void test_hops_while_there_is_more(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned each, turns, hops[4];
+    } cases[] = {
+        {"one at a time: at once", 1, 3, {1, 1, 1}},
+        {"a burst", 2, 3, {6}},
+        {"it does not end", 2, 2 * (LOOP_LOOKS + 1), {10, 10}},
+        {"enough", LOOP_MANY, 2, {LOOP_MANY, LOOP_MANY}},
+        {"enough in the second turn", LOOP_MANY - 1, 2, {2 * (LOOP_MANY - 1)}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int pair[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(write(pair[1], "x", 1), 1);
+        struct source s = {.loop = *state,
+                           .flush.call = send_away,
+                           .each = cases[i].each,
+                           .left = cases[i].turns};
+        ev_io_init(&s.io, on_ready, pair[0], EV_READ);
+        s.io.data = &s;
+        ev_io_start(loop_ev(s.loop), &s.io);
+        loop_add_flush(s.loop, &s.flush);
+        loop_run(s.loop);
+        loop_remove_flush(s.loop, &s.flush);
+        for (unsigned h = 0; h < 4; h++)
+            if (s.hops[h] != cases[i].hops[h])
+                fail_msg("%s: hop %u has %u", cases[i].name, h, s.hops[h]);
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
 static void test_flush_runs_once_a_turn(void **state)
 {
     struct loop *l = *state;
@@ -398,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_flush_runs_once_a_turn),
+        CASE(test_hops_while_there_is_more),
         CASE(test_flush_may_remove_itself),
         CASE(test_done_in_order_in_a_later_turn),
         CASE(test_done_during_done_waits),

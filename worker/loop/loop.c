@@ -24,6 +24,9 @@ struct loop {
     struct ev_check after_sleep;
     struct ev_prepare before_sleep;
     struct ev_idle hurry;       /* while it is started, the loop does not sleep */
+    struct ev_idle look;        /* while it is started, the loop looks at its sockets and does not sleep */
+    unsigned looks;             /* for more, since something was first kept back */
+    bool patient;               /* it runs for as long as there is work, not for one turn */
     struct loop_flush *flushes;
     struct stall stall;
     pthread_t owner;            /* fixed; read by any thread */
@@ -68,13 +71,37 @@ static void on_after_sleep(struct ev_loop *ev, struct ev_check *w, int revents)
     stall_turn_begins(&l->stall, clock_now_us());
 }
 
+/* Nothing has come. */
+static void on_look(struct ev_loop *ev, struct ev_idle *w, int revents)
+{
+    struct loop *l = w->data;
+    l->looks = LOOP_LOOKS;
+}
+
+/* Whether what was collected is kept back for what may come with it. */
+static bool looks_for_more(struct loop *l)
+{
+    unsigned most = 0;
+    for (struct loop_flush *f = l->flushes; f; f = f->next)
+        most = f->collected > most ? f->collected : most;
+    if (l->patient && most >= LOOP_SOME && most < LOOP_MANY && l->looks < LOOP_LOOKS) {
+        l->looks++;
+        ev_idle_start(l->ev, &l->look);
+        return true;
+    }
+    l->looks = 0;
+    ev_idle_stop(l->ev, &l->look);
+    return false;
+}
+
 /* Behind them all. */
 static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int revents)
 {
     struct loop *l = w->data;
     if (l->flushes)
         loop_enter(l, "flush");
-    for (struct loop_flush *f = l->flushes, *next; f; f = next) {
+    bool kept = looks_for_more(l);
+    for (struct loop_flush *f = l->flushes, *next; f && !kept; f = next) {
         next = f->next;
         f->call(f);
     }
@@ -117,6 +144,8 @@ struct loop *(loop_new)(const char *made_at)
     ev_prepare_start(l->ev, &l->before_sleep);
     ev_unref(l->ev);
     ev_idle_init(&l->hurry, on_hurry);
+    ev_idle_init(&l->look, on_look);
+    l->look.data = l;
     return l;
 }
 
@@ -145,6 +174,7 @@ void loop_free(struct loop *l)
     ev_ref(l->ev);
     ev_check_stop(l->ev, &l->after_sleep);
     ev_idle_stop(l->ev, &l->hurry);
+    ev_idle_stop(l->ev, &l->look);
     if (l->onlooker)
         ev_loop_destroy(l->onlooker);
     ev_loop_destroy(l->ev);
@@ -190,7 +220,9 @@ void loop_run(struct loop *l)
     assert_not_turning(l, "loop_run");
     /* not only while watchers are active: a worker without connections still waits for tasks */
     ev_ref(l->ev);
+    l->patient = true;
     ev_run(l->ev, 0);
+    l->patient = false;
     ev_unref(l->ev);
     stall_turn_ends(&l->stall, clock_now_us()); /* what its owner does now is no callback's doing */
 }

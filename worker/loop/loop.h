@@ -23,10 +23,14 @@ struct stall;
 struct task;
 struct loop;
 
-/* A callback that runs once each time round, just before the loop sleeps: where work that was
- * collected during a turn leaves in one hop. Embedded by its owner. */
+/* A callback that runs once each time round, just before the loop sleeps: where work that was collected during a turn leaves
+ * in one hop. With LOOP_SOME collected and fewer than LOOP_MANY, the loop looks first whether there is
+ * more to come, up to LOOP_LOOKS times: while requests pour in, hops are fewer and larger. (Not in
+ * loop_run_once().) Embedded by its owner. */
+enum { LOOP_SOME = 2, LOOP_MANY = 32, LOOP_LOOKS = 4 };
 struct loop_flush {
     void (*call)(struct loop_flush *f);
+    unsigned collected;      /* what waits for the call; the owner counts */
     struct loop_flush *next; /* the loop's list */
 };
 
