@@ -285,7 +285,7 @@ def test_stop_delay_and_stop(serve):
     server.await_status("it is busy", lambda s: s["busy"] == 1)
     server.send_signal(signal.SIGTERM)
     server.await_line("stopping in 1000 ms")
-    assert admin.ready() == (503, "stopping", ["the server is stopping"])
+    await_true("the master has said so, too", lambda: admin.ready() == (503, "stopping", ["the server is stopping"]))
     assert Wire(server.tcp()).get("/").status == 200, "others are still served"
     server.await_line("stopping: ")
     assert "the server is stopping" in admin.ready()[2]
