@@ -57,3 +57,23 @@ void *memory_map(int fd, size_t *len_r)
     *len_r = (size_t)st.st_size;
     return map(fd, *len_r);
 }
+
+void *memory_map_exact(int fd, size_t len)
+{
+    size_t found = 0;
+    void *memory = memory_map(fd, &found);
+    if (!memory || found == len)
+        return memory;
+    munmap(memory, found);
+    errno = EINVAL;
+    return NULL;
+}
+
+void memory_undo(void *memory, size_t len, int *fd_r)
+{
+    int saved = errno;
+    munmap(memory, len);
+    close(*fd_r);
+    *fd_r = -1;
+    errno = saved;
+}

@@ -129,11 +129,10 @@ struct scoreboard *scoreboard_new(size_t slots_len)
 
 struct scoreboard *scoreboard_map(int fd, size_t slots_len)
 {
-    size_t len = 0;
-    struct scoreboard *s = memory_map(fd, &len);
-    if (!s || (len == map_len(slots_len) && s->slots_len == slots_len))
+    struct scoreboard *s = memory_map_exact(fd, map_len(slots_len));
+    if (!s || s->slots_len == slots_len)
         return s;
-    munmap(s, len);
+    munmap(s, map_len(slots_len));
     errno = EINVAL;
     return NULL;
 }

@@ -12,7 +12,6 @@
 #include "shared/memory.h"
 #include "shared/siphash.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,22 +47,13 @@ struct throttle *throttle_make(int *fd_r)
     /* never short up to 256 bytes; getrandom(2) */
     if (!t || getrandom(&t->key, sizeof t->key, 0) == (ssize_t)sizeof t->key)
         return t;
-    int saved = errno;
-    throttle_free(t);
-    close(*fd_r);
-    errno = saved;
+    memory_undo(t, sizeof *t, fd_r);
     return NULL;
 }
 
 struct throttle *throttle_map(int fd)
 {
-    size_t len = 0;
-    struct throttle *t = memory_map(fd, &len);
-    if (!t || len == sizeof *t)
-        return t;
-    munmap(t, len);
-    errno = EINVAL;
-    return NULL;
+    return memory_map_exact(fd, sizeof(struct throttle));
 }
 
 uint64_t throttle_layout(void)

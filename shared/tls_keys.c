@@ -46,25 +46,20 @@ struct tls_keys *tls_keys_make(int *fd_r)
     hide(k);
     if (make_key(k, clock_now()))
         return k;
-    int saved = errno;
-    tls_keys_free(k);
-    close(*fd_r);
-    *fd_r = -1;
-    errno = saved;
+    memory_undo(k, sizeof *k, fd_r);
     return NULL;
 }
 
 struct tls_keys *tls_keys_map(int fd)
 {
-    size_t len = 0;
-    struct tls_keys *k = memory_map(fd, &len);
+    struct tls_keys *k = memory_map_exact(fd, sizeof *k);
     if (!k)
         return NULL;
-    if (len == sizeof *k && atomic_load(&k->made) > 0) {
+    if (atomic_load(&k->made) > 0) {
         hide(k);
         return k;
     }
-    munmap(k, len);
+    munmap(k, sizeof *k);
     errno = EINVAL;
     return NULL;
 }

@@ -63,12 +63,35 @@ static void test_what_is_none_is_refused(void **state)
     close(ends[1]);
 }
 
+static void test_length_is_known(void **state)
+{
+    (void)state;
+    int fd = -1;
+    char *one = memory_new("test", 5000, &fd);
+    assert_non_null(one);
+    char *two = memory_map_exact(fd, 5000);
+    assert_non_null(two);
+    one[4999] = 'x';
+    assert_int_equal(two[4999], 'x');
+    munmap(two, 5000);
+    errno = 0;
+    assert_null(memory_map_exact(fd, 4999));
+    assert_int_equal(errno, EINVAL);
+    int before = fd;
+    errno = ENOSPC;
+    memory_undo(one, 5000, &fd);
+    assert_int_equal(errno, ENOSPC);
+    assert_int_equal(fd, -1);
+    assert_int_equal(fcntl(before, F_GETFD), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_maps_are_one),
         cmocka_unit_test(test_nobody_shortens_it),
         cmocka_unit_test(test_what_is_none_is_refused),
+        cmocka_unit_test(test_length_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
