@@ -61,6 +61,16 @@ bool dynamic_probe(const char *file, const char *symbol, struct buf *error)
     return good;
 }
 
+bool dynamic_find(void *library, const char *file, const char *name, void *function_r,
+                  struct buf *error)
+{
+    void *found = dlsym(library, name);
+    if (!found)
+        buf_printf(error, "%s has no %s", file, name);
+    memcpy(function_r, &found, sizeof found); /* ISO C has no cast from object to function */
+    return found;
+}
+
 bool dynamic_probe_for(const struct config *config, struct buf *errors)
 {
     struct buf why = {0};

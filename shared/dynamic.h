@@ -12,5 +12,10 @@
  * must be in it. False with the reason in *error*. */
 bool dynamic_probe(const char *file, const char *symbol, struct buf *error);
 
+/* The function *name* of what dlopen(3) has loaded from *file*, into the pointer *function_r*. False with the
+ * reason in *error*. */
+bool dynamic_find(void *library, const char *file, const char *name, void *function_r,
+                  struct buf *error);
+
 /* All that this configuration will need. False with a line for the operator appended to *errors*. */
 bool dynamic_probe_for(const struct config *config, struct buf *errors);

@@ -6,18 +6,11 @@
 
 #include "worker/net/tls_library.h"
 
+#include "shared/dynamic.h"
+
 #include <dlfcn.h>
 
 #define LIBRARY_FILE "libssl.so.3"
-
-static bool find(void *file, const char *name, void *function_r, struct buf *error)
-{
-    void *found = dlsym(file, name);
-    if (!found)
-        buf_printf(error, LIBRARY_FILE " has no %s", name);
-    memcpy(function_r, &found, sizeof found); /* ISO C has no cast from object to function */
-    return found;
-}
 
 const struct tls_library *tls_library_load(struct buf *error)
 {
@@ -31,13 +24,13 @@ const struct tls_library *tls_library_load(struct buf *error)
     }
     struct tls_library fresh;
 #define X(name)                                                                                    \
-    if (!find(file, "SSL_" #name, &fresh.name, error))                                             \
+    if (!dynamic_find(file, LIBRARY_FILE, "SSL_" #name, &fresh.name, error))                       \
         return NULL;
     TLS_LIBRARY_FUNCTIONS(X)
 #undef X
-    if (!find(file, "SSL_CTX_set_ex_data", &fresh.context_set_data, error) ||
-        !find(file, "SSL_CTX_get_ex_data", &fresh.context_get_data, error) ||
-        !find(file, "TLS_server_method", &fresh.server_method, error))
+    if (!dynamic_find(file, LIBRARY_FILE, "SSL_CTX_set_ex_data", &fresh.context_set_data, error) ||
+        !dynamic_find(file, LIBRARY_FILE, "SSL_CTX_get_ex_data", &fresh.context_get_data, error) ||
+        !dynamic_find(file, LIBRARY_FILE, "TLS_server_method", &fresh.server_method, error))
         return NULL;
     library = fresh;
     return &library;

@@ -5,16 +5,16 @@
 
 #include "worker/upstream/library.h"
 
+#include "shared/dynamic.h"
 #include "worker/upstream/curl_memory.h"
 
 #include <dlfcn.h>
 
 static bool find(void *file, const char *name, void *function_r, struct buf *error)
 {
-    void *found = dlsym(file, name);
+    bool found = dynamic_find(file, CURL_FILE, name, function_r, error);
     if (!found)
-        buf_printf(error, CURL_FILE " has no %s; a newer one is needed", name);
-    memcpy(function_r, &found, sizeof found); /* ISO C has no cast from object to function */
+        buf_printf(error, "; a newer one is needed");
     return found;
 }
 
