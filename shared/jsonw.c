@@ -1,17 +1,38 @@
 /* jsonw.c: see jsonw.h. */
 #include "shared/jsonw.h"
 
-static void before_value(struct jsonw *w)
+#include <string.h>
+
+/* Room for a value of up to len bytes: where it begins, behind the comma if there must be one. NULL
+ * without memory. What was written ends with end_value(). */
+static char *begin_value(struct jsonw *w, size_t len)
 {
-    if (w->comma)
-        buf_append_char(w->out, ',');
+    char *at = buf_reserve(w->out, len + 1);
+    if (at && w->comma)
+        *at++ = ',';
     w->comma = true;
+    return at;
+}
+
+static char *put(char *at, struct slice s)
+{
+    if (s.len)
+        memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
+
+static void end_value(struct jsonw *w, const char *end)
+{
+    w->out->len = (size_t)(end - w->out->data);
 }
 
 static void open_with(struct jsonw *w, char c)
 {
-    before_value(w);
-    buf_append_char(w->out, c);
+    char *at = begin_value(w, 1);
+    if (at) {
+        *at++ = c;
+        end_value(w, at);
+    }
     w->comma = false;
 }
 
@@ -42,57 +63,75 @@ void jsonw_array_close(struct jsonw *w)
 }
 
 /* What a byte becomes: 0 itself, 'u' \u00xx, else the letter after the backslash. */
-static char escape_letter(unsigned char c)
+static const char escape_letter[256] = {
+#define U8 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u'
+    U8, 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u', U8, U8, ['"'] = '"', ['\\'] = '\\',
+#undef U8
+};
+
+/* Whether none of eight bytes needs an escape: none below 0x20, no quote, no backslash. Each test
+ * leaves a byte's highest bit where it holds, and nothing where none does; carries may add to that,
+ * not take away from it. */
+static bool eight_are_plain(const char *at)
 {
-    switch (c) {
-    case '"':
-        return '"';
-    case '\\':
-        return '\\';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    default:
-        return c < 0x20 ? 'u' : 0;
-    }
+    const uint64_t ones = UINT64_C(0x0101010101010101), highest = ones * 0x80;
+    uint64_t v;
+    memcpy(&v, at, sizeof v);
+    uint64_t quote = v ^ ones * '"', backslash = v ^ ones * '\\';
+    uint64_t odd = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
+                   ((backslash - ones) & ~backslash);
+    return (odd & highest) == 0;
+}
+
+/* How many of its first bytes stand for themselves. */
+static size_t plain_len(struct slice bytes)
+{
+    size_t len = 0;
+    while (bytes.len - len >= 8 && eight_are_plain(bytes.ptr + len))
+        len += 8;
+    while (len < bytes.len && !escape_letter[(unsigned char)bytes.ptr[len]])
+        len++;
+    return len;
 }
 
 void jsonw_escape(struct buf *out, struct slice bytes)
 {
     static const char hex[] = "0123456789abcdef";
-    size_t clean = 0; /* start of the run that needs no escape */
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.ptr[i];
-        char letter = escape_letter(c);
-        if (!letter)
-            continue;
-        buf_append(out, bytes.ptr + clean, i - clean);
-        clean = i + 1;
-        if (letter == 'u')
+    for (;;) {
+        size_t plain = plain_len(bytes);
+        buf_append(out, bytes.ptr, plain);
+        if (plain == bytes.len)
+            return;
+        unsigned char c = (unsigned char)bytes.ptr[plain];
+        if (escape_letter[c] == 'u')
             buf_append(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
         else
-            buf_append(out, (char[]){'\\', letter}, 2);
+            buf_append(out, (char[]){'\\', escape_letter[c]}, 2);
+        bytes.ptr += plain + 1;
+        bytes.len -= plain + 1;
     }
-    buf_append(out, bytes.ptr + clean, bytes.len - clean);
 }
 
+/* Text that needs no escape, as most does not, is written in one go. */
 static void quoted(struct jsonw *w, struct slice s)
 {
-    buf_append_char(w->out, '"');
-    jsonw_escape(w->out, s);
+    size_t plain = plain_len(s);
+    char *at = begin_value(w, plain + 2);
+    if (!at)
+        return;
+    *at++ = '"';
+    at = put(at, (struct slice){s.ptr, plain});
+    if (plain == s.len)
+        *at++ = '"';
+    end_value(w, at);
+    if (plain == s.len)
+        return;
+    jsonw_escape(w->out, (struct slice){s.ptr + plain, s.len - plain});
     buf_append_char(w->out, '"');
 }
 
 void jsonw_name(struct jsonw *w, struct slice name)
 {
-    before_value(w);
     quoted(w, name);
     buf_append_char(w->out, ':');
     w->comma = false;
@@ -100,22 +139,21 @@ void jsonw_name(struct jsonw *w, struct slice name)
 
 void jsonw_string(struct jsonw *w, struct slice value)
 {
-    before_value(w);
     quoted(w, value);
 }
 
 void jsonw_i64(struct jsonw *w, int64_t value)
 {
-    char digits[24];
-    before_value(w);
-    buf_append(w->out, digits, str_i64(digits, value));
+    char *at = begin_value(w, 20);
+    if (at)
+        end_value(w, at + str_i64(at, value));
 }
 
 void jsonw_u64(struct jsonw *w, uint64_t value)
 {
-    char digits[24];
-    before_value(w);
-    buf_append(w->out, digits, str_u64(digits, value));
+    char *at = begin_value(w, 20);
+    if (at)
+        end_value(w, at + str_u64(at, value));
 }
 
 void jsonw_bool(struct jsonw *w, bool value)
@@ -130,6 +168,7 @@ void jsonw_null(struct jsonw *w)
 
 void jsonw_raw(struct jsonw *w, struct slice json)
 {
-    before_value(w);
-    buf_append_slice(w->out, json);
+    char *at = begin_value(w, json.len);
+    if (at)
+        end_value(w, put(at, json));
 }

@@ -67,13 +67,22 @@ static inline struct buf buf_in_arena(struct arena *a)
 void buf_free(struct buf *b);
 /* Room for *extra* more bytes: pointer to the first, or NULL (and failed) without memory. Add what
  * was written to b->len. */
-char *buf_reserve(struct buf *b, size_t extra);
+static inline char *buf_reserve(struct buf *b, size_t extra);
 void buf_append(struct buf *b, const void *bytes, size_t len);
 void buf_append_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Drops the first len bytes, moving the rest down. */
 void buf_consume(struct buf *b, size_t len);
+
+/* The seldom part of buf_reserve(). */
+char *buf_grow(struct buf *b, size_t extra);
+
+static inline char *buf_reserve(struct buf *b, size_t extra)
+{
+    return !b->failed && extra <= b->cap - b->len && b->data ? b->data + b->len
+                                                             : buf_grow(b, extra);
+}
 
 static inline void buf_append_slice(struct buf *b, struct slice s)
 {
