@@ -177,17 +177,17 @@ static int make_random(struct secret *s)
     return 0;
 }
 
-/* The key and a newline, on disk when it returns 0. */
+/* The key that make_random() made and a newline, on disk when it returns 0. */
 static int write_key(int fd, struct secret *s)
 {
     size_t done = 0;
     ssize_t n = 1;
-    s->bytes[s->len] = '\n';
-    while (done < s->len + 1 && n > 0) {
-        n = TEMP_FAILURE_RETRY(write(fd, s->bytes + done, s->len + 1 - done));
+    s->bytes[HEX_BYTES] = '\n';
+    while (done < HEX_BYTES + 1 && n > 0) {
+        n = TEMP_FAILURE_RETRY(write(fd, s->bytes + done, HEX_BYTES + 1 - done));
         done += n > 0 ? (size_t)n : 0;
     }
-    s->bytes[s->len] = '\0';
+    s->bytes[HEX_BYTES] = '\0';
     if (n > 0)
         return TEMP_FAILURE_RETRY(fsync(fd));
     if (n == 0)
