@@ -17,10 +17,13 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 
+enum { ALARM_S = 120 };
+
 struct probe {
     struct task task; /* first */
     int id;
     struct probe *again; /* posted by done() */
+    void (*post)(struct loop *l, struct task *t); /* NULL: as a thread does */
 };
 
 static int order[16];
@@ -31,7 +34,9 @@ static void on_done(struct task *t)
     struct probe *p = (struct probe *)t;
     assert_null(t->next);
     order[order_len++] = p->id;
-    if (p->again)
+    if (p->again && p->post)
+        p->post(t->loop, &p->again->task);
+    else if (p->again)
         loop_post_done(t->loop, &p->again->task, &p->again->task);
 }
 
@@ -50,7 +55,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    loop_free(*state);
+    loop_free(*state); /* NULL: the test did */
     return 0;
 }
 
@@ -62,68 +67,6 @@ struct counted {
 static void count_call(struct loop_flush *f)
 {
     ((struct counted *)f)->calls++;
-}
-
-/* A socket that is ready for so many turns, each of which collects so much. */
-struct source {
-    struct ev_io io;
-    struct loop *loop;
-    struct loop_flush flush;
-    unsigned each, left; /* turns */
-    unsigned hops[16], hops_len;
-};
-
-static void on_ready(struct ev_loop *ev, struct ev_io *io, int revents)
-{
-    struct source *s = io->data;
-    loop_enter(s->loop, "test");
-    s->flush.collected += s->each;
-    if (--s->left == 0)
-        ev_io_stop(ev, io);
-}
-
-static void send_away(struct loop_flush *f)
-{
-    struct source *s = (struct source *)((char *)f - offsetof(struct source, flush));
-    if (f->collected > 0)
-        s->hops[s->hops_len++] = f->collected;
-    f->collected = 0;
-    if (s->left == 0)
-        loop_stop(s->loop);
-}
-
-static void test_hops_while_there_is_more(void **state)
-{
-    static const struct {
-        const char *name;
-        unsigned each, turns, hops[4];
-    } cases[] = {
-        {"one at a time: at once", 1, 3, {1, 1, 1}},
-        {"a burst", 2, 3, {6}},
-        {"it does not end", 2, 2 * (LOOP_LOOKS + 1), {10, 10}},
-        {"enough", LOOP_MANY, 2, {LOOP_MANY, LOOP_MANY}},
-        {"enough in the second turn", LOOP_MANY - 1, 2, {2 * (LOOP_MANY - 1)}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int pair[2];
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-        assert_int_equal(write(pair[1], "x", 1), 1);
-        struct source s = {.loop = *state,
-                           .flush.call = send_away,
-                           .each = cases[i].each,
-                           .left = cases[i].turns};
-        ev_io_init(&s.io, on_ready, pair[0], EV_READ);
-        s.io.data = &s;
-        ev_io_start(loop_ev(s.loop), &s.io);
-        loop_add_flush(s.loop, &s.flush);
-        loop_run(s.loop);
-        loop_remove_flush(s.loop, &s.flush);
-        for (unsigned h = 0; h < 4; h++)
-            if (s.hops[h] != cases[i].hops[h])
-                fail_msg("%s: hop %u has %u", cases[i].name, h, s.hops[h]);
-        close(pair[0]);
-        close(pair[1]);
-    }
 }
 
 static void test_flush_runs_once_a_turn(void **state)
@@ -208,6 +151,78 @@ static void test_done_during_done_waits(void **state)
     loop_run_once(l, true);
     assert_int_equal(order_len, 2);
     assert_int_equal(order[1], 2);
+}
+
+/* What was finished on the loop itself: in order, in the turn that comes, and not within another
+ * done function. */
+static void test_done_here(void **state)
+{
+    struct loop *l = *state;
+    struct probe p[3];
+    for (int i = 0; i < 3; i++) {
+        probe_init(&p[i], l, i);
+        p[i].again = NULL;
+    }
+    p[2].post = loop_post_here;
+    p[2].again = &p[0];
+    loop_post_here(l, &p[1].task);
+    loop_post_here(l, &p[2].task);
+    assert_int_equal(order_len, 0);
+    loop_run_once(l, false);
+    assert_memory_equal(order, ((int[]){1, 2}), 2 * sizeof(int));
+    assert_int_equal(order_len, 2);
+    loop_run_once(l, false);
+    assert_int_equal(order_len, 3);
+    probe_init(&p[1], l, 7);
+    loop_post_here(l, &p[1].task);
+    *state = NULL;
+    loop_free(l);
+    assert_int_equal(order[3], 7);
+}
+
+struct worked {
+    struct loop_flush flush; /* first */
+    struct task task;
+    struct loop *loop;
+    struct ev_timer begin;
+    bool left;
+};
+
+static void leave_work(struct task *t)
+{
+    struct worked *w = (struct worked *)((char *)t - offsetof(struct worked, task));
+    w->left = true;
+}
+
+static void do_work(struct loop_flush *f)
+{
+    struct worked *w = (struct worked *)f;
+    if (w->left)
+        loop_stop(w->loop);
+}
+
+static void end_it_here(struct ev_loop *ev, struct ev_timer *timer, int revents)
+{
+    struct worked *w = timer->data;
+    ev_timer_stop(ev, timer);
+    loop_post_here(w->loop, &w->task);
+}
+
+/* The loop does not sleep before its hooks have seen what done functions left. */
+static void test_done_here_may_leave_work(void **state)
+{
+    struct loop *l = *state;
+    struct worked w = {.flush.call = do_work, .loop = l};
+    task_init(&w.task, l, leave_work);
+    loop_add_flush(l, &w.flush);
+    ev_timer_init(&w.begin, end_it_here, 0., 0.);
+    w.begin.data = &w;
+    ev_timer_start(loop_ev(l), &w.begin);
+    alarm(30); /* libev itself wakes up after a minute */
+    loop_run(l);
+    alarm(ALARM_S);
+    assert_true(w.left);
+    loop_remove_flush(l, &w.flush);
 }
 
 static void test_free_runs_what_came_back(void **state)
@@ -460,10 +475,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_flush_runs_once_a_turn),
-        CASE(test_hops_while_there_is_more),
         CASE(test_flush_may_remove_itself),
         CASE(test_done_in_order_in_a_later_turn),
         CASE(test_done_during_done_waits),
+        CASE(test_done_here),
+        CASE(test_done_here_may_leave_work),
         CASE(test_free_runs_what_came_back),
         CASE(test_other_thread_wakes_a_sleeping_loop),
         CASE(test_backend_is_epoll_whatever_the_environment),
@@ -473,6 +489,6 @@ int main(void)
         CASE(test_forget_fd_at_once),
         CASE(test_forget_fd_of_a_new_epoll),
     };
-    alarm(120); /* a lost wake-up must not hang the run */
+    alarm(ALARM_S); /* a lost wake-up must not hang the run */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

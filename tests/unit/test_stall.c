@@ -197,6 +197,26 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 static void on_done(struct task *t)
 {
     spin(LIMIT_US + 1000);
+    loop_stop(t->loop);
+}
+
+/* Ends a task within a callback, or as a thread does. */
+struct ender {
+    struct ev_timer timer; /* first */
+    struct loop *loop;
+    struct task *task;
+    bool by_thread;
+};
+
+static void end_task(struct ev_loop *ev, struct ev_timer *timer, int revents)
+{
+    struct ender *e = (struct ender *)timer;
+    loop_enter(e->loop, "the end of a task");
+    ev_timer_stop(ev, timer);
+    if (e->by_thread)
+        loop_post_done(e->loop, e->task, e->task);
+    else
+        task_complete(e->task, TASK_RAN);
 }
 
 static void on_flush(struct loop_flush *f)
@@ -221,13 +241,17 @@ static void test_real_callbacks(void **state)
         loop_run_once(l, true);
     const char *said = catcher_end();
     assert_non_null(strstr(said, "slow callback: spinning timer: held the loop for "));
-    task_init(&t, l, on_done);
-    task_begin(&t);
-    task_complete(&t, TASK_RAN);
-    catcher_begin();
-    loop_run_once(l, true);
-    said = catcher_end();
-    assert_non_null(strstr(said, "slow callback: done of a task made at test_stall.c:"));
+    for (int by_thread = 0; by_thread <= 1; by_thread++) {
+        struct ender ender = {.loop = l, .task = &t, .by_thread = by_thread};
+        task_init(&t, l, on_done);
+        task_begin(&t);
+        ev_timer_init(&ender.timer, end_task, 0., 0.);
+        ev_timer_start(loop_ev(l), &ender.timer);
+        catcher_begin();
+        loop_run(l);
+        said = catcher_end();
+        assert_non_null(strstr(said, "slow callback: done of a task made at test_stall.c:"));
+    }
     loop_add_flush(l, &f);
     s = (struct spinner){.loop = l, .last = 2};
     ev_timer_init(&s.timer, on_timer, 0., 0.001);

@@ -36,6 +36,7 @@ struct executor {
     struct loop_flush flush;
     struct task *collected_first; /* submitted in this turn */
     struct task *collected_last;
+    unsigned collected;
     pthread_t *threads;
     unsigned threads_made;
 
@@ -333,7 +334,7 @@ static void queue_collected(struct executor *e)
         e->waiting_tasks++;
     }
     e->collected_first = e->collected_last = NULL;
-    e->flush.collected = 0;
+    e->collected = 0;
 }
 
 static void on_flush(struct loop_flush *f)
@@ -414,7 +415,7 @@ bool executor_submit(struct executor *e, struct task *t)
     else
         e->collected_first = t;
     e->collected_last = t;
-    e->flush.collected++;
+    e->collected++;
     return true;
 }
 

@@ -1,6 +1,7 @@
-/* loop.c: see loop.h. Order of one turn: the loop sleeps in epoll_wait(2); watchers run; finished
- * tasks' done functions run; flush hooks send away what the turn collected. The turn is measured
- * from the first of them to the last. */
+/* loop.c: see loop.h. Order of one turn: the loop sleeps in epoll_wait(2); watchers run, among them the
+ * done functions of tasks that threads have finished; flush hooks send away what the turn collected,
+ * or do it; done functions of what was finished on the loop itself run, and then the next turn does not
+ * sleep. The turn is measured from the first of them to the last. */
 #include "worker/loop/loop.h"
 
 #include "shared/check.h"
@@ -24,11 +25,10 @@ struct loop {
     struct ev_check after_sleep;
     struct ev_prepare before_sleep;
     struct ev_idle hurry;       /* while it is started, the loop does not sleep */
-    struct ev_idle look;        /* while it is started, the loop looks at its sockets and does not sleep */
-    unsigned looks;             /* for more, since something was first kept back */
-    bool patient;               /* it runs for as long as there is work, not for one turn */
     struct loop_flush *flushes;
     struct stall stall;
+    struct task *here_first;    /* finished on the loop's own thread */
+    struct task *here_last;
     pthread_t owner;            /* fixed; read by any thread */
     pid_t owner_tid;
     const char *made_at;
@@ -40,14 +40,8 @@ struct loop {
 
 /* ---- on the loop's thread: a turn ------------------------------------------------------------- */
 
-/* Calls done() for everything that came back. Tasks that come back meanwhile wait for the next
- * turn, so that sockets get their share. */
-static void run_done(struct loop *l)
+static void call_done(struct loop *l, struct task *t)
 {
-    pthread_mutex_lock(&l->lock);
-    struct task *t = l->done_first;
-    l->done_first = l->done_last = NULL;
-    pthread_mutex_unlock(&l->lock);
     while (t) {
         struct task *next = t->next;
         t->next = NULL;
@@ -56,6 +50,25 @@ static void run_done(struct loop *l)
         t->done(t);
         t = next;
     }
+}
+
+/* Calls done() for everything that came back. Tasks that come back meanwhile wait for the next
+ * turn, so that sockets get their share. */
+static void run_done(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    struct task *t = l->done_first;
+    l->done_first = l->done_last = NULL;
+    pthread_mutex_unlock(&l->lock);
+    call_done(l, t);
+}
+
+/* The same for what was finished here. */
+static void run_done_here(struct loop *l)
+{
+    struct task *t = l->here_first;
+    l->here_first = l->here_last = NULL;
+    call_done(l, t);
 }
 
 static void on_wake(struct ev_loop *ev, struct ev_async *w, int revents)
@@ -71,39 +84,19 @@ static void on_after_sleep(struct ev_loop *ev, struct ev_check *w, int revents)
     stall_turn_begins(&l->stall, clock_now_us());
 }
 
-/* Nothing has come. */
-static void on_look(struct ev_loop *ev, struct ev_idle *w, int revents)
-{
-    struct loop *l = w->data;
-    l->looks = LOOP_LOOKS;
-}
-
-/* Whether what was collected is kept back for what may come with it. */
-static bool looks_for_more(struct loop *l)
-{
-    unsigned most = 0;
-    for (struct loop_flush *f = l->flushes; f; f = f->next)
-        most = f->collected > most ? f->collected : most;
-    if (l->patient && most >= LOOP_SOME && most < LOOP_MANY && l->looks < LOOP_LOOKS) {
-        l->looks++;
-        ev_idle_start(l->ev, &l->look);
-        return true;
-    }
-    l->looks = 0;
-    ev_idle_stop(l->ev, &l->look);
-    return false;
-}
-
 /* Behind them all. */
 static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int revents)
 {
     struct loop *l = w->data;
     if (l->flushes)
         loop_enter(l, "flush");
-    bool kept = looks_for_more(l);
-    for (struct loop_flush *f = l->flushes, *next; f && !kept; f = next) {
+    for (struct loop_flush *f = l->flushes, *next; f; f = next) {
         next = f->next;
         f->call(f);
+    }
+    if (l->here_first) {
+        run_done_here(l);
+        loop_hurry(l); /* they may have left work for the hooks */
     }
     stall_turn_ends(&l->stall, clock_now_us());
 }
@@ -144,8 +137,6 @@ struct loop *(loop_new)(const char *made_at)
     ev_prepare_start(l->ev, &l->before_sleep);
     ev_unref(l->ev);
     ev_idle_init(&l->hurry, on_hurry);
-    ev_idle_init(&l->look, on_look);
-    l->look.data = l;
     return l;
 }
 
@@ -166,6 +157,7 @@ void loop_free(struct loop *l)
     LOOP_ASSERT_OWNER(l);
     assert_not_turning(l, "loop_free");
     run_done(l);
+    run_done_here(l);
     ASSERT(!l->flushes);
     ev_ref(l->ev);
     ev_async_stop(l->ev, &l->wake);
@@ -174,7 +166,6 @@ void loop_free(struct loop *l)
     ev_ref(l->ev);
     ev_check_stop(l->ev, &l->after_sleep);
     ev_idle_stop(l->ev, &l->hurry);
-    ev_idle_stop(l->ev, &l->look);
     if (l->onlooker)
         ev_loop_destroy(l->onlooker);
     ev_loop_destroy(l->ev);
@@ -220,9 +211,7 @@ void loop_run(struct loop *l)
     assert_not_turning(l, "loop_run");
     /* not only while watchers are active: a worker without connections still waits for tasks */
     ev_ref(l->ev);
-    l->patient = true;
     ev_run(l->ev, 0);
-    l->patient = false;
     ev_unref(l->ev);
     stall_turn_ends(&l->stall, clock_now_us()); /* what its owner does now is no callback's doing */
 }
@@ -299,6 +288,17 @@ void loop_remove_flush(struct loop *l, struct loop_flush *f)
             return;
         }
     }
+}
+
+void loop_post_here(struct loop *l, struct task *t)
+{
+    LOOP_ASSERT_OWNER(l);
+    t->next = NULL;
+    if (l->here_last)
+        l->here_last->next = t;
+    else
+        l->here_first = t;
+    l->here_last = t;
 }
 
 /* ---- on any thread --------------------------------------------------------------------------- */

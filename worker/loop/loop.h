@@ -23,14 +23,10 @@ struct stall;
 struct task;
 struct loop;
 
-/* A callback that runs once each time round, just before the loop sleeps: where work that was collected during a turn leaves
- * in one hop. With LOOP_SOME collected and fewer than LOOP_MANY, the loop looks first whether there is
- * more to come, up to LOOP_LOOKS times: while requests pour in, hops are fewer and larger. (Not in
- * loop_run_once().) Embedded by its owner. */
-enum { LOOP_SOME = 2, LOOP_MANY = 32, LOOP_LOOKS = 4 };
+/* A callback that runs once each time round, just before the loop sleeps: where work that was
+ * collected during a turn leaves in one hop. Embedded by its owner. */
 struct loop_flush {
     void (*call)(struct loop_flush *f);
-    unsigned collected;      /* what waits for the call; the owner counts */
     struct loop_flush *next; /* the loop's list */
 };
 
@@ -76,6 +72,10 @@ struct stall *loop_stall(struct loop *l);
 /* Adds or removes a flush hook. Adding twice is a bug; removing an absent one is harmless. */
 void loop_add_flush(struct loop *l, struct loop_flush *f);
 void loop_remove_flush(struct loop *l, struct loop_flush *f);
+
+/* A task that is over without having left this thread: its done function is called before the loop
+ * sleeps, or, from within such a function, in the next turn. */
+void loop_post_here(struct loop *l, struct task *t);
 
 /* Starting and stopping watchers goes through the ledger: what is not stopped is reported with the
  * place that started it. Same names and meaning as in ev(3). */

@@ -42,7 +42,7 @@ void task_complete(struct task *t, enum task_outcome outcome)
     t->outcome = outcome;
     ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_store(&t->state, TASK_DONE);
-    loop_post_done(t->loop, t, t);
+    loop_post_here(t->loop, t);
 }
 
 const char *task_state_name(enum task_state state)

@@ -62,7 +62,7 @@ void task_discard(struct task *t);
 void task_cancel(struct task *t);
 
 /* For clients that work on the loop: marks the task as running, then as over with this outcome;
- * done() follows in a later turn of the loop. */
+ * done() follows before the loop sleeps. */
 void task_begin(struct task *t);
 void task_complete(struct task *t, enum task_outcome outcome);
 
