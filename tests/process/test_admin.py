@@ -17,7 +17,7 @@ import pytest
 from harness.faults import await_held, go_on
 from harness.server import FAST, await_gone, await_true, open_files, run_verb
 from harness.wire import Wire
-from process.test_slow_disk import slow
+from process.test_slow_disk import outdate_cache, slow
 
 ADMIN = {"admin.bind": "unix:admin.sock"}
 
@@ -265,11 +265,14 @@ def test_zero_workers(serve):
     admin.await_ready()
 
 
-def test_store_that_does_not_answer(serve):
+def test_store_that_does_not_answer(serve, faults):
     """Whom nobody asks anything, either: the workers look by themselves."""
-    server = serve(workers=1, config={**FAST, **ADMIN, "database.timeout": "1s"})
+    faults.set("read_nowait", "errno EAGAIN")
+    server = serve(workers=1, config={**FAST, **ADMIN, "database.timeout": "1s"}, env=faults.env)
     admin = Admin(server).await_ready()
-    await_true("its reader is at work", lambda: server.status()["totals"]["store_reads"] > 1)
+    outdate_cache(server)
+    await_true("its reader is at work", lambda: server.status()["totals"]["store_reads"] > 3)
+    outdate_cache(server)
     with slow(server, "store reader", 5000):
         await_true("it is noticed", lambda: admin.ready() == (503, "ready", ["the database does not answer"]))
         assert admin.ask("/livez").status == 200

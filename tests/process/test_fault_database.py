@@ -120,3 +120,21 @@ def test_no_longer_writable(serve, place):
     server.await_workers(1, without=[old])
     await_true("writes work again", lambda: sign_up(server).status == 201)
     await_true("it is ready again", lambda: ready(server)["ready"])
+
+
+# ---- what the kernel does not have in memory, or cannot say ----
+
+@pytest.mark.parametrize("error", ["EAGAIN", "EOPNOTSUPP"])
+def test_reads_that_memory_cannot_answer(serve, faults, error):
+    """They are answered all the same, by a thread."""
+    faults.set("read_nowait", f"errno {error}")
+    server = serve(workers=1, config={"log.level": "info"}, env=faults.env).await_served()
+    server.requests = Requests(server)
+    for i in range(10):
+        assert sign_up(server).status == 201
+        for kind in ("list", "user", "no user", "login", "refresh"):
+            assert server.requests.ask(kind) == (404 if kind == "no user" else 200), kind
+    totals = server.status()["totals"]
+    assert totals["store_errors"] == 0
+    assert totals["store_reads_nowait"] < totals["store_reads"]
+    assert server.log.count("go to a thread: its file system cannot tell") == (error == "EOPNOTSUPP")

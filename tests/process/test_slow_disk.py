@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -31,23 +32,32 @@ def ask_sign_up(server, name):
 KEPT_PACE = 3
 
 
-def started(serve, timeout):
-    """One worker, both of whose store threads have been at work."""
-    server = serve(workers=1, config={"database.timeout": timeout})
+def started(serve, faults, timeout):
+    """One worker, both of whose store threads have been at work: pages that its reader does not have in its
+    cache are not in the kernel's, either."""
+    faults.set("read_nowait", "errno EAGAIN")
+    server = serve(workers=1, config={"database.timeout": timeout}, env=faults.env)
     with server.api() as api:
         assert api.sign_up("first").status_code == 201
         assert api.get("/users/1").status_code == 200
     return server
 
 
-@pytest.fixture
-def server(serve):
-    return started(serve, "1s")
+def outdate_cache(server):
+    """Nor are they in its cache: somebody has written."""
+    with server.api() as api:
+        name = f"outdated{time.monotonic_ns()}"
+        assert api.sign_up(name).status_code == 201
 
 
 @pytest.fixture
-def patient(serve):
-    return started(serve, "1h")
+def server(serve, faults):
+    return started(serve, faults, "1s")
+
+
+@pytest.fixture
+def patient(serve, faults):
+    return started(serve, faults, "1h")
 
 
 @contextmanager
@@ -80,6 +90,7 @@ def judge_busy(answer):
 
 def test_slow_reads_are_answered(patient):
     """200 ms more for each call: it takes a while, and others do not notice."""
+    outdate_cache(patient)
     with slow(patient, "store reader", 200):
         answer, quick = answers_meanwhile(patient, Wire(patient.tcp()).ask("GET", "/users/1"))
     assert answer.status == 200 and quick > KEPT_PACE, quick
@@ -91,7 +102,17 @@ def test_slow_writes_are_answered(patient):
     assert answer.status == 201 and quick > KEPT_PACE, quick
 
 
+def test_reads_from_memory_need_no_disk(server):
+    """What was read before is answered at once, however slow the disk is."""
+    with slow(server, "store reader", 5000):
+        for _ in range(100):
+            assert Wire(server.tcp()).get("/users/1").status == 200
+    totals = server.status()["totals"]
+    assert totals["store_errors"] == 0 and totals["store_reads_nowait"] >= 100
+
+
 def test_reads_that_hang_are_503(server):
+    outdate_cache(server)
     with slow(server, "store reader", 5000):
         waiting = [Wire(server.tcp()).ask("GET", target) for target in ("/users/1", "/users/", "/users/99")]
         answer, quick = answers_meanwhile(server, waiting[0])
@@ -149,6 +170,7 @@ def test_many_wait_for_a_disk_that_hangs(server):
         return int(rows["VmHWM"].split()[0])
 
     before = peak_kib()
+    outdate_cache(server)
     with slow(server, "store reader", 5000):
         waiting = [Wire(server.tcp()).ask("GET", "/users/?limit=100") for _ in range(1000)]
         answer, quick = answers_meanwhile(server, waiting[0])

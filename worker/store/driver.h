@@ -4,7 +4,7 @@
  * completes the call's task (through an executor, or with task_begin()/task_complete()).
  *
  * Thread: open(), submit() and close() are called on the loop's. Between submit() and the end of its
- * task a call belongs to whoever works on it: an executor's thread, or the client on the loop. */
+ * task a call belongs to whoever works on it: an executor's thread, or the driver on the loop. */
 #pragma once
 
 #include "worker/store/store.h"

@@ -1,5 +1,11 @@
 /* sqlite.c: the SQLite driver: one reader thread and one writer thread with a connection each, fed
- * in batches. An in-memory database is a single connection, so one thread does both. */
+ * in batches. An in-memory database is a single connection, so one thread does both.
+ *
+ * Most reads need neither a disk nor much time, and going to a thread and back costs more than they
+ * do. So what a turn of the loop collected is tried on the loop first, in one read transaction, in a
+ * way that cannot wait and for a limited time; what cannot be answered so goes to the reader's thread.
+ * And everything does while one of the two threads is at work: connections of one process share
+ * mutexes, and the loop waits for none that a thread may hold. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"
@@ -73,9 +79,78 @@ static struct executor *make_executor(struct sqlite *s, struct loop *l, const ch
                            });
 }
 
+static void end_here(struct store_call *call, enum task_outcome outcome)
+{
+    task_begin(&call->task);
+    task_complete(&call->task, outcome);
+}
+
+static void to_reader(struct sqlite *s, struct store_call *call)
+{
+    if (executor_submit(s->reader, &call->task))
+        return;
+    call->reply.result = STORE_BUSY;
+    end_here(call, TASK_RAN);
+}
+
+/* Takes the first len from what was collected. */
+static void forget_collected(struct sqlite *s, size_t len)
+{
+    s->collected_len -= len;
+    memmove(s->collected, s->collected + len, s->collected_len * sizeof *s->collected);
+}
+
+/* Cancelled ones are over before they began, as with an executor. */
+static void drop_cancelled(struct sqlite *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->collected_len; i++) {
+        struct store_call *call = s->collected[i];
+        if (atomic_load_explicit(&call->task.cancelled, memory_order_relaxed))
+            end_here(call, TASK_CANCELLED);
+        else
+            s->collected[kept++] = call;
+    }
+    s->collected_len = kept;
+}
+
+static void all_to_reader(struct sqlite *s)
+{
+    for (size_t i = 0; i < s->collected_len; i++)
+        to_reader(s, s->collected[i]);
+    s->collected_len = 0;
+}
+
+static bool threads_rest(const struct sqlite *s)
+{
+    return executor_queued(s->reader) == 0 && executor_queued(s->writer) == 0;
+}
+
+/* What was collected, in its order. If time was over, others have their turn before it goes on; the
+ * first one is never left behind: it is answered here or by the thread. */
+static void on_flush(struct loop_flush *f)
+{
+    struct sqlite *s = (struct sqlite *)((char *)f - offsetof(struct sqlite, flush));
+    drop_cancelled(s);
+    if (s->collected_len == 0)
+        return;
+    size_t answered =
+        threads_rest(s) ? sqlite_read_nowait(s, s->collected, s->collected_len) : 0;
+    for (size_t i = 0; i < answered; i++)
+        end_here(s->collected[i], TASK_RAN);
+    forget_collected(s, answered);
+    if (answered == 0)
+        all_to_reader(s);
+    else if (s->collected_len > 0)
+        loop_hurry(s->loop);
+}
+
 static void close_driver(void *state)
 {
     struct sqlite *s = state;
+    if (s->reader)
+        all_to_reader(s);
+    loop_remove_flush(s->loop, &s->flush);
     executor_free(s->reader, false);
     executor_free(s->writer, false);
     sqlite_connection_close(&s->read_side);
@@ -119,8 +194,10 @@ static bool make_executors(struct sqlite *s, struct loop *l, struct buf *error)
                         : make_executor(s, l, "store", NULL);
     if (s->path && s->writer)
         s->reader = make_executor(s, l, "store reader", NULL);
-    if (s->writer && (s->reader || !s->path))
+    if (s->writer && (s->reader || !s->path)) {
+        loop_add_flush(l, &s->flush); /* behind the reader's: it is called before it */
         return true;
+    }
     buf_printf(error, "no memory to open the store");
     return false;
 }
@@ -136,10 +213,13 @@ static void *open_driver(struct loop *l, const struct store_options *options, st
         return NULL;
     }
     s->options = *options;
+    s->loop = l;
+    s->flush.call = on_flush;
     s->lock_timeout_ms = options->timeout_ms / 2; /* a call may have to wait for the batch before its own */
     s->lock.fd = -1;
     if (s->options.max_queue == 0)
         s->options.max_queue = DEFAULT_QUEUE;
+    s->nowait = sqlite_nowait_prepare();
     bool in_memory = options->kind == CONFIG_DATABASE_MEMORY;
     s->path = in_memory ? NULL : sqlite_plain_path(options->path);
     if (!in_memory && !s->path)
@@ -153,8 +233,14 @@ static void *open_driver(struct loop *l, const struct store_options *options, st
 static bool submit(void *state, struct store_call *call)
 {
     struct sqlite *s = state;
-    bool read = kind_of(call) == KIND_read;
-    return executor_submit(read && s->reader ? s->reader : s->writer, &call->task);
+    if (kind_of(call) == KIND_write || !s->reader)
+        return executor_submit(s->writer, &call->task);
+    if (!s->nowait || s->collected_len == SQLITE_BATCH_MAX || !threads_rest(s))
+        return executor_submit(s->reader, &call->task);
+    if (s->collected_len >= s->options.max_queue)
+        return false;
+    s->collected[s->collected_len++] = call;
+    return true;
 }
 
 const struct store_driver store_driver_sqlite = {

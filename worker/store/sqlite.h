@@ -3,12 +3,14 @@
  *   sqlite.c             the driver: executors, batches
  *   sqlite_connection.c  opening, settings, prepared statements, errors and how they are told
  *   sqlite_read.c        a batch of reads in one read transaction
+ *   sqlite_nowait.c      reading without ever waiting for a disk, for reads on the loop
  *   sqlite_write.c       a batch of writes in one transaction under the lock: group commit
  *   sqlite_checkpoint.c  keeps the WAL short; looks out for changes made without the lock
  *   sqlite_lock.c        the lock between processes
  *
  * Thread: a connection belongs to one at a time: opened on the loop's, then used (and, after an error,
- * opened anew) on its executor's thread only, closed on the loop's when that has ended. */
+ * opened anew) on its executor's thread, closed on the loop's when that has ended. The one that reads is
+ * the loop's as well while the reader's thread has nothing to do. */
 #pragma once
 
 #include "worker/store/driver.h"
@@ -92,9 +94,27 @@ struct slice sqlite_column_slice(sqlite3_stmt *statement, int i);
 int sqlite_find_id(struct sqlite_connection *c, enum sqlite_statement statement, struct slice text,
                    int64_t *id_r);
 
+/* ---- sqlite_nowait.c: for the calling thread ------------------------------------------------- */
+
+/* Once, before the first connection is opened: from then on SQLite reads and waits through functions
+ * of ours. False when this build of the library cannot be told to. */
+bool sqlite_nowait_prepare(void);
+/* Between these two, what SQLite would have to wait for fails instead (SQLITE_IOERR, SQLITE_BUSY,
+ * SQLITE_CANTOPEN), and the same call may succeed at another time: what is in neither the
+ * connection's cache nor the page cache, what opens files, writes to them or has the index of the
+ * log rebuilt. The end is false if the file system has said that it cannot answer so. */
+void sqlite_nowait_begin(void);
+bool sqlite_nowait_end(void);
+/* Between them? */
+bool sqlite_nowait(void);
+
 /* ---- the driver's state ---------------------------------------------------------------------- */
 
-enum { SQLITE_BATCH_MAX = 256 };
+enum {
+    SQLITE_BATCH_MAX = 256,
+    SQLITE_NOWAIT_US = 1000,   /* reads on the loop: so long in one turn … */
+    SQLITE_NOWAIT_STEPS = 1000 /* … looked at after so many of SQLite's steps: some 50 us */
+};
 
 struct sqlite {
     struct store_options options; /* path replaced by our copy; fixed */
@@ -103,7 +123,12 @@ struct sqlite {
     /* loop's thread only */
     struct executor *reader; /* NULL in memory: the writer does both */
     struct executor *writer;
-    /* reader's thread only, while there is one */
+    struct loop *loop;
+    bool nowait; /* reads may be tried on the loop */
+    struct loop_flush flush;
+    struct store_call *collected[SQLITE_BATCH_MAX]; /* reads of this turn, to be tried */
+    size_t collected_len;
+    /* reader's thread only, while there is one and it has work; then the loop's */
     struct sqlite_connection read_side;
     /* writer's thread only, while there is one */
     struct sqlite_connection write_side;
@@ -127,6 +152,13 @@ static inline struct sqlite_connection *sqlite_reading(struct sqlite *s)
 
 /* sqlite_read.c: fills in the replies of len calls, 1 to SQLITE_BATCH_MAX. */
 void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len);
+
+/* ---- on the loop's thread, while the two others have nothing to do ---------------------------- */
+
+/* sqlite_read.c: the same for as many of them, from the first one, as memory can answer in
+ * SQLITE_NOWAIT_US. Returns how many; of the others nothing has changed. May find that reads cannot
+ * be tried on the loop (s->nowait). */
+size_t sqlite_read_nowait(struct sqlite *s, struct store_call **calls, size_t len);
 
 /* ---- on the writer's thread ------------------------------------------------------------------ */
 

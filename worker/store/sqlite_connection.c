@@ -339,6 +339,8 @@ static bool is_passing(int rc)
 enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc)
 {
     ASSERT(rc != SQLITE_OK && rc != SQLITE_ROW && rc != SQLITE_DONE);
+    if (sqlite_nowait())
+        return STORE_BUSY; /* the reader's thread tries again, and sees what is the matter */
     if ((rc & 0xff) == SQLITE_CONSTRAINT || (rc & 0xff) == SQLITE_TOOBIG) {
         /* this row's own affair: another table refers to it, a trigger refuses */
         if (seldom_due(&c->odd_gap, ODD_GAP_MS))

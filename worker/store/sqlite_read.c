@@ -1,9 +1,10 @@
 /* sqlite_read.c: a batch of reads inside one read transaction: one snapshot, and the locks and the
  * look at the WAL index are paid for once. Rows are copied into the calls' own memory.
- * Thread: the reader's; in memory the writer's, which does both. */
+ * Thread: the reader's; in memory the writer's, which does both; sqlite_read_nowait(), the loop's. */
 #include "worker/store/sqlite.h"
 
 #include "shared/check.h"
+#include "shared/log.h"
 
 /* Columns in the order of the statements: id, username, email[, password]. False without memory. */
 static bool add_row(struct store_call *call, size_t *capacity, sqlite3_stmt *statement)
@@ -124,6 +125,20 @@ static bool is_answer(enum store_result result)
     UNREACHABLE();
 }
 
+static void count(struct sqlite *s, size_t answered)
+{
+    if (!s->options.slot || answered == 0)
+        return;
+    counter_add(s->options.slot, COUNTER_store_reads, answered);
+    counter_add(s->options.slot, COUNTER_store_read_batches, 1);
+}
+
+static void end_snapshot(struct sqlite_connection *c)
+{
+    if (!sqlite3_get_autocommit(c->db) && sqlite_connection_run(c, SQL_COMMIT) != SQLITE_OK)
+        c->reopen = true; /* a read transaction that cannot end: closing ends it */
+}
+
 void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len)
 {
     struct sqlite_connection *c = sqlite_reading(s);
@@ -139,13 +154,65 @@ void sqlite_read_batch(struct sqlite *s, struct store_call **calls, size_t len)
         if (is_answer(calls[i]->reply.result))
             answered++;
     }
-    if (ready == STORE_OK && !sqlite3_get_autocommit(c->db) &&
-        sqlite_connection_run(c, SQL_COMMIT) != SQLITE_OK)
-        c->reopen = true; /* a read transaction that cannot end: closing ends it */
+    if (ready == STORE_OK)
+        end_snapshot(c);
     if (answered == len)
         sqlite_connection_worked(c);
-    if (s->options.slot && answered) {
-        counter_add(s->options.slot, COUNTER_store_reads, answered);
-        counter_add(s->options.slot, COUNTER_store_read_batches, 1);
+    count(s, answered);
+}
+
+/* ---- on the loop's thread -------------------------------------------------------------------- */
+
+/* sqlite3_progress_handler(): not 0 ends the statement. */
+static int time_is_over(void *ctx)
+{
+    const int64_t *until_us = ctx;
+    return clock_now_us() >= *until_us;
+}
+
+static bool read_one_nowait(struct sqlite_connection *c, struct store_call *call)
+{
+    call->reply.result = read_one(c, call);
+    if (is_answer(call->reply.result))
+        return true;
+    call->reply = (struct store_reply){.result = STORE_UNAVAILABLE};
+    return false;
+}
+
+/* An error may end the transaction: whoever comes behind one has to wait for another. */
+static size_t read_while_memory_answers(struct sqlite_connection *c, struct store_call **calls,
+                                        size_t len)
+{
+    int64_t until_us = clock_now_us() + SQLITE_NOWAIT_US;
+    size_t answered = 0;
+    sqlite3_progress_handler(c->db, SQLITE_NOWAIT_STEPS, time_is_over, &until_us);
+    if (sqlite_connection_run(c, SQL_BEGIN_READ) == SQLITE_OK) {
+        while (answered < len && read_one_nowait(c, calls[answered])) {
+            answered++;
+            if (time_is_over(&until_us))
+                break;
+        }
+        end_snapshot(c);
     }
+    sqlite3_progress_handler(c->db, 0, NULL, NULL);
+    return answered;
+}
+
+size_t sqlite_read_nowait(struct sqlite *s, struct store_call **calls, size_t len)
+{
+    struct sqlite_connection *c = &s->read_side;
+    if (!c->db || c->reopen || c->trouble != SQLITE_OK)
+        return 0; /* the thread opens it, and tells what is the matter */
+    sqlite_nowait_begin();
+    size_t answered = read_while_memory_answers(c, calls, len);
+    if (!sqlite_nowait_end()) {
+        s->nowait = false;
+        log_info("all reads of database %s go to a thread: its file system cannot tell what is in "
+                 "memory (preadv2, RWF_NOWAIT)",
+                 c->path);
+    }
+    count(s, answered);
+    if (s->options.slot)
+        counter_add(s->options.slot, COUNTER_store_reads_nowait, answered);
+    return answered;
 }

@@ -1,11 +1,11 @@
 /* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
- * the loop's thread and answered by its done function exactly once, in a later turn of the loop:
- * also when the store is full or too slow (STORE_BUSY) or broken (STORE_UNAVAILABLE). A write that
+ * the loop's thread and answered by its done function exactly once, after the callback that
+ * started it has returned: also when the store is full or too slow (STORE_BUSY) or broken (STORE_UNAVAILABLE). A write that
  * was answered BUSY because the disk took too long may still come to be. Results are an enum, never
  * text. Nothing here blocks, but store_open() and store_close().
  *
  * Thread: all functions and all done functions run on the loop's thread; the database is worked on
- * elsewhere (driver.h). */
+ * elsewhere (driver.h), but for reads that neither have to wait nor take long (sqlite.c). */
 #pragma once
 
 #include "shared/config.h"

@@ -1,0 +1,350 @@
+/* test_sqlite_nowait.c: reads that memory can answer are answered on the loop, and those that would
+ * hold it are not: pages that are on the disk only, an index that has to be rebuilt, locks of others,
+ * and whatever takes long. */
+#include "store_tester.h"
+
+#include "worker/loop/stall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char orders[] = "/tmp/colmeia-faults-XXXXXX"; /* the directory of the fault points */
+static char order[sizeof orders + 32];
+
+static void let_reads_fail(const char *with)
+{
+    FILE *f = fopen(order, "w");
+    assert_non_null(f);
+    fprintf(f, "errno %s\n", with);
+    fclose(f);
+}
+
+/* Whether the file system of *directory* knows what it has in memory. The tests are about those that
+ * do. */
+static bool can_tell(const char *directory)
+{
+    char path[128], byte = 'x';
+    snprintf(path, sizeof path, "%s/trial", directory);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool can = write(fd, &byte, 1) == 1 &&
+               preadv2(fd, &(struct iovec){&byte, 1}, 1, 0, RWF_NOWAIT) == 1;
+    close(fd);
+    unlink(path);
+    return can;
+}
+
+static int setup(void **state)
+{
+    struct tester *t = tester_new(&store_driver_sqlite);
+    *state = t;
+    tester_open(t);
+    assert_int_equal(tester_create(t, "alice", "alice@x.com", "hash"), STORE_OK);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    unlink(order);
+    tester_free(*state);
+    return 0;
+}
+
+static uint64_t counter(const struct tester *t, enum counter c)
+{
+    return scoreboard_total(t->board, c);
+}
+
+/* Reads alice, and says whether the loop itself did. */
+static bool reads_on_loop(struct tester *t)
+{
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    struct answer a = {0};
+    assert_int_equal(tester_by_id(t, 1, &a), STORE_OK);
+    assert_int_equal(a.users_len, 1);
+    assert_true(slice_equals(a.users[0].username, SLICE("alice")));
+    assert_true(slice_equals(a.users[0].password, SLICE("hash")));
+    answer_fini(&a);
+    return counter(t, COUNTER_store_reads_nowait) > before;
+}
+
+/* Another connection writes: what this one has in its cache is worth nothing any more. */
+static void outdate_cache(struct tester *t)
+{
+    tester_sql(t, "INSERT INTO users (username, email, password) "
+                  "SELECT 'u' || (count(*) + 1), 'e' || (count(*) + 1), 'p' FROM users");
+}
+
+static void from_memory(void **state)
+{
+    struct tester *t = *state;
+    struct answer a[3] = {0};
+    assert_true(reads_on_loop(t));
+    uint64_t batches = counter(t, COUNTER_store_read_batches);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(store_user_by_id(t->store, 1 + i, answer_on_done, &a[i]));
+    for (int i = 0; i < 3; i++) {
+        assert_false(a[i].done); /* not before the call that made it has returned */
+    }
+    loop_run_once(t->loop, false);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(a[i].calls, 1);
+        assert_int_equal(a[i].result, i == 0 ? STORE_OK : STORE_NOT_FOUND);
+        answer_fini(&a[i]);
+    }
+    assert_int_equal(counter(t, COUNTER_store_read_batches), batches + 1);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), counter(t, COUNTER_store_reads));
+    outdate_cache(t);
+    assert_true(reads_on_loop(t)); /* the kernel has the pages */
+}
+
+static void page_on_disk(void **state)
+{
+    struct tester *t = *state;
+    outdate_cache(t);
+    let_reads_fail("EAGAIN");
+    assert_false(reads_on_loop(t));
+    assert_true(reads_on_loop(t)); /* the thread has brought it */
+    assert_int_equal(counter(t, COUNTER_store_errors), 0);
+}
+
+/* What could be answered is, in its place; the others follow. */
+static void some_on_disk(void **state)
+{
+    struct tester *t = *state;
+    struct answer mail = {0}, id = {0};
+    assert_true(reads_on_loop(t)); /* that page is there, the index of addresses is not */
+    let_reads_fail("EAGAIN");
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    store_user_by_id(t->store, 1, answer_on_done, &id);
+    store_user_by_email(t->store, SLICE("alice@x.com"), answer_on_done, &mail);
+    assert_int_equal(tester_await(t, &mail), STORE_OK);
+    assert_true(id.done && id.result == STORE_OK);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before + 1);
+    answer_fini(&mail);
+    answer_fini(&id);
+}
+
+static void file_system_cannot_tell(void **state)
+{
+    struct tester *t = *state;
+    assert_true(reads_on_loop(t));
+    outdate_cache(t);
+    let_reads_fail("EOPNOTSUPP");
+    stderr_capture_start();
+    assert_false(reads_on_loop(t));
+    assert_false(reads_on_loop(t)); /* not even what is in the cache: the next miss would be a wait */
+    char *said = stderr_capture_end();
+    assert_int_equal(count_of(said, "go to a thread: its file system cannot tell"), 1);
+    free(said);
+}
+
+/* The two threads may hold what the loop would have to wait for. */
+static void threads_at_work(void **state)
+{
+    struct tester *t = *state;
+    struct answer write = {0}, read = {0};
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    store_user_create(t->store, SLICE("bob"), SLICE("bob@x.com"), SLICE("h"), answer_on_done, &write);
+    store_user_by_id(t->store, 1, answer_on_done, &read);
+    assert_int_equal(tester_await(t, &read), STORE_OK);
+    assert_int_equal(tester_await(t, &write), STORE_OK);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    answer_fini(&read);
+    answer_fini(&write);
+    /* begun before the write was */
+    store_user_by_id(t->store, 1, answer_on_done, &read);
+    store_user_create(t->store, SLICE("eve"), SLICE("eve@x.com"), SLICE("h"), answer_on_done, &write);
+    assert_int_equal(tester_await(t, &read), STORE_OK);
+    assert_int_equal(tester_await(t, &write), STORE_OK);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    answer_fini(&read);
+    answer_fini(&write);
+    assert_true(reads_on_loop(t));
+}
+
+static void fill(struct tester *t, int rows)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "
+             "INSERT INTO users (username, email, password) SELECT 'n' || i, 'm' || i, 'p' FROM n",
+             rows);
+    tester_sql(t, sql);
+}
+
+/* One read that takes longer than the loop has for all of a turn. */
+static void takes_long(void **state)
+{
+    struct tester *t = *state;
+    enum { ROWS = 100000 };
+    struct answer a = {0};
+    fill(t, ROWS);
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    store_user_list(t->store, ROWS, 10, answer_on_done, &a);
+    assert_int_equal(tester_await(t, &a), STORE_OK);
+    assert_int_equal(a.users_len, 1);
+    assert_true(slice_equals(a.users[0].username, SLICE("n100000")));
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    answer_fini(&a);
+    assert_true(reads_on_loop(t));
+}
+
+static void count_turn(struct loop_flush *f)
+{
+    (*(int *)(f + 1))++;
+}
+
+/* Many that take long together, none of them long enough to be interrupted: others have their turns in between, and all keep their order. */
+static void many_take_turns(void **state)
+{
+    struct tester *t = *state;
+    enum { LISTS = 250, ROWS = 60 };
+    static struct answer a[LISTS];
+    struct {
+        struct loop_flush flush;
+        int turns;
+    } count = {.flush = {.call = count_turn}};
+    fill(t, ROWS);
+    loop_add_flush(t->loop, &count.flush);
+    for (int i = 0; i < LISTS; i++)
+        store_user_list(t->store, 0, ROWS, answer_on_done, &a[i]);
+    int done = 0;
+    while (done < LISTS) {
+        loop_run_once(t->loop, true);
+        while (done < LISTS && a[done].done)
+            done++;
+        for (int i = done; i < LISTS; i++)
+            assert_false(a[i].done);
+    }
+    loop_remove_flush(t->loop, &count.flush);
+    assert_true(count.turns >= 3);
+    for (int i = 0; i < LISTS; i++) {
+        assert_int_equal(a[i].users_len, ROWS);
+        answer_fini(&a[i]);
+    }
+}
+
+/* A reader that cannot make sense of the index has it rebuilt from the log, which is read for that. */
+static void index_to_rebuild(void **state)
+{
+    struct tester *t = *state;
+    char path[128];
+    snprintf(path, sizeof path, "%s-shm", t->path);
+    pid_t pid = fork(); /* closing it would take our own locks away */
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        static const char nothing[96];
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        _exit(pwrite(fd, nothing, sizeof nothing, 0) == sizeof nothing ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_false(reads_on_loop(t));
+    assert_true(reads_on_loop(t));
+}
+
+/* Another process has all the locks: the thread waits for it, and the loop goes round. */
+static void locked_by_others(void **state)
+{
+    struct tester *t = *state;
+    char path[128], byte = 0;
+    int locked[2], leave[2];
+    struct answer a = {0};
+    loop_stall(t->loop)->slot = t->slot;
+    loop_stall(t->loop)->limit_us = 1000000;
+    snprintf(path, sizeof path, "%s-shm", t->path);
+    assert_int_equal(pipe(locked) | pipe(leave), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        /* https://sqlite.org/walformat.html, 2.3: the read marks */
+        struct flock marks = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 123, .l_len = 5};
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        close(leave[1]);
+        if (fcntl(fd, F_SETLKW, &marks) || write(locked[1], &byte, 1) != 1)
+            _exit(1);
+        _exit(read(leave[0], &byte, 1) == 1 ? 0 : 1);
+    }
+    assert_int_equal(read(locked[0], &byte, 1), 1);
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    store_user_by_id(t->store, 1, answer_on_done, &a);
+    for (int i = 0; i < 3; i++)
+        loop_run_once(t->loop, false);
+    assert_false(a.done);
+    assert_int_equal(counter(t, COUNTER_slow_callbacks), 0);
+    assert_int_equal(write(leave[1], &byte, 1), 1);
+    assert_int_equal(tester_await(t, &a), STORE_OK);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    answer_fini(&a);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    for (int i = 0; i < 2; i++)
+        close(locked[i]), close(leave[i]);
+}
+
+static void cancelled_is_not_read(void **state)
+{
+    struct tester *t = *state;
+    struct answer a = {0};
+    uint64_t before = counter(t, COUNTER_store_reads);
+    task_cancel(store_user_by_id(t->store, 1, answer_on_done, &a));
+    assert_int_equal(tester_await(t, &a), STORE_BUSY);
+    assert_int_equal(counter(t, COUNTER_store_reads), before);
+    answer_fini(&a);
+}
+
+static void closed_in_the_same_turn(void **state)
+{
+    struct tester *t = *state;
+    struct answer a = {0};
+    store_user_by_id(t->store, 1, answer_on_done, &a);
+    tester_close(t);
+    while (!a.done)
+        loop_run_once(t->loop, true);
+    assert_int_equal(a.result, STORE_OK);
+    answer_fini(&a);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    if (!mkdtemp(orders))
+        return 1;
+    if (!can_tell(orders)) {
+        rmdir(orders);
+        puts("not tested: the file system of /tmp has no RWF_NOWAIT, preadv2(2)");
+        return 0;
+    }
+    snprintf(order, sizeof order, "%s/read_nowait", orders);
+    setenv("COLMEIA_FAULTS", orders, 1);
+    const struct CMUnitTest tests[] = {
+        CASE(from_memory),
+        CASE(page_on_disk),
+        CASE(some_on_disk),
+        CASE(file_system_cannot_tell),
+        CASE(threads_at_work),
+        CASE(takes_long),
+        CASE(many_take_turns),
+        CASE(index_to_rebuild),
+        CASE(locked_by_others),
+        CASE(cancelled_is_not_read),
+        CASE(closed_in_the_same_turn),
+    };
+    int failed = cmocka_run_group_tests_name("store: reads on the loop", tests, NULL, NULL);
+    rmdir(orders);
+    return failed;
+}
