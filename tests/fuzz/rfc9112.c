@@ -83,7 +83,9 @@ static bool is_request_target(struct rfc_message *m)
 {
     struct rfc_part t = m->target, rest;
     if (rfc_part_is(m->method, "CONNECT") && memcmp(m->method.ptr, "CONNECT", 7) == 0) {
-        m->doubtful = !is_authority(t) || is_odd_authority(t) || !memchr(t.ptr, ':', t.len) || t.ptr[0] == ':';
+        /* RFC 9110, 9.3.6: not without a port, nor with an empty one */
+        m->doubtful = !is_authority(t) || is_odd_authority(t) || !memchr(t.ptr, ':', t.len) ||
+                      t.ptr[0] == ':' || t.ptr[t.len - 1] == ':';
         return t.ptr[0] != '/';
     }
     if (t.ptr[0] == '/') {
