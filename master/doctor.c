@@ -237,12 +237,15 @@ static void look_at_libraries(struct doctor *d)
     struct buf why = {0};
     if (!d->config->orders_upstream) {
         findings_add(&d->found, FINDING_OK, about, "no upstream is set, so it is not needed");
-    } else if (dynamic_probe(CURL_FILE, CURL_SYMBOL, &why)) {
-        findings_add(&d->found, FINDING_OK, about, "the orders API can load " CURL_FILE);
-    } else {
-        findings_add(&d->found, FINDING_FAIL, about, "%.*s", SLICE_ARGS(buf_slice(&why)));
-        findings_remedy(&d->found, CURL_REMEDY);
+        return;
     }
+    enum dynamic_result found = dynamic_probe(CURL_FILE, CURL_SYMBOL, &why);
+    if (found == DYNAMIC_GOOD)
+        findings_add(&d->found, FINDING_OK, about, "the orders API can load " CURL_FILE);
+    else
+        findings_add(&d->found, FINDING_FAIL, about, "%.*s", SLICE_ARGS(buf_slice(&why)));
+    if (found == DYNAMIC_BAD)
+        findings_remedy(&d->found, CURL_REMEDY);
     buf_free(&why);
 }
 

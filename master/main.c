@@ -86,12 +86,27 @@ static void start_log(const struct config *config)
 
 /* ---- verbs ----------------------------------------------------------------------------------- */
 
+/* Said before anything is opened, as what is wrong in a file is. */
+static int probe_libraries(const struct config *config)
+{
+    struct buf errors = {0};
+    int code = (int)dynamic_probe_for(config, &errors);
+    if (code != EXIT_CODE_OK)
+        buf_append_char(&errors, '\n');
+    print(stderr, &errors);
+    buf_free(&errors);
+    return code;
+}
+
 static int verb_run(const struct cli *cli)
 {
     int code;
     struct config_text text;
     struct config *config = load_with_text(cli, &code, &text);
-    if (!config) {
+    if (config)
+        code = probe_libraries(config);
+    if (!config || code != EXIT_CODE_OK) {
+        config_free(config);
         config_text_free(&text);
         return code;
     }
@@ -171,8 +186,8 @@ static int verb_check(const struct cli *cli)
     if (identity_find(config, &identity, &errors))
         code = (int)secret_load(config, false, &secret, &errors, &warnings, &out);
     out.len = 0; /* the notes are about a start */
-    if (code == EXIT_CODE_OK && !dynamic_probe_for(config, &errors))
-        code = EXIT_CODE_CONFIG;
+    if (code == EXIT_CODE_OK)
+        code = (int)dynamic_probe_for(config, &errors);
     if (errors.len > 0)
         buf_append_char(&errors, '\n');
     int tls = check_tls(config, &errors);

@@ -77,7 +77,7 @@ int reload_check(struct master *m)
         return adopt_check(m); /* it is the other program that must like it */
     struct config *c = judge(m, &errors);
     struct tls_pair *tls = NULL;
-    bool good = c && dynamic_probe_for(c, &errors) &&
+    bool good = c && dynamic_probe_for(c, &errors) == EXIT_CODE_OK &&
                 tls_pair_load(c, &tls, &errors) == EXIT_CODE_OK;
     log_lines(LOG_LEVEL_ERROR, buf_slice(&errors));
     buf_free(&errors);

@@ -5,6 +5,7 @@
 #include "master/secret.h"
 #include "master/state.h"
 #include "master/upgrade.h"
+#include "shared/dynamic.h"
 #include "shared/entry.h"
 #include "shared/log.h"
 
@@ -97,6 +98,8 @@ static bool rehearse(const struct takeover *t, struct buf *errors)
     struct config *config = parse_text(t, true, &next, errors);
     if (config)
         secret_load(config, false, &secret, errors, &warnings, &notes);
+    if (config && errors->len == 0)
+        dynamic_probe_for(config, errors);
     bool good = config && errors->len == 0;
     secret_free(secret);
     config_free(config);

@@ -2,10 +2,12 @@
 #include "shared/dynamic.h"
 
 #include "curl_build.h"
+#include "shared/check.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,13 +39,18 @@ static bool await(pid_t child)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-bool dynamic_probe(const char *file, const char *symbol, struct buf *error)
+static enum dynamic_result untried(const char *file, int why, struct buf *error)
+{
+    buf_printf(error, "%s: cannot be tried: %s", file, strerror(why));
+    return DYNAMIC_UNTRIED;
+}
+
+enum dynamic_result dynamic_probe(const char *file, const char *symbol, struct buf *error)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC)) {
-        buf_printf(error, "%s: cannot be tried: %s", file, strerror(errno));
-        return false;
-    }
+    if (pipe2(ends, O_CLOEXEC))
+        return untried(file, errno, error);
+    void (*inherited)(int) = signal(SIGCHLD, SIG_DFL); /* were it ignored, nobody could be awaited: wait(2) */
     pid_t child = fork();
     if (child == 0)
         load(file, symbol, ends[1]);
@@ -54,11 +61,14 @@ bool dynamic_probe(const char *file, const char *symbol, struct buf *error)
         read_all(ends[0], error);
     close(ends[0]);
     bool good = child > 0 && await(child);
+    signal(SIGCHLD, inherited);
     if (child < 0)
-        buf_printf(error, "%s: cannot be tried: %s", file, strerror(why));
-    else if (!good && error->len == before)
+        return untried(file, why, error);
+    if (good)
+        return DYNAMIC_GOOD;
+    if (error->len == before)
         buf_printf(error, "%s: loading it ends the process", file);
-    return good;
+    return DYNAMIC_BAD;
 }
 
 bool dynamic_find(void *library, const char *file, const char *name, void *function_r,
@@ -71,12 +81,22 @@ bool dynamic_find(void *library, const char *file, const char *name, void *funct
     return found;
 }
 
-bool dynamic_probe_for(const struct config *config, struct buf *errors)
+enum exit_code dynamic_probe_for(const struct config *config, struct buf *errors)
 {
     struct buf why = {0};
-    bool good = !config->orders_upstream || dynamic_probe(CURL_FILE, CURL_SYMBOL, &why);
-    if (!good)
-        buf_printf(errors, "[orders] upstream needs libcurl: %.*s; " CURL_REMEDY, SLICE_ARGS(buf_slice(&why)));
+    enum dynamic_result found =
+        config->orders_upstream ? dynamic_probe(CURL_FILE, CURL_SYMBOL, &why) : DYNAMIC_GOOD;
+    if (found != DYNAMIC_GOOD)
+        buf_printf(errors, "[orders] upstream needs libcurl: %.*s%s", SLICE_ARGS(buf_slice(&why)),
+                   found == DYNAMIC_BAD ? "; " CURL_REMEDY : "");
     buf_free(&why);
-    return good;
+    switch (found) {
+    case DYNAMIC_GOOD:
+        return EXIT_CODE_OK;
+    case DYNAMIC_BAD:
+        return EXIT_CODE_CONFIG;
+    case DYNAMIC_UNTRIED:
+        return EXIT_CODE_INTERNAL;
+    }
+    UNREACHABLE();
 }

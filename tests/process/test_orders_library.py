@@ -2,6 +2,7 @@
 not to be had."""
 
 import json
+import re
 
 import pytest
 
@@ -12,11 +13,26 @@ BROKEN = r"libcurl\.so\.4: file too short"
 
 
 @pytest.fixture
-def broken(place):
-    """The environment of who finds a libcurl that is none; take its file away, and all is well."""
+def false_libcurl(place):
+    """Where those who have *elsewhere* find libcurl first."""
     (place / "lib").mkdir()
-    (place / "lib" / "libcurl.so.4").touch()
-    return {"LD_LIBRARY_PATH": str(place / "lib")}
+    return place / "lib" / "libcurl.so.4"
+
+
+@pytest.fixture
+def elsewhere(false_libcurl):
+    return {"LD_LIBRARY_PATH": str(false_libcurl.parent)}
+
+
+@pytest.fixture
+def broken(false_libcurl, elsewhere):
+    """The environment of who finds a libcurl that is none."""
+    false_libcurl.touch()
+    return elsewhere
+
+
+def missing(place):
+    return f"[orders] upstream needs libcurl: {place}/lib/libcurl.so.4: file too short; install libcurl4"
 
 
 def has_libcurl(pid):
@@ -36,32 +52,53 @@ def test_it_is_loaded_with_the_first_order(serve, upstream):
     assert server.slots()[0]["pid"] == worker
 
 
-def test_a_libcurl_that_cannot_be_loaded(serve, upstream, place, broken):
-    """Other routes are served; once it is there, so are orders, by the same worker."""
-    server = serve(config=upstream.config(), workers=1, env=broken)
+def test_a_libcurl_that_cannot_be_loaded_any_more(serve, upstream, false_libcurl, elsewhere):
+    """Other routes are served; once it is there again, so are orders, by the same worker."""
+    server = serve(config=upstream.config(), workers=1, env=elsewhere)
     server.secrets.add(KEY)
     worker = server.slots()[0]["pid"]
+    false_libcurl.touch()
     with server.api() as api:
         assert api.get(items_path(KNOWN)).status_code == 502
         server.await_line("libcurl cannot be used: .*" + BROKEN)
         assert api.get("/").status_code == 200
         assert upstream.ask()["calls"] == 0
-        (place / "lib" / "libcurl.so.4").unlink()
+        false_libcurl.unlink()
         assert api.get(items_path(KNOWN)).status_code == 200
     assert server.slots()[0]["pid"] == worker
 
 
 def test_check_doctor_and_reload_say_so(serve, upstream, place, broken):
     write_ini(place, upstream.config())
-    words = f"[orders] upstream needs libcurl: {place}/lib/libcurl.so.4: file too short; install libcurl4"
     done = run_verb(place, "check", "--config", "colmeia.ini", env=broken)
-    assert (done.returncode, done.stdout) == (78, "") and done.stderr.startswith(words), done.stderr
+    assert (done.returncode, done.stdout) == (78, "") and done.stderr.startswith(missing(place)), done.stderr
     assert run_verb(place, "check", "--config", "colmeia.ini").returncode == 0
     found = json.loads(run_verb(place, "doctor", "--json", "--config", "colmeia.ini", env=broken).stdout)["findings"]
     (finding,) = [f for f in found if f["about"] == "libcurl"]
     assert finding["level"] == "fail" and "file too short" in finding["what"], finding
     found = json.loads(run_verb(place, "doctor", "--json", "--config", "colmeia.ini").stdout)["findings"]
     assert [f["level"] for f in found if f["about"] == "libcurl"] == ["ok"]
+
+
+def test_a_start_that_needs_it_fails(serve, upstream, place, broken):
+    """With the same line and code as the check, and before anything is opened or made."""
+    server = serve.make(config=upstream.config(), env=broken)
+    server.secrets.add(KEY)
+    server.spawn()
+    assert server.wait() == 78
+    assert server.log.startswith(missing(place)) and len(server.log.splitlines()) == 1, server.log
+    assert not [f.name for f in place.iterdir() if f.name.startswith(("database.db", "secret.key", "ctl.sock"))]
+
+
+def test_an_upgrade_that_needs_it_is_refused(serve, upstream, place, broken):
+    """In its rehearsal: what serves stays."""
+    server = serve(workers=1, env=broken)
+    server.secrets.add(KEY)
+    before = server.slots()[0]["pid"]
+    server.configure(**{name.replace(".", "__"): value for name, value in upstream.config().items()})
+    assert server.run_ctl("upgrade", "--wait").returncode != 0
+    server.await_line(re.escape(missing(place)))
+    assert server.slots()[0]["pid"] == before
 
 
 def test_a_reload_that_needs_it_is_refused(serve, upstream, broken):
