@@ -200,7 +200,7 @@ def program(preset, name):
 def cmake_rows(function, file):
     """The names in the rows unit(NAME …) or fuzz(NAME …)."""
     text = (TESTS / file).read_text() if (TESTS / file).exists() else ""
-    return re.findall(rf"^{function}\((\w+)", text, re.MULTILINE)
+    return re.findall(rf"^ *{function}\((\w+)", text, re.MULTILINE)
 
 
 def compile_python(script):
@@ -223,22 +223,39 @@ def units_marked(word):
     return set(re.findall(rf"^unit\((\w+)[^)\n]* {word}\b", text, re.MULTILINE))
 
 
+def options_off(preset):
+    """Those of CMake that somebody has switched off in this build directory."""
+    cache = ROOT / "build" / preset / "CMakeCache.txt"
+    text = cache.read_text() if cache.exists() else ""
+    return set(re.findall(r"^(COLMEIA_\w+):BOOL=OFF$", text, re.MULTILINE))
+
+
+def units_left_out(preset):
+    """{name: the option it needs, which is off there}"""
+    off, text = options_off(preset), (TESTS / "unit" / "CMakeLists.txt").read_text()
+    rows = re.findall(r"^unit\((\w+)[^)\n]* NEEDS (\w+)", text, re.MULTILINE)
+    return {name: option for name, option in rows if option in off}
+
+
+def unit_test(kind, preset, name, left_out, timeout_s=PROGRAM_TIMEOUT_S):
+    if name in left_out:
+        return Test(f"{kind}/{name}", lambda: Outcome("skipped", 0, f"built with -D{left_out[name]}=OFF"))
+    return Test(f"{kind}/{name}", lambda: run_program(without_aslr([program(preset, name)]), timeout_s=timeout_s),
+                (preset, name))
+
+
 def find_units(preset, long):
-    hours_long, computing = units_marked("LONG"), units_marked("FAST")
+    hours_long, computing, left_out = units_marked("LONG"), units_marked("FAST"), units_left_out(preset)
     for name in cmake_rows("unit", "unit/CMakeLists.txt"):
-        if name in hours_long and not long:
-            continue
-        timeout_s = COMPUTING_S if name in computing else PROGRAM_TIMEOUT_S
-        yield Test(f"unit/{name}",
-                   lambda n=name, t=timeout_s: run_program(without_aslr([program(preset, n)]), timeout_s=t),
-                   (preset, name))
+        if name not in hours_long or long:
+            yield unit_test("unit", preset, name, left_out, COMPUTING_S if name in computing else PROGRAM_TIMEOUT_S)
 
 
 def find_tsan():
+    left_out = units_left_out("tsan")
     for name in cmake_rows("unit", "unit/CMakeLists.txt"):
         if TSAN_UNITS.match(name):
-            yield Test(f"tsan/{name}",
-                       lambda n=name: run_program(without_aslr([program("tsan", n)])), ("tsan", name))
+            yield unit_test("tsan", "tsan", name, left_out)
 
 
 def find_fuzz(long_s):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness import npm
+from harness import npm, orders
 from harness.orders import KNOWN
 from harness.server import Server, run_verb
 
@@ -272,8 +272,12 @@ def test_defaults_and_bounds_are_what_it_says(api, document):
 ORDERS = "/orders/{identificacao_do_pedido}/items"
 
 
-def test_orders_are_described_where_they_are_mounted_only(document, tmp_path):
+def test_orders_are_not_described_where_they_are_not_mounted(document):
     assert ORDERS not in document["paths"] and "Item" not in document["components"]["schemas"]
+
+
+@orders.needed
+def test_orders_are_described_where_they_are_mounted(tmp_path):
     done = run_verb(tmp_path, "openapi", env={"COLMEIA_ORDERS_UPSTREAM": "http://127.0.0.1:1", "APIKEY": "key"})
     mounted, theirs = json.loads(done.stdout), original("api_pedidos_v2")
     for path in theirs["paths"]:

@@ -75,8 +75,8 @@ class Replays(dict):
         self.directories = directories
 
     def __missing__(self, file):
-        answers, kept = self.setdefault(file, {}), {}
         upstream = Upstream() if file == ORDERS else None
+        answers, kept = self.setdefault(file, {}), {}
         config = {"auth.secret_key": KEY, **(upstream.config() if upstream else {})}
         server = Server(self.directories.mktemp(file), workers=2, config=config).start()
         try:

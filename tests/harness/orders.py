@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
-from harness.server import PATIENCE_S, await_true
+from harness.server import BINARY, PATIENCE_S, await_true
 from harness.upstream import KEY, KNOWN, TENANT
 
 PROGRAM = Path(__file__).with_name("upstream.py")
+
+
+def are_built_in():
+    """Whether the program under test can ask an upstream; one that cannot says in its messages why."""
+    return b"COLMEIA_CURL=OFF" not in Path(BINARY).read_bytes()
+
+
+needed = pytest.mark.skipif(not are_built_in(), reason="this program was built without libcurl")    # @orders.needed
 
 
 def numbered(packages):
@@ -24,7 +33,11 @@ def items_path(order):
 
 
 class Upstream:
+    """Of a program that cannot ask one, all that is tested with it is skipped."""
+
     def __init__(self, *args, port=0):
+        if not are_built_in():
+            pytest.skip("this program was built without libcurl")
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-B", str(PROGRAM), "--port", str(port), *args],
             stdout=subprocess.PIPE, text=True)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.orders import KEY, KNOWN, items_path
+from harness.orders import KEY, KNOWN, are_built_in, items_path
 from harness.server import run_verb, write_ini
 
 BROKEN = r"libcurl\.so\.4: file too short"
@@ -109,3 +109,10 @@ def test_a_reload_that_needs_it_is_refused(serve, upstream, broken):
     assert server.run_ctl("reload", "--wait").returncode != 0
     server.await_line("upstream needs libcurl")
     assert server.slots()[0]["pid"] == before
+
+
+@pytest.mark.skipif(are_built_in(), reason="this program was built with libcurl")
+def test_a_program_that_was_built_without_it_says_so(place):
+    write_ini(place, {"orders.upstream": "http://127.0.0.1:1", "orders.apikey": KEY})
+    done = run_verb(place, "check", "--config", "colmeia.ini")
+    assert done.returncode == 78 and "this program was built without libcurl (COLMEIA_CURL=OFF)" in done.stderr

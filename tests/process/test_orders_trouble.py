@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from harness import orders
 from harness.orders import KEY, KNOWN, Upstream, items_path, numbered
 from harness.server import FAST, await_true
 from harness.wire import Wire, request
@@ -132,6 +133,7 @@ def test_nobody_there(serve, upstream):
         expect_failed(api)
 
 
+@orders.needed
 def test_a_name_that_nobody_knows(serve):
     server = serve(config={"orders.upstream": "http://no-such-host.invalid", "orders.apikey": KEY})
     with server.api() as api:
