@@ -23,10 +23,9 @@ from pathlib import Path
 
 from bench import counting, plot, profiling, report, scaling, seed
 from bench.figures import Summary, read_tsv, write_tsv
-from bench.items import ITEMS, LEFT_OUT, Run, Sample, estimate_s
+from bench.items import ITEMS, LEFT_OUT, Run, Sample, estimate_s, serve
 from bench.peers import COLMEIA, PEERS, ROOT, WORKERS, Place, build, build_colmeia
-from bench.processes import PortTaken, Server, Trouble, port_is_free
-from harness.server import clean_environment
+from bench.processes import PortTaken, Trouble, port_is_free
 
 OUT = ROOT / "build" / "bench"
 PLOT = Path("tests/bench/result.svg")      # what the README shows
@@ -81,11 +80,6 @@ def fresh_place(peer, port, light):
     return place
 
 
-def serve(peer, place):
-    argv, extra = peer.start(place)
-    return Server(argv, clean_environment(extra), place.directory, place.port)
-
-
 def measure(turn, seconds, port):
     """A Sample; with a note when the peer failed."""
     sample = Sample(turn.rep, turn.item, turn.peer)
@@ -108,7 +102,9 @@ def describe(sample):
     words = [f"{report.number(sample.rate)}/s", f"p99 {report.duration(sample.p99_us)}"]
     words += [f"cpu {report.cpu(sample.cpu_us)}"] if sample.cpu_us is not None else []
     words += [f"served {report.percent(sample.served)}"] if sample.served is not None else []
-    words += [f"logins {report.number(sample.logins)}/s"] if sample.logins is not None else []
+    words += [f"{ITEMS[sample.item].beside} {report.number(sample.logins)}/s"] if sample.logins is not None else []
+    words += [f"{report.NAMES[name]} {report.times(getattr(sample, name))}"
+              for name in ("quiet_ratio", "onlooker_ratio") if getattr(sample, name) is not None]
     words += [f"{sample.errors} ERRORS"] if sample.errors else []
     return "  ".join(words)
 

@@ -1,9 +1,10 @@
 """peers.py: who is measured: how each is built and started, and what it can do."""
 
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.server import write_ini
@@ -38,7 +39,6 @@ class Place:
     binaries: Path
     light: bool        # hashes that cost next to nothing
     orders: bool = False    # the orders API is there, its upstream on the next port
-
     secure: bool = False    # a listener with TLS is there, on the port behind that
 
     @property
@@ -48,6 +48,13 @@ class Place:
     @property
     def secure_port(self):
         return self.port + 2
+
+    def neighbour(self):
+        """For a second server of the same kind, without orders, on the port behind all those."""
+        directory = self.directory / "neighbour"
+        directory.mkdir()
+        shutil.copy(self.database, directory / "database.db")
+        return replace(self, directory=directory, port=self.port + 3, database=directory / "database.db", orders=False)
 
     def hash_cost(self):
         return {"BENCH_HASH_KIB": "8", "BENCH_HASH_PASSES": "1"} if self.light else {}
@@ -97,7 +104,12 @@ def start_colmeia(place):
 
 def start_nginx(place):
     text = (APPS / "nginx.conf.in").read_text()
-    for name, value in {"PORT": place.port, "WORKERS": WORKERS, "PLACE": place.directory}.items():
+    tls = ""
+    if place.secure:
+        pair = make_pair(place.directory)
+        tls = (f"listen 127.0.0.1:{place.secure_port} ssl reuseport backlog=1024; ssl_protocols TLSv1.3; "
+               f"ssl_certificate {pair}; ssl_certificate_key {pair.with_suffix('.key')};")
+    for name, value in {"PORT": place.port, "WORKERS": WORKERS, "PLACE": place.directory, "TLS": tls}.items():
         text = text.replace(f"@{name}@", str(value))
     config = place.directory / "nginx.conf"
     config.write_text(text)
@@ -131,6 +143,8 @@ PEERS = {p.name: p for p in [
     Peer("ceil-each", "bound", ("W9",), "the same with one commit for each insert",
          lambda p: start_ceil(p, CEIL_EACH="1"), "ceil"),
     Peer("nginx", "server", HELLO, "`return 200`, access log off", start_nginx),
+    Peer("nginx-tls", "bound", SECURE, "nginx again, with W2's answer by `return 200`: TLS without a database",
+         start_nginx),
     Peer("mhd", "server", HELLO, "GNU libmicrohttpd, epoll, two threads",
          lambda p: ([p.binaries / "mhd", p.port, WORKERS], {}), "mhd"),
     Peer("go", "server", ALL, "net/http, mattn/go-sqlite3, x/crypto/argon2", start_go, "users"),

@@ -7,7 +7,8 @@ from bench.peers import PEERS
 
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 NAMES = {"rate": "rate", "cpu_us": "CPU per request", "p99_us": "p99", "served": "reads served",
-         "logins": "logins beside", "p50_us": "median", "quiet_ratio": "p99 ÷ that without them",
+         "logins": "logins beside", "p50_us": "median", "quiet_ratio": "p99 ÷ quiet p99",
+         "onlooker_ratio": "p99 ÷ onlooker's p99",
          "worker_kib": "memory of a worker", "master_kib": "memory of the master"}
 
 
@@ -36,8 +37,13 @@ def percent(part):
     return "–" if part is None else f"{100 * part:.0f} %"
 
 
+def times(ratio):
+    return "–" if ratio is None else f"{ratio:.2f} ×"
+
+
 def value_of(name, value):
     show = {"p50_us": duration, "p99_us": duration, "cpu_us": cpu, "served": percent,
+            "quiet_p99_us": duration, "onlooker_p99_us": duration, "quiet_ratio": times, "onlooker_ratio": times,
             "worker_kib": mebibytes, "master_kib": mebibytes, "loaded_kib": mebibytes}.get(name, number)
     return show(value)
 
@@ -50,21 +56,26 @@ def table(head, rows, right=True):
 
 # ---- the report -----------------------------------------------------------------------------------
 
+# of what few items have: field, head of its column
+FEW_HAVE = [("served", "served"), ("logins", "{beside}/s beside"), ("quiet_p99_us", "p99 quiet"),
+            ("quiet_ratio", "p99 ÷ quiet"), ("onlooker_p99_us", "p99 of the onlooker"),
+            ("onlooker_ratio", "p99 ÷ onlooker's")]
+
+
 def item_table(summary, item):
     """Every peer of an item, the best first."""
     measure = ITEMS[item].measure
     peers = [p for p in summary.peers(item) if summary.of(item, p, measure) is not None]
     peers.sort(key=lambda p: summary.of(item, p, measure), reverse=not measure.endswith("_us"))
-    beside = any(summary.of(item, p, "logins") is not None for p in peers)
+    few = [(name, head) for name, head in FEW_HAVE if any(summary.of(item, p, name) is not None for p in peers)]
     head = ["", "per second", "lowest – highest", "p50", "p99", "p99: lowest – highest", "CPU per request"]
-    head += ["served", "orders/s beside" if item == "W8s" else "logins/s beside"] if beside else []
+    head += [h.format(beside=ITEMS[item].beside) for _, h in few]
     rows = []
     for p in peers:
         row = [p, number(summary.of(item, p, "rate")), spread_text(summary.spread(item, p, "rate"), number),
                duration(summary.of(item, p, "p50_us")), duration(summary.of(item, p, "p99_us")),
                spread_text(summary.spread(item, p, "p99_us"), duration), cpu(summary.of(item, p, "cpu_us"))]
-        if beside:
-            row += [percent(summary.of(item, p, "served")), number(summary.of(item, p, "logins"))]
+        row += [value_of(name, summary.of(item, p, name)) for name, _ in few]
         rows.append(row + [str(summary.errors(item, p)), colmeia_ratio(summary, item, p, measure)])
     return table(head + ["errors", f"colmeia's {NAMES[measure]} ÷ this"], rows)
 
@@ -90,14 +101,20 @@ def goal_line(goal, summary):
     bound = f"{goal.factor:g} ×" if goal.against else value_of(goal.name, goal.factor)
     against = " / ".join(f"own {a[1:]}" if a.startswith("@") else a for a in goal.against)
     judged = goal.judge(summary)
-    found = "not measured" if judged is None else \
-        f"{judged[0]:.2f} ×" if goal.against else value_of(goal.name, judged[0])
+    found = "not measured" if judged is None else times(judged[0]) if goal.against else value_of(goal.name, judged[0])
+    if judged and goal.beside:
+        found += f" ({NAMES[goal.beside]}: {value_of(goal.beside, summary.of(goal.item, 'colmeia', goal.beside))})"
     verdict = "" if judged is None else "met" if judged[1] else "**missed**"
     return [what, f"{relation} {bound} {against}".strip(), found, verdict]
 
 
 def goal_table(summary):
     return table(["goal", "", "measured", ""], [goal_line(g, summary) for g in GOALS], right=False)
+
+
+def remarks(summary):
+    """[what is to be known of the items that were measured]"""
+    return [f"{i}: {ITEMS[i].remark}" for i in summary.items() if ITEMS[i].remark]
 
 
 def not_measured():
@@ -109,7 +126,7 @@ def report(summary, surroundings, plot_name):
     parts = ["# Benchmark", surroundings, f"![plot]({plot_name})"]
     for item in summary.items():
         parts += [f"## {item}: {ITEMS[item].title}", item_table(summary, item)]
-    parts += ["## Memory", memory_table(summary), "## Goals", goal_table(summary)]
+    parts += ["## Memory", memory_table(summary), "## Goals", goal_table(summary), *remarks(summary)]
     failed = sorted({f"{s.item}: {s.peer}: {s.note}" for s in summary.samples if s.note})
     if failed:
         parts += ["## Left out", "\n".join(f"- {f}" for f in failed)]
@@ -142,7 +159,7 @@ def readme_part(summary, surroundings, plot_path):
                     for p in peers)
     return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
                         table(["", *peers], rows),
-                        f"In brackets: the part of the reads due that was served. {not_measured()}".strip(), who])
+                        f"In brackets: the part of the reads due that was served. {not_measured()}".strip(), *remarks(summary), who])
 
 
 def cell_of(summary, item, peer, name):

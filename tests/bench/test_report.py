@@ -1,15 +1,18 @@
 """The benchmark's own arithmetic, report and plot, on samples made up. Pure: nothing is measured."""
 
+import contextlib
 import io
+import json
 import xml.etree.ElementTree as xml
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as command
 from bench import checks, counting, items, loads, plot, processes, profiling, report
-from bench.figures import Goal, Summary, read_tsv, write_tsv
+from bench.figures import GOALS, Goal, Summary, read_tsv, write_tsv
 from bench.items import Sample
-from bench.peers import APPS, BUILDS, PEERS
+from bench.peers import APPS, BUILDS, PEERS, Place
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,6 +26,12 @@ def samples():
     found += [Sample(1, "W7", "colmeia", rate=389.0, p50_us=90, p99_us=250, served=0.999, logins=12.0, errors=2),
               Sample(1, "W7", "go", rate=40.0, p50_us=9000, p99_us=1_000_000, served=0.1, logins=13.0)]
     return found
+
+
+def storms(*p99s):
+    """W8s of colmeia: (of its own reads, quiet, of the onlooker's), a repetition each."""
+    return [Sample(rep, "W8s", "colmeia", rate=390.0, p50_us=90, p99_us=own, quiet_p99_us=quiet, onlooker_p99_us=other,
+                   served=1.0, logins=100.0, cpu_us=9.0) for rep, (own, quiet, other) in enumerate(p99s, 1)]
 
 
 # ---- figures --------------------------------------------------------------------------------------
@@ -60,6 +69,15 @@ def test_goals(goal, ratio, met):
     assert goal.judge(Summary(samples())) == (pytest.approx(ratio), met)
 
 
+def test_a_storm_is_judged_against_the_onlooker():
+    """What the server adds to what the machine does to anybody; each repetition has its own onlooker."""
+    summary = Summary(storms((900, 200, 600), (1600, 200, 800), (4000, 200, 1000)))
+    (goal,) = [g for g in GOALS if g.item == "W8s" and g.name.endswith("_ratio")]
+    assert goal.judge(summary) == (2.0, True) and summary.of("W8s", "colmeia", "quiet_ratio") == 8.0
+    assert not goal.judge(Summary(storms((2001, 2000, 1000))))[1]
+    assert goal.judge(Summary(storms((900, 200, None)))) is None
+
+
 def test_tsv_there_and_back():
     file = io.StringIO()
     write_tsv(samples() + [Sample(1, "W2", "go", note="odd\tanswer")], file)
@@ -91,10 +109,21 @@ def test_report_names_who_was_left_out():
     assert "| W2: rate | at least 2.2 × go | not measured |  |" in text
 
 
+def test_report_of_a_storm():
+    text = report.report(Summary(storms((900, 200, 600))), "here", "result.svg")
+    assert "| served | orders/s beside | p99 quiet | p99 ÷ quiet | p99 of the onlooker | p99 ÷ onlooker's |" in text
+    assert "| 100 % | 100 | 200 µs | 4.50 × | 600 µs | 1.50 × |" in text
+    assert "| W8s: p99 ÷ onlooker's p99 | at most 2.00 × | 1.50 × (p99 ÷ quiet p99: 4.50 ×) | met |" in text
+    remark = f"\n\nW8s: {items.ITEMS['W8s'].remark}\n"
+    assert remark in text and remark in report.readme_part(Summary(storms((900, 200, 600))), "here", "plot.svg")
+    assert "logins/s beside" in report.item_table(Summary(samples()), "W7")
+    assert items.ITEMS["W8s"].remark not in report.report(Summary(samples()), "here", "result.svg")
+
+
 def test_every_row_of_a_table_has_as_many_columns():
-    summary = Summary(samples())
-    tables = [report.item_table(summary, "W1"), report.item_table(summary, "W7"), report.memory_table(summary),
-              report.goal_table(summary)]
+    summary = Summary(samples() + storms((900, 200, 600)))
+    tables = [report.item_table(summary, "W1"), report.item_table(summary, "W7"), report.item_table(summary, "W8s"),
+              report.memory_table(summary), report.goal_table(summary)]
     for text in tables:
         assert len({line.count("|") for line in text.splitlines()}) == 1, text
 
@@ -173,6 +202,43 @@ def test_figures_of_a_load():
     assert loads.figures_in(text).rate == 50.0
     with pytest.raises(processes.Trouble):
         loads.figures_in("no such host")
+
+
+class NoLoad:
+    """In place of loads.Load: has a p99 of as many microseconds as its port says."""
+    begun = []
+
+    def __init__(self, argv, _):
+        self.argv = [str(a) for a in argv]
+        self.begun.append(self)
+
+    __enter__ = __exit__ = lambda self, *_: self
+
+    def output(self):
+        p99_us = int(self.argv[1]) if self.argv[0].endswith("paced") else 1
+        return f"figures {json.dumps(dict(requests=1, seconds=1.0, p50_us=1, p99_us=p99_us, errors=0, refused=0))}"
+
+
+@pytest.mark.parametrize("rep,ports", [(1, ["8000", "8000", "8003"]), (2, ["8000", "8003", "8000"])])
+def test_who_is_read_in_a_storm(monkeypatch, tmp_path, rep, ports):
+    """The server when it is quiet, then both; and what stands for other machines gives way."""
+    place = Place(tmp_path, 8000, tmp_path / "database.db", tmp_path, False, orders=True)
+    place.database.touch()
+    monkeypatch.setattr(NoLoad, "begun", [])
+    monkeypatch.setattr(loads, "Load", NoLoad)
+    monkeypatch.setattr(items, "serve", lambda peer, at: contextlib.nullcontext())
+    monkeypatch.setattr(items.checks, "order", lambda _: items.checks.ORDER)
+    monkeypatch.setattr(items, "upstream_calls", lambda _: 0)
+    monkeypatch.setattr(items.time, "sleep", lambda _: None)
+    sample = Sample(rep, "W8s", "colmeia")
+    server = SimpleNamespace(cpu_s=lambda: 1.0)
+    items.reads_beside_orders(items.Run(server, PEERS["colmeia"], place, 1, "r"), sample)
+    loads.upstream(tmp_path, 8001, 300, 10, 1)
+    assert (sample.quiet_p99_us, sample.p99_us, sample.onlooker_p99_us) == (8000, 8000, 8003)
+    readers = [load.argv for load in NoLoad.begun if load.argv[0].endswith("paced")]
+    away = [load.argv for load in NoLoad.begun if load.argv[:3] == loads.AWAY]
+    assert [argv[1] for argv in readers] == ports
+    assert [argv[3].rpartition("/")[2] for argv in away] == ["wrk", "orders"] and len(NoLoad.begun) == 5
 
 
 @pytest.mark.parametrize("new,good", [(100, True), (164, True), (99, False), (165, False)])
