@@ -8,8 +8,6 @@ from bench.processes import Load, Trouble
 
 APPS = Path(__file__).resolve().parent / "apps"
 PACE_PER_S, PACED_CONNECTIONS = 390, 4     # a pause of 5 to 15 ms on each connection
-# Of what stands for other machines: it gives way to the server, from whom they would take no core.
-AWAY = ["nice", "-n", "19"]
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,12 @@ def wrk_argv(port, request, connections, seconds, threads, tag, secure=False):
 def wrk(port, request, connections, seconds, threads=2, tag="u", secure=False, away=False):
     """A load that runs; figures_in(load.output()) when it is over."""
     argv = wrk_argv(port, request, connections, seconds, min(threads, connections), tag, secure)
-    return Load([*(AWAY if away else []), *argv], seconds)
+    return Load(argv, seconds, away)
 
 
-def upstream(binaries, port, delay_ms, packages, seconds):
+def upstream(binaries, port, delay_ms, packages, seconds, away=False):
     """Whom the orders API asks; it runs until it is left."""
-    return Load([*AWAY, binaries / "orders", port, delay_ms, packages], seconds)
+    return Load([binaries / "orders", port, delay_ms, packages], seconds, away)
 
 
 def paced(binaries, port, path, seconds):

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,14 @@ def test_a_port_that_is_taken(place, monkeypatch):
         with pytest.raises(processes.PortTaken):
             with processes.Server(["true"], {}, place, listener.getsockname()[1]):
                 pass
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_who_stands_for_another_machine_gives_way(away):
+    """As a process and as a session."""
+    nice = processes.LEAST if away else os.getpriority(os.PRIO_PROCESS, 0)
+    with processes.Load(["sleep", "60"], 0, away) as load:
+        pid = load.process.pid
+        assert processes.await_true(lambda: os.getpriority(os.PRIO_PROCESS, pid) == nice, processes.START_S)
+        group = Path(f"/proc/{pid}/autogroup")
+        assert not group.exists() or group.read_text().endswith(f" nice {processes.LEAST * away}\n")

@@ -208,8 +208,8 @@ class NoLoad:
     """In place of loads.Load: has a p99 of as many microseconds as its port says."""
     begun = []
 
-    def __init__(self, argv, _):
-        self.argv = [str(a) for a in argv]
+    def __init__(self, argv, _, away=False):
+        self.argv, self.away = [str(a) for a in argv], away
         self.begun.append(self)
 
     __enter__ = __exit__ = lambda self, *_: self
@@ -229,16 +229,16 @@ def test_who_is_read_in_a_storm(monkeypatch, tmp_path, rep, ports):
     monkeypatch.setattr(items, "serve", lambda peer, at: contextlib.nullcontext())
     monkeypatch.setattr(items.checks, "order", lambda _: items.checks.ORDER)
     monkeypatch.setattr(items, "upstream_calls", lambda _: 0)
+    monkeypatch.setattr(items, "port_is_free", lambda _: False)
     monkeypatch.setattr(items.time, "sleep", lambda _: None)
     sample = Sample(rep, "W8s", "colmeia")
     server = SimpleNamespace(cpu_s=lambda: 1.0)
-    items.reads_beside_orders(items.Run(server, PEERS["colmeia"], place, 1, "r"), sample)
-    loads.upstream(tmp_path, 8001, 300, 10, 1)
+    items.ITEMS["W8s"].perform(items.Run(server, PEERS["colmeia"], place, 1, "r"), sample)
     assert (sample.quiet_p99_us, sample.p99_us, sample.onlooker_p99_us) == (8000, 8000, 8003)
     readers = [load.argv for load in NoLoad.begun if load.argv[0].endswith("paced")]
-    away = [load.argv for load in NoLoad.begun if load.argv[:3] == loads.AWAY]
     assert [argv[1] for argv in readers] == ports
-    assert [argv[3].rpartition("/")[2] for argv in away] == ["wrk", "orders"] and len(NoLoad.begun) == 5
+    assert [load.argv[0].rpartition("/")[2] for load in NoLoad.begun if load.away] == ["orders", "wrk"]
+    assert len(NoLoad.begun) == 5
 
 
 @pytest.mark.parametrize("new,good", [(100, True), (164, True), (99, False), (165, False)])
