@@ -6,6 +6,7 @@
 #include "master/ctl.h"
 #include "master/secret.h"
 #include "master/spawn.h"
+#include "master/tls_pair.h"
 #include "shared/dynamic.h"
 #include "shared/machine.h"
 #include "shared/tickets.h"
@@ -33,30 +34,20 @@ enum { SERVER_PATIENCE_MS = 3000 };
 struct doctor {
     const struct config_flags *flags;
     struct config *config; /* owned; NULL: it is wrong, and only the machine is looked at */
+    struct tls_pair *tls;  /* owned; NULL: no listener needs it, or it cannot be read */
     pid_t server;          /* as the control socket says; 0: none runs, or it cannot be reached */
     struct findings found;
 };
 
 /* ---- the configuration and the key ----------------------------------------------------------- */
 
-static void add_lines(struct findings *f, enum finding_level level, const char *about,
-                      const struct buf *lines)
-{
-    struct slice rest = buf_slice(lines);
-    while (rest.ptr) {
-        struct slice line = slice_split(&rest, '\n');
-        if (line.len > 0)
-            findings_add(f, level, about, "%.*s", SLICE_ARGS(line));
-    }
-}
-
 static void look_at_configuration(struct doctor *d)
 {
     static const char about[] = "configuration";
     struct buf errors = {0}, warnings = {0};
     d->config = config_load(d->flags, &errors, &warnings);
-    add_lines(&d->found, FINDING_FAIL, about, &errors);
-    add_lines(&d->found, FINDING_WARN, about, &warnings);
+    findings_add_lines(&d->found, FINDING_FAIL, about, &errors);
+    findings_add_lines(&d->found, FINDING_WARN, about, &warnings);
     if (!d->config && errors.len == 0)
         findings_add(&d->found, FINDING_FAIL, about, "it cannot be read: out of memory");
     if (d->config && warnings.len == 0)
@@ -97,11 +88,11 @@ static void look_at_key(struct doctor *d)
     bool quiet = !key_file_is_good(d);
     enum exit_code code = secret_load(d->config, false, &secret, &error, &warnings, &notes);
     if (code != EXIT_CODE_OK)
-        add_lines(&d->found, FINDING_FAIL, about, &error);
+        findings_add_lines(&d->found, FINDING_FAIL, about, &error);
     else if (warnings.len > 0 && !quiet)
-        add_lines(&d->found, FINDING_WARN, about, &warnings);
+        findings_add_lines(&d->found, FINDING_WARN, about, &warnings);
     else if (!secret)
-        add_lines(&d->found, FINDING_OK, about, &notes);
+        findings_add_lines(&d->found, FINDING_OK, about, &notes);
     else if (secret_previous_count(secret) == 0)
         findings_add(&d->found, FINDING_OK, about, "%zu bytes", secret_key(secret).len);
     else
@@ -111,6 +102,21 @@ static void look_at_key(struct doctor *d)
     buf_free(&error);
     buf_free(&warnings);
     buf_free(&notes);
+}
+
+/* What they hold is judged by the child. */
+static void look_at_certificate(struct doctor *d)
+{
+    static const char about[] = "certificate";
+    struct buf errors = {0};
+    if (!config_has_tls(d->config)) {
+        findings_add(&d->found, FINDING_OK, about, "no listener has tls, so none is needed");
+    } else if (tls_pair_load(d->config, &d->tls, &errors) != EXIT_CODE_OK) {
+        findings_add_lines(&d->found, FINDING_FAIL, about, &errors);
+        findings_remedy(&d->found, "no start and no reload takes it so; what only root or the server's "
+                                   "user may read is looked at by running doctor as one of them");
+    }
+    buf_free(&errors);
 }
 
 /* ---- the running server ---------------------------------------------------------------------- */
@@ -305,6 +311,7 @@ static const struct {
 } checks[] = {
     {false, look_at_configuration}, /* the others need what it loads */
     {true, look_at_key},
+    {true, look_at_certificate},
     {true, look_at_server},
     {true, look_at_backlog},
     {true, look_at_descriptors},
@@ -341,6 +348,8 @@ static int go_on_in_child(struct doctor *d, bool json, int argc, char **argv)
     struct spawn_order order = {.entry = {.role = ROLE_DOCTOR,
                                           .slot = -1,
                                           .config = d->config,
+                                          .tls_certificate = tls_pair_certificate(d->tls),
+                                          .tls_key = tls_pair_key(d->tls),
                                           .findings = &d->found,
                                           .argc = argc,
                                           .argv = argv},
@@ -363,6 +372,7 @@ int doctor_main(const struct config_flags *flags, int argc, char **argv)
             checks[i].look(&d);
     int code = d.config ? go_on_in_child(&d, json, argc, argv) : print(&d.found, json);
     findings_free(&d.found);
+    tls_pair_free(d.tls);
     config_free(d.config);
     return code;
 }

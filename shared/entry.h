@@ -23,7 +23,8 @@
     X(USER, "user")             /* `colmeia user …` */                                             \
     X(BACKUP, "backup")         /* `colmeia backup FILE` */                                        \
     X(CALIBRATE, "calibrate")   /* `colmeia calibrate` */                                          \
-    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database */      \
+    X(DOCTOR, "doctor")         /* the part of `colmeia doctor` that looks at the database, and at \
+                                   what certificates say */                                        \
     X(OPENAPI, "openapi")       /* `colmeia openapi` */
 
 enum role {
@@ -59,8 +60,8 @@ struct entry {
                                           the master has now, and hands down by the fork */
     struct slice secret_key;           /* signs tokens; at least 1 byte for SERVE. Never logged */
     struct slice previous_keys;        /* shared/keyring.h: what they signed is honoured; may be empty */
-    struct slice tls_certificate;      /* the files of [tls], for SERVE and CHECK; {NULL, 0}: no */
-    struct slice tls_key;              /* listener needs them */
+    struct slice tls_certificate;      /* the files of [tls], for SERVE, CHECK and DOCTOR; */
+    struct slice tls_key;              /* {NULL, 0}: no listener needs them */
     const struct tls_keys *tls_keys;   /* of session tickets; NULL for one-shot children */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct bulletin *bulletin;         /* ADMIN; else NULL */

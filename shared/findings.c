@@ -54,6 +54,18 @@ void findings_remedy(struct findings *f, const char *format, ...)
     f->failed |= it->remedy.failed;
 }
 
+void findings_add_lines(struct findings *f, enum finding_level level, const char *about,
+                        const struct buf *lines)
+{
+    struct slice rest = buf_slice(lines);
+    while (rest.ptr) {
+        struct slice line = slice_split(&rest, '\n');
+        if (line.len > 0)
+            findings_add(f, level, about, "%.*s", SLICE_ARGS(line));
+    }
+    f->failed |= lines->failed;
+}
+
 size_t findings_count(const struct findings *f, enum finding_level level)
 {
     size_t n = 0;

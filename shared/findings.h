@@ -41,6 +41,9 @@ void findings_add(struct findings *f, enum finding_level level, const char *abou
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 void findings_remedy(struct findings *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* One for each line that is not empty. */
+void findings_add_lines(struct findings *f, enum finding_level level, const char *about,
+                        const struct buf *lines);
 size_t findings_count(const struct findings *f, enum finding_level level);
 
 /* Appends what was not printed yet, a line each: "warn  backlog: … — …". */

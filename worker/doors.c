@@ -3,9 +3,12 @@
  * in a check and in a reload, and only said at a start. */
 #include "worker/doors.h"
 
+#include "shared/clock.h"
+#include "shared/findings.h"
 #include "shared/log.h"
 #include "worker/http/session.h"
 #include "worker/net/tls.h"
+#include "worker/net/tls_facts.h"
 
 /* Of [tls] ticket_rotation: see tls_keys.h. */
 enum { TICKET_ROTATIONS = 2 };
@@ -51,4 +54,32 @@ int doors_check(const struct entry *entry)
     buf_free(&lines);
     tls_context_free(context);
     return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+}
+
+static void examine_pair(struct findings *found, const char *file, const struct tls_context *context)
+{
+    struct tls_facts facts;
+    if (tls_facts_read(context, &facts)) {
+        tls_judge_certificate(found, file, &facts, clock_wall_s());
+        tls_judge_chain(found, file, &facts);
+    } else {
+        findings_add(found, FINDING_FAIL, "certificate", "it cannot be read: out of memory");
+    }
+    tls_facts_free(&facts);
+}
+
+void doors_examine(const struct entry *entry)
+{
+    struct buf lines = {0};
+    if (!entry->tls_certificate.ptr)
+        return;
+    struct tls_context *context = open_tls(entry, &lines);
+    if (context) {
+        examine_pair(entry->findings, entry->config->tls_certificate, context);
+    } else {
+        findings_add_lines(entry->findings, FINDING_FAIL, "certificate", &lines);
+        findings_remedy(entry->findings, "no start and no reload takes it so");
+    }
+    buf_free(&lines);
+    tls_context_free(context);
 }

@@ -9,3 +9,6 @@ struct tls_context;
 bool doors_open_tls(const struct entry *entry, struct tls_context **context_r);
 /* ROLE_CHECK: whether it could serve so: EXIT_CODE_OK or CONFIG; what is wrong is on the log. */
 int doors_check(const struct entry *entry);
+/* ROLE_DOCTOR: adds to entry->findings what there is to be said of the certificate; no listener needs one:
+ * nothing. */
+void doors_examine(const struct entry *entry);

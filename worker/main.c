@@ -74,6 +74,7 @@ int worker_main(const struct entry *entry)
     case ROLE_CALIBRATE:
         return tools_calibrate(entry);
     case ROLE_DOCTOR:
+        doors_examine(entry);
         return tools_doctor(entry);
     case ROLE_OPENAPI:
         return print_openapi(entry);

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 
+from harness import clock
 from harness.wire import PATIENCE_S, Wire
 
 
@@ -19,6 +20,21 @@ def make_pair(place, name="server", days=30, cn="localhost"):
                         f"{name}.pem"], cwd=place, check=True, capture_output=True)
     os.chmod(place / f"{name}.key", 0o600)
     return place / f"{name}.pem"
+
+
+def issue(place, name, by=None, authority=False, days=90, names="DNS:localhost", more=(), at=None):
+    """NAME.pem and NAME.key, signed by another's (or itself); *more*: extensions; *at*: when, for libfaketime."""
+    extensions = [f"basicConstraints=critical,CA:{'TRUE' if authority else 'FALSE'}",
+                  *([f"subjectAltName={names}"] if names else []), *more]
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+            f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", str(days)]
+    argv += ["-CA", f"{by}.pem", "-CAkey", f"{by}.key"] if by else []
+    for extension in extensions:
+        argv += ["-addext", extension]
+    env = dict(os.environ, **({"LD_PRELOAD": clock.library(), "FAKETIME": at} if at else {}))
+    subprocess.run(argv, cwd=place, check=True, capture_output=True, env=env)
+    os.chmod(place / f"{name}.key", 0o600)
+    return (place / f"{name}.pem").read_text()
 
 
 def config(place, bind="127.0.0.1:0 tls", **pair):

@@ -1,6 +1,7 @@
 /* tls_none.c: tls.h in a build without TLS: there is no context, so that nobody asks for more. */
 #include "tls_build.h"
 #include "worker/net/tls.h"
+#include "worker/net/tls_facts.h"
 
 #if !COLMEIA_TLS
 
@@ -18,6 +19,11 @@ void tls_context_free(struct tls_context *c)
 }
 
 bool tls_context_is_valid(const struct tls_context *c, struct buf *why)
+{
+    UNREACHABLE();
+}
+
+bool tls_facts_read(const struct tls_context *c, struct tls_facts *facts_r)
 {
     UNREACHABLE();
 }
