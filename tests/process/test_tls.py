@@ -51,9 +51,11 @@ def test_versions(secure, place, version):
     (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "alert protocol version|unsupported protocol"),
     (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"], "alert handshake failure"),
     (["-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA:AES128-GCM-SHA256"], "alert handshake failure"),
+    (["-groups", "ffdhe8192"], "alert handshake failure"),
+    (["-groups", "P-521:X448"], "alert handshake failure"),
     (["-alpn", "h2"], "alert no application protocol"),
     (["-alpn", "h2", "-tls1_2"], "alert no application protocol"),
-], ids=["old", "cbc", "no-forward-secrecy", "alpn", "alpn-1.2"])
+], ids=["old", "cbc", "no-forward-secrecy", "dear-group", "curves", "alpn", "alpn-1.2"])
 def test_refused(secure, words, why):
     server = secure()
     assert re.search(why, tls.s_client(server, *words))
