@@ -23,6 +23,9 @@ GUARDS = {
                      (HTTP + "response.c", "put_head build count response_send response_json response_malformed"),
                      ("worker/net/conn.c", "watch keep show_kept show_passing conn_show conn_again conn_feed conn_take_eof "
                       "take_read conn_read_now conn_linger on_lingering_bytes")],
+    "fuzz_tls": ["worker/net/tls.c", "worker/net/conn_tls.c", HTTP + "preface.c",
+                 ("worker/net/tls_tickets.c", "seal open_it on_ticket set_mac"),
+                 ("worker/net/tls_context.c", "choose_protocol")],
     "fuzz_target": [HTTP + "target.c"],
     "fuzz_proxy": [HTTP + "proxy.c"],
     "fuzz_proxy_header": [HTTP + "proxy_header.c"],
@@ -54,7 +57,7 @@ GUARDS = {
 NOT_COUNTED = [
     (r"\bUNREACHABLE\(\)", "cannot happen"),
     (r"preface_take|SESSION_PREFACE|conn_take_sealed|unseal_kept|cors_put|CORS_LINES_MAX", "TLS, the PROXY protocol and "
-     "CORS, which these connections have not: fuzz_proxy_header, process/test_tls, process/test_cors"),
+     "CORS, which these connections have not: fuzz_proxy_header, fuzz_tls, process/test_tls, process/test_cors"),
     (r"exceeded maximum size of 1024KB", "only a body of a megabyte gets there: unit/test_form"),
     (r"NO_MEMORY|no_memory|ENOMEM|[fF]ailed(_r)? = true|->broken = true|CONN_END_BROKEN", "there is always memory; "
      "the sweep over allocation failures has them"),
@@ -70,6 +73,7 @@ EXCUSED = {
                         "status_cpu_ms": "asks the kernel: unit/test_status", "status_memory_kib": "the same",
                         "read_about": "the same"},
     "worker/http/redirect.c": {"server_address": "only a TCP socket has one: process/test_http"},
+    "worker/net/tls.c": {"tls_bio_new": "memory", "tls_new": "memory"},
     "worker/validate/strength.c": {"strength_words": "unit/test_strength"},
     "master/top_screen.c": {"top_screen_free": "memory"},
 }
