@@ -56,6 +56,32 @@ static void keys_and_payloads_of_every_length(void **state)
     }
 }
 
+/* Whole, and of just this text and key: a bit, a character more or less, or padding is enough. */
+static void signatures(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct signer s, other;
+    arena_init(&a, NULL, 0, 1 << 16);
+    signer_init(&s, SLICE("key"));
+    signer_init(&other, SLICE("kez"));
+    struct slice token = signer_token(&s, &a, SLICE("{}"));
+    struct slice signature = {token.ptr + token.len - 43, 43}, text = {token.ptr, token.len - 44};
+    assert_true(signer_has_signed(&s, text, signature));
+    assert_false(signer_has_signed(&other, text, signature));
+    assert_false(signer_has_signed(&s, (struct slice){text.ptr, text.len - 1}, signature));
+    assert_false(signer_has_signed(&s, text, (struct slice){signature.ptr, 42}));
+    assert_false(signer_has_signed(&s, text, (struct slice){signature.ptr - 1, 44}));
+    assert_false(signer_has_signed(&s, text, SLICE("")));
+    for (size_t i = 0; i < signature.len; i++) {
+        char wrong[44];
+        memcpy(wrong, signature.ptr, signature.len);
+        wrong[i] ^= 1;
+        assert_false(signer_has_signed(&s, text, (struct slice){wrong, signature.len}));
+    }
+    arena_fini(&a);
+}
+
 static void without_memory(void **state)
 {
     (void)state;
@@ -73,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_and_payloads_of_every_length),
+        cmocka_unit_test(signatures),
         cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

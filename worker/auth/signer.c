@@ -1,5 +1,5 @@
 /* signer.c: see signer.h. libjwt would build a tree, print it and hash the key for each token, which
- * took a third of a refresh; its reader of foreign tokens is what token.c keeps it for. */
+ * took a third of a refresh; its reader of foreign tokens is what token.c keeps it for; it gets no signatures, for it frees what it had unwiped. */
 #include "worker/auth/signer.h"
 
 #include <openssl/evp.h>
@@ -37,17 +37,24 @@ static void hmac(const struct signer *s, struct slice text, unsigned char mac_r[
     OPENSSL_cleanse(&hash, sizeof hash);
 }
 
-/* Base64url without padding (RFC 7515, section 2). */
-static void append_base64url(struct buf *b, const void *bytes, size_t len)
+/* With padding and the NUL that is written behind. */
+#define BASE64_ROOM(len) (((len) + 2) / 3 * 4 + 1)
+
+/* Base64url without padding (RFC 7515, section 2); returns its length. */
+static size_t put_base64url(char *out, const void *bytes, size_t len)
 {
-    char *out = buf_reserve(b, (len + 2) / 3 * 4 + 1); /* and the NUL that is written behind */
-    if (!out)
-        return;
     EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
     size_t out_len = (len * 4 + 2) / 3;
     for (size_t i = 0; i < out_len; i++)
         out[i] = (char)(out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i]);
-    b->len += out_len;
+    return out_len;
+}
+
+static void append_base64url(struct buf *b, const void *bytes, size_t len)
+{
+    char *out = buf_reserve(b, BASE64_ROOM(len));
+    if (out)
+        b->len += put_base64url(out, bytes, len);
 }
 
 struct slice signer_token(const struct signer *s, struct arena *a, struct slice payload)
@@ -62,4 +69,16 @@ struct slice signer_token(const struct signer *s, struct arena *a, struct slice 
     buf_append_char(&token, '.');
     append_base64url(&token, mac, sizeof mac);
     return token.failed ? (struct slice){NULL, 0} : buf_slice(&token);
+}
+
+bool signer_has_signed(const struct signer *s, struct slice text, struct slice signature)
+{
+    unsigned char mac[SHA256_DIGEST_LENGTH];
+    char wanted[BASE64_ROOM(sizeof mac)];
+    hmac(s, text, mac);
+    size_t len = put_base64url(wanted, mac, sizeof mac);
+    bool same = signature.len == len && CRYPTO_memcmp(signature.ptr, wanted, len) == 0;
+    OPENSSL_cleanse(mac, sizeof mac);
+    OPENSSL_cleanse(wanted, sizeof wanted);
+    return same;
 }

@@ -4,6 +4,8 @@
 
 #include "shared/str.h"
 
+#include <stdbool.h>
+
 /* The only OpenSSL calls whose state we may place ourselves: keys stay out of its heap. */
 #define OPENSSL_API_COMPAT 0x10100000L
 #include <openssl/sha.h>
@@ -21,3 +23,6 @@ struct signer {
 void signer_init(struct signer *s, struct slice key);
 /* The signed token in the arena, TOKEN_HEADER first; {NULL,0} without memory. */
 struct slice signer_token(const struct signer *s, struct arena *a, struct slice payload);
+/* Whether *signature* (base64url without padding) is that of *text*. The comparison takes as long for a wrong
+ * one. */
+bool signer_has_signed(const struct signer *s, struct slice text, struct slice signature);

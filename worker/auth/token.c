@@ -1,7 +1,7 @@
-/* token.c: see token.h. signer.c signs; tokens from outside are read by libjwt 1.10 to 2.x. What that
- * leaves to its callers is done here: alg is compared after decoding (it takes HS384 and HS512 with
- * the same key), the key is never NULL (it would skip the signature), times and types are looked at
- * by claims.c. Duplicate names: the last wins, as in Python. Thread: the loop's. */
+/* token.c: see token.h. signer.c signs and says whether it has; then libjwt 1.10 to 2.x reads the rest. It is
+ * not given the signature (nor a key, without which it looks for none), for it frees its copy of a token
+ * unwiped: without the signature that opens nothing. alg, times and types are looked at by claims.c.
+ * Duplicate names: the last wins, as in Python. Thread: the loop's. */
 #include "worker/auth/token.h"
 
 #include "shared/check.h"
@@ -30,6 +30,7 @@ enum {
 
 struct token_key {
     struct slice secret; /* in *secrets* */
+    struct signer signer;
     unsigned char pwv_key[crypto_generichash_KEYBYTES];
 };
 
@@ -39,7 +40,6 @@ struct tokens {
     int64_t session_max_s;
     unsigned keys_len; /* at least 1 */
     struct token_key keys[1 + KEYRING_KEYS_MAX]; /* the first signs */
-    struct signer signer;
     struct token_cache cache;
     size_t secrets_len;
     char secrets[]; /* the one that signs, and the keyring */
@@ -62,6 +62,7 @@ static void add_key(struct tokens *t, struct slice secret)
     ASSERT(t->keys_len < sizeof t->keys / sizeof *t->keys);
     struct token_key *key = &t->keys[t->keys_len++];
     key->secret = secret;
+    signer_init(&key->signer, secret);
     derive_pwv_key(key);
 }
 
@@ -95,7 +96,6 @@ struct tokens *tokens_new_with(struct slice secret, struct slice previous, int64
     struct slice rest = {t->secrets + secret.len, previous.len}, key;
     while (keyring_next(&rest, &key))
         add_key(t, key);
-    signer_init(&t->signer, secret);
     token_cache_init(&t->cache);
     return t;
 }
@@ -138,7 +138,7 @@ struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, 
     jsonw_name(&w, SLICE("pwv"));
     jsonw_string(&w, (struct slice){pwv, PWV_LEN});
     jsonw_object_close(&w);
-    return payload.failed ? (struct slice){NULL, 0} : signer_token(&t->signer, a, buf_slice(&payload));
+    return payload.failed ? (struct slice){NULL, 0} : signer_token(&t->keys[0].signer, a, buf_slice(&payload));
 }
 
 /* ---- verifying ------------------------------------------------------------------------------ */
@@ -154,8 +154,6 @@ static json_t *take_json(char *text)
 /* Checks the header of a token whose signature is good. */
 static enum token_result check_header(jwt_t *jwt, struct slice token)
 {
-    if (jwt_get_alg(jwt) != JWT_ALG_HS256)
-        return TOKEN_INVALID;
     if (slice_starts_with(token, TOKEN_HEADER))
         return TOKEN_VALID;
     json_t *header = take_json(jwt_get_headers_json(jwt, NULL));
@@ -201,24 +199,39 @@ static enum token_result read_payload(struct tokens *t, struct arena *a, jwt_t *
     return result;
 }
 
-/* libjwt wants a NUL behind the token and no padding behind the signature, which Python allows in
- * any number. Padding of header and payload is under the signature and stays. 0: *key_r has signed it;
- * else an errno. */
+/* What is signed, and the signature; false: it has fewer than three parts. Python allows any padding behind
+ * the signature. That of header and payload is under the signature and stays. */
+static bool split(struct slice token, struct slice *text_r, struct slice *signature_r)
+{
+    struct slice payload = token, header = slice_split(&payload, '.');
+    struct slice signature = payload;
+    slice_split(&signature, '.');
+    if (!payload.ptr || !signature.ptr)
+        return false;
+    *text_r = (struct slice){header.ptr, (size_t)(signature.ptr - 1 - header.ptr)};
+    while (signature.len > 0 && signature.ptr[signature.len - 1] == '=')
+        signature.len--;
+    *signature_r = signature;
+    return true;
+}
+
+/* 0: *key_r has signed it; else an errno. */
 static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r, unsigned *key_r)
 {
-    char text[TOKEN_MAX + 1];
-    size_t len = token.len;
-    while (len && token.ptr[len - 1] == '=')
-        len--;
-    memcpy(text, token.ptr, len);
-    text[len] = 0;
-    int error = EINVAL;
-    for (unsigned i = 0; i < t->keys_len && error && error != ENOMEM; i++) {
-        const struct slice *secret = &t->keys[i].secret;
-        error = jwt_decode(jwt_r, text, (const unsigned char *)secret->ptr, (int)secret->len);
-        *key_r = i;
-    }
-    sodium_memzero(text, len);
+    char copy[TOKEN_MAX + 1];
+    struct slice text, signature;
+    unsigned i = 0;
+    if (!split(token, &text, &signature))
+        return EINVAL;
+    while (i < t->keys_len && !signer_has_signed(&t->keys[i].signer, text, signature))
+        i++;
+    if (i == t->keys_len)
+        return EINVAL;
+    *key_r = i;
+    memcpy(copy, text.ptr, text.len);
+    memcpy(copy + text.len, ".", 2);
+    int error = jwt_decode(jwt_r, copy, NULL, 0);
+    sodium_memzero(copy, text.len);
     sodium_stackzero(STACK_USED);
     return error;
 }
