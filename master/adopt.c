@@ -418,6 +418,8 @@ void adopt_before_check(struct master *m)
         return;
     collect(m, &s);
     m->rehearsal_fd = upgrade_write_state(&s);
+    if (m->rehearsal_fd < 0)
+        m->rehearsal_fd = -errno;
     state_free(&s);
 }
 
@@ -435,7 +437,7 @@ int adopt_check(struct master *m)
                 upgrade_rehearse(m->options->argv[0], m->other.path, m->other.fd, m->rehearsal_fd,
                                  &said);
     if (m->rehearsal_fd < 0)
-        buf_printf(&said, "%s: cannot be rehearsed: out of memory", m->other.path);
+        buf_printf(&said, "%s: cannot be rehearsed: %s", m->other.path, strerror(-m->rehearsal_fd));
     log_lines(good ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, buf_slice(&said));
     buf_free(&said);
     return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;

@@ -144,7 +144,7 @@ struct master {
     struct binary other;  /* in an upgrade: the one to come; or the one before, for the way back */
     char *binary_asked;   /* path for the next reload; owned; NULL: where ours was started */
     bool exec_due;        /* the supervisor wants it, once all else is answered */
-    int rehearsal_fd;     /* for the CHECK child; -1: none */
+    int rehearsal_fd;     /* for the CHECK child; < 0: none, or why not: -errno */
     char *came_from;      /* version of the program before, in an upgrade; owned */
     struct buf why_back;  /* why the new program goes, or went; */
     struct buf why_details; /* its lines */

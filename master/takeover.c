@@ -143,9 +143,11 @@ static int take_over(const struct cli *cli, const struct takeover *t, struct con
                      const struct config_text *text)
 {
     struct slice reason = t->state.master[0].reason;
-    char *way_back = cli->argc > 2 ? slice_strdup(slice_of(cli->argv[2]))
-                     : reason.ptr  ? slice_strdup(reason)
-                                   : NULL;
+    static const char *const no_words = "out of memory";
+    if (cli->argc > 2 && cli->argv[2][0])
+        reason = slice_of(cli->argv[2]);
+    bool back = reason.ptr;
+    char *words = back ? slice_strdup(reason) : NULL;
     log_init((enum log_level)config->log_level, (enum log_format)config->log_format);
     struct master_options options = {.flags = &t->cli.flags,
                                      .config = config,
@@ -156,9 +158,9 @@ static int take_over(const struct cli *cli, const struct takeover *t, struct con
                                      .argc = t->argc,
                                      .argv = t->argv,
                                      .state = &t->state,
-                                     .way_back = way_back};
+                                     .way_back = back && !words ? no_words : words};
     int code = master_run(&options);
-    free(way_back);
+    free(words);
     return code;
 }
 

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -153,10 +155,13 @@ static void close_again(void *ctx, int fd)
     set_cloexec(fd, true);
 }
 
-/* Only what signal-safety(7) allows. */
+/* Only what signal-safety(7) allows. *exe_fd* -1: this very program. */
 static void execute(int exe_fd, char *const argv[])
 {
-    execveat(exe_fd, "", argv, original ? original : environ, AT_EMPTY_PATH);
+    if (exe_fd < 0)
+        execve("/proc/self/exe", argv, original ? original : environ);
+    else
+        execveat(exe_fd, "", argv, original ? original : environ, AT_EMPTY_PATH);
 }
 
 int upgrade_exec(const char *argv0, int exe_fd, const struct state *s)
@@ -275,15 +280,30 @@ bool upgrade_rehearse(const char *argv0, const char *path, int exe_fd, int state
 static const int crashes[] = {SIGALRM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 enum { CRASHES = sizeof crashes / sizeof crashes[0] };
 
+/* Who comes back and lacks something has nobody behind: it begins anew, for some seconds. */
+enum { RETURNS_MAX = 40, RETURN_PAUSE_MS = 250 };
+
 /* The arguments of the way back, made beforehand; empty: there is none. */
 static struct {
-    char *argv[6];
+    char *argv[7];
+    /* what they point to: no memory is asked for, which may be what is lacking */
+    char program[PATH_MAX], number[16], why[1024], returns[16];
     int exe_fd, state_fd;
     char stack[16 * 1024]; /* a stack that overflowed is none to run on */
 } net;
 
 static const char killed[] = "it was killed by signal 00 while it took over";
 static const char late[] = "it did not take over within 10 s";
+
+/* What became of the other program stays the reason, whatever happens to the one that comes back. */
+static void go_back(const char *why)
+{
+    if (net.exe_fd >= 0)
+        net.argv[4] = (char *)(uintptr_t)why;
+    else
+        poll(NULL, 0, RETURN_PAUSE_MS);
+    execute(net.exe_fd, net.argv);
+}
 
 static void on_crash(int number)
 {
@@ -293,8 +313,7 @@ static void on_crash(int number)
     char *digits = why + sizeof "it was killed by signal " - 1;
     digits[0] = (char)('0' + saved / 10 % 10);
     digits[1] = (char)('0' + saved % 10);
-    net.argv[4] = number == SIGALRM ? (char *)(uintptr_t)late : why;
-    execute(net.exe_fd, net.argv);
+    go_back(number == SIGALRM ? late : why);
     _exit(128 + number);
 }
 
@@ -320,6 +339,16 @@ static int number_of(const char *text)
     return slice_to_u64(slice_of(text), INT32_MAX, &value) ? (int)value : 0;
 }
 
+/* The same program once more: what it was told, and the how manieth time it is. */
+static bool again(int argc, char **argv)
+{
+    int returns = argc > 5 ? number_of(argv[5]) : 0;
+    net.exe_fd = -1;
+    snprintf(net.why, sizeof net.why, "%s", argc > 4 ? argv[4] : "");
+    snprintf(net.returns, sizeof net.returns, "%d", returns + 1);
+    return returns < RETURNS_MAX;
+}
+
 void upgrade_net_up(int argc, char **argv)
 {
     static char verb[] = "adopt", nobody[] = "0";
@@ -329,12 +358,15 @@ void upgrade_net_up(int argc, char **argv)
     signals_prepare();
     net.state_fd = number_of(argv[2]);
     net.exe_fd = number_of(argv[3]);
-    if (net.exe_fd == 0)
+    if (net.exe_fd == 0 && !again(argc, argv))
         return;
-    char *back[] = {argv[0], verb, strdup(argv[2]), nobody, NULL, NULL};
-    if (!back[2])
-        return;
-    back[0] = strdup(argv[0]); /* the title will be written over it */
+    snprintf(net.program, sizeof net.program, "%s", argv[0]); /* the title will be written over it */
+    snprintf(net.number, sizeof net.number, "%s", argv[2]);
+    char *back[] = {net.program, verb, net.number, nobody, NULL, NULL, NULL};
+    if (net.exe_fd < 0) {
+        back[4] = net.why;
+        back[5] = net.returns;
+    }
     memcpy(net.argv, back, sizeof net.argv);
     atexit(on_exit_in_the_net); /* if that fails, there is one hole more in the net */
     catch_crashes();
@@ -351,8 +383,6 @@ void upgrade_net_down(void)
     for (size_t i = 0; i < CRASHES; i++)
         signal(crashes[i], SIG_DFL);
     sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
-    free(net.argv[0]);
-    free(net.argv[2]);
     memset(net.argv, 0, sizeof net.argv);
 }
 
@@ -360,7 +390,6 @@ void upgrade_fall_back(const char *why)
 {
     if (!net.argv[0])
         return;
-    net.argv[4] = (char *)(uintptr_t)why;
     fflush(NULL);
-    execute(net.exe_fd, net.argv);
+    go_back(why);
 }

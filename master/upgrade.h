@@ -50,6 +50,6 @@ void upgrade_forget_environment(void);
 void upgrade_net_up(int argc, char **argv);
 /* All is taken over: closes the state. */
 void upgrade_net_down(void);
-/* This program cannot take over: the previous one comes back, and tells why. Returns if there is
- * none. */
+/* This program cannot take over: the previous one comes back, and tells why; if this is that one, it
+ * begins anew after a moment, whatever it lacked. Returns if there is none, or for the last time. */
 void upgrade_fall_back(const char *why);

@@ -7,7 +7,8 @@
  * texts elsewhere (setproctitle_init(3bsd)). */
 void title_init(int argc, char **argv, char **environment);
 
-/* Shows "colmeia: " and the formatted text; cut where the place ends. */
+/* Shows "colmeia: " and the formatted text; cut where the place ends. Nothing if title_init() had no
+ * memory. */
 void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -285,6 +285,8 @@ def target_of(name):
         return "colmeia_plain"
     if name.startswith("contract/test_readers"):
         return "contract_reader"
+    if name.startswith("process/test_nth_upgrade"):
+        return "colmeia_failing_variants"
     if name.startswith("process/test_nth_"):
         return "colmeia_failing"
     return "colmeia_variants" if name.startswith(("process/test_upgrade", "systemd/")) else "colmeia"

@@ -32,23 +32,27 @@
 
 static struct page *page; /* NULL: nothing is ever wrong */
 static int32_t ordinal = -1;
+static char program[512];  /* our path */
 static _Thread_local bool inside; /* our own calls are nobody's */
 
 /* ---- who we are ------------------------------------------------------------------------------ */
 
-/* Once for each process, but not again after execve(2). */
 static void take_ordinal(void)
 {
-    int32_t pid = getpid();
-    uint32_t begun = page->processes;
-    for (uint32_t i = 0; i < begun && i < PROCESSES_MAX; i++)
-        if (page->pids[i] == pid)
-            ordinal = (int32_t)i;
-    if (ordinal >= 0)
-        return;
     ordinal = (int32_t)__atomic_fetch_add((uint32_t *)&page->processes, 1, __ATOMIC_SEQ_CST);
     if (ordinal < PROCESSES_MAX)
-        page->pids[ordinal] = pid;
+        page->pids[ordinal] = getpid();
+}
+
+/* After execve(2) it is the process that it was; of several with its number, the latest. */
+static void find_ordinal(void)
+{
+    uint32_t begun = page->processes;
+    for (uint32_t i = begun < PROCESSES_MAX ? begun : PROCESSES_MAX; i-- > 0 && ordinal < 0;)
+        if (page->pids[i] == getpid())
+            ordinal = (int32_t)i;
+    if (ordinal < 0)
+        take_ordinal();
 }
 
 /* setpriv(1) and setarch(1), through which it is started, are not the server. */
@@ -66,8 +70,9 @@ __attribute__((constructor)) static void begin(void)
     syscall(SYS_close, fd);
     if (at == MAP_FAILED)
         abort();
+    syscall(SYS_readlink, "/proc/self/exe", program, sizeof program - 1);
     page = at;
-    take_ordinal();
+    find_ordinal();
 }
 
 /* ---- whether it is meant --------------------------------------------------------------------- */
@@ -96,7 +101,8 @@ static bool path_fits(const char *path, int fd)
 static bool is_meant(unsigned kind, const char *path, int fd)
 {
     return (page->kinds & kind) && (page->pid == 0 || page->pid == getpid()) &&
-           (page->ordinal < 0 || page->ordinal == ordinal) && thread_fits() && path_fits(path, fd);
+           (page->ordinal < 0 || page->ordinal == ordinal) && strstr(program, page->program) &&
+           thread_fits() && path_fits(path, fd);
 }
 
 static void kill_all(void)
@@ -418,10 +424,8 @@ pid_t fork(void)
     if (fails(KIND_PROCESS, "fork", "fork", -1))
         return -1;
     pid_t pid = real();
-    if (pid == 0 && page) {
-        ordinal = -1;
+    if (pid == 0 && page)
         take_ordinal();
-    }
     return pid;
 }
 
@@ -431,6 +435,9 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
     return fails(KIND_PROCESS, "pthread_create", "thread", -1) ? errno : real(thread, attr, start, arg);
 }
 
+WRAP(KIND_EXEC, int, -1, execveat, (int, const char *, char *const *, char *const *, int),
+     (int fd, const char *path, char *const *argv, char *const *env, int flags), (fd, path, argv, env, flags),
+     "exec", -1)
 WRAP(KIND_WAIT, int, -1, epoll_wait, (int, struct epoll_event *, int, int),
      (int fd, struct epoll_event *events, int max, int timeout), (fd, events, max, timeout), NULL, fd)
 WRAP(KIND_WAIT, int, -1, poll, (struct pollfd *, nfds_t, int), (struct pollfd *fds, nfds_t n, int timeout),

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-enum { PROCESSES_MAX = 4096, TEXT_LEN = 64 };
+enum { PROCESSES_MAX = 16384, TEXT_LEN = 64 };
 
 /* Kinds of calls, bits of order.kinds. */
 enum kind {
@@ -23,6 +23,7 @@ enum kind {
     KIND_STDERR = 1 << 8,  /* writing to standard error */
     KIND_SOCKET = 1 << 9,  /* bind, listen, connect, setsockopt, epoll_ctl … */
     KIND_LOCK = 1 << 10,   /* flock, and fcntl but for F_DUPFD: local file systems never refuse them */
+    KIND_EXEC = 1 << 11,   /* execveat */
 };
 
 enum verb {
@@ -45,6 +46,7 @@ struct page {
     int32_t value;
     char path[TEXT_LEN];                     /* only of files whose path has this in it */
     char thread[TEXT_LEN];                   /* only of the thread with this name */
+    char program[TEXT_LEN];                  /* only while the program whose path has this in it runs */
     _Atomic int64_t seen;                    /* such calls since it was armed */
     _Atomic int64_t struck;
     char last[TEXT_LEN];                     /* the function that was struck last */

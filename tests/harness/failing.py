@@ -18,10 +18,10 @@ from pathlib import Path
 from harness.server import BINARY
 
 LIBRARY = Path(BINARY).resolve().parent / "tests" / "failing" / "failing.so"
-PROCESSES_MAX, TEXT_LEN = 4096, 64
+PROCESSES_MAX, TEXT_LEN = 16384, 64
 ALWAYS = 1 << 62
 KINDS = {name: 1 << i for i, name in enumerate(
-    ["MEMORY", "OPEN", "WRITE", "READ", "SYNC", "FILE", "PROCESS", "WAIT", "STDERR", "SOCKET", "LOCK"])}
+    ["MEMORY", "OPEN", "WRITE", "READ", "SYNC", "FILE", "PROCESS", "WAIT", "STDERR", "SOCKET", "LOCK", "EXEC"])}
 VERBS = {name: i for i, name in enumerate(["error", "short", "kill", "kill-all"])}
 MASTER = 0      # an ordinal: processes in the order in which they begin
 
@@ -33,6 +33,7 @@ class Page(ctypes.Structure):
         ("pid", ctypes.c_int32), ("ordinal", ctypes.c_int32), ("kinds", ctypes.c_uint32),
         ("skip", ctypes.c_int64), ("times", ctypes.c_int64), ("verb", ctypes.c_uint32), ("value", ctypes.c_int32),
         ("path", ctypes.c_char * TEXT_LEN), ("thread", ctypes.c_char * TEXT_LEN),
+        ("program", ctypes.c_char * TEXT_LEN),
         ("seen", ctypes.c_int64), ("struck", ctypes.c_int64), ("last", ctypes.c_char * TEXT_LEN)]
 
 
@@ -49,14 +50,14 @@ class Failing:
                     "ASAN_OPTIONS": f"{options}:verify_asan_link_order=0"}
 
     def arm(self, kinds, error="ENOMEM", skip=0, times=1, short=None, kill=None, pid=0, ordinal=-1, path="",
-            thread=""):
+            thread="", program=""):
         """From now on. kinds: names with | between; error: a name; short: so many bytes at most instead of an
         error; kill: "kill" or "kill-all" instead."""
         p = self.page
         p.armed = 0
         p.kinds = sum(KINDS[k] for k in kinds.split("|"))
         p.skip, p.times, p.pid, p.ordinal = skip, times, pid, ordinal
-        p.path, p.thread = path.encode(), thread.encode()
+        p.path, p.thread, p.program = path.encode(), thread.encode(), program.encode()
         p.verb = VERBS[kill or ("error" if short is None else "short")]
         p.value = getattr(errno, error) if short is None else short
         p.seen = p.struck = 0
