@@ -62,7 +62,11 @@ static enum ctl_code reach(const struct ctl *ctl, struct place *p, int *fd_r, st
         return code;
     p->path.len = error->len = 0;
     buf_append(&p->path, system_path, sizeof system_path);
-    return p->path.failed ? CTL_FAILED : ctl_connect(p->path.data, ctl->timeout_ms, fd_r, error);
+    if (p->path.failed) {
+        buf_printf(error, "out of memory");
+        return CTL_FAILED;
+    }
+    return ctl_connect(p->path.data, ctl->timeout_ms, fd_r, error);
 }
 
 static enum ctl_code talk(const struct ctl *ctl, const char *path, int fd, struct buf *error)

@@ -386,6 +386,10 @@ static json_t *read_json(struct slice line, struct buf *error)
 {
     json_error_t why;
     json_t *json = json_loadb(line.ptr, line.len, 0, &why);
+    if (!json && json_error_code(&why) == json_error_out_of_memory) {
+        buf_printf(error, "colmeia: out of memory\n");
+        return NULL;
+    }
     if (!json_is_object(json)) {
         buf_printf(error, "colmeia: the answer is no JSON object: %.*s\n",
                    line.len < 200 ? (int)line.len : 200, line.ptr);

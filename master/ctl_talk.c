@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { ANSWER_MAX = 64 << 20 }; /* of a server that is none */
+
 /* ---- the conversation ------------------------------------------------------------------------ */
 
 struct talk {
@@ -19,7 +21,14 @@ struct talk {
     mono_ms deadline; /* {0}: none */
     struct buf in;
     FILE *out, *err;
+    const char *trouble; /* of ours, not the server's; NULL: none */
 };
+
+static enum ctl_code give_up(struct talk *t, const char *why)
+{
+    t->trouble = why;
+    return CTL_FAILED;
+}
 
 /* True when the socket can be used; false when time is up. */
 static bool await(const struct talk *t, short events)
@@ -35,20 +44,27 @@ static bool await(const struct talk *t, short events)
     }
 }
 
-/* False when time is up. A server that has hung up may have said why: that is read next. */
-static bool send_command(struct talk *t)
+/* A server that has hung up may have said why: that is read next. */
+static enum ctl_code send_command(struct talk *t)
 {
     struct buf line = {0};
     buf_printf(&line, "%.*s\n", SLICE_ARGS(buf_slice(&t->ctl->line)));
-    bool in_time = true, open = !line.failed;
-    while (line.len > 0 && open && (in_time = await(t, POLLOUT))) {
+    enum ctl_code code = line.failed ? give_up(t, strerror(ENOMEM)) : CTL_DONE;
+    while (line.len > 0 && code == CTL_DONE) {
+        if (!await(t, POLLOUT)) {
+            code = CTL_TIMEOUT;
+            break;
+        }
         ssize_t n = send(t->fd, line.data, line.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0)
             buf_consume(&line, (size_t)n);
-        open = n >= 0 || errno == EAGAIN || errno == EINTR;
+        else if (errno == EPIPE || errno == ECONNRESET)
+            break;
+        else if (errno != EAGAIN && errno != EINTR)
+            code = give_up(t, strerror(errno));
     }
     buf_free(&line);
-    return in_time;
+    return code;
 }
 
 /* The first line in t->in, once there is one: CTL_DONE; CTL_FAILED: the server left. */
@@ -63,14 +79,20 @@ static enum ctl_code receive_line(struct talk *t, struct slice *line_r)
             return CTL_DONE;
         }
         scanned = t->in.len;
+        if (t->in.len > ANSWER_MAX)
+            return give_up(t, "it is too long");
         if (!await(t, POLLIN))
             return CTL_TIMEOUT;
         char *room = buf_reserve(&t->in, 64 * 1024);
-        ssize_t n = room ? recv(t->fd, room, 64 * 1024, MSG_DONTWAIT) : 0;
+        if (!room)
+            return give_up(t, strerror(ENOMEM));
+        ssize_t n = recv(t->fd, room, 64 * 1024, MSG_DONTWAIT);
         if (n > 0)
             t->in.len += (size_t)n;
-        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        else if (n == 0 || errno == ECONNRESET)
             return CTL_FAILED;
+        else if (errno != EAGAIN && errno != EINTR)
+            return give_up(t, strerror(errno));
     }
 }
 
@@ -81,10 +103,13 @@ static enum ctl_code put(struct talk *t, struct buf *out, struct buf *error, enu
         fwrite(out->data, 1, out->len, t->out);
     if (error->len > 0)
         fwrite(error->data, 1, error->len, t->err);
-    bool good = !out->failed && fflush(t->out) == 0 && !ferror(t->out);
+    bool whole = !out->failed && !error->failed;
+    bool written = fflush(t->out) == 0 && !ferror(t->out);
+    if (!whole || !written)
+        code = give_up(t, strerror(whole ? errno : ENOMEM));
     buf_free(out);
     buf_free(error);
-    return good ? code : CTL_FAILED;
+    return code;
 }
 
 typedef enum ctl_code print_line(const struct ctl *ctl, struct slice line, struct buf *out,
@@ -104,20 +129,38 @@ static enum ctl_code take_line(struct talk *t, print_line *print, bool *left_r)
     return put(t, &out, &error, code);
 }
 
-static enum ctl_code converse(struct talk *t)
+static void say_end(const struct talk *t, enum ctl_code code, bool left)
 {
-    bool left = false;
-    enum ctl_code code = send_command(t) ? take_line(t, ctl_print_answer, &left) : CTL_TIMEOUT;
     if (code == CTL_TIMEOUT)
         fprintf(t->err, "colmeia: no answer within %lld ms\n", (long long)t->ctl->timeout_ms);
-    if (left)
-        fprintf(t->err, "colmeia: the server closed the connection without an answer\n");
-    if (code != CTL_DONE || !t->ctl->call.follow)
-        return code;
+    else if (t->trouble)
+        fprintf(t->err, "colmeia: the answer is lost: %s\n", t->trouble);
+    else if (left)
+        fprintf(t->err, "colmeia: the server closed the connection %s\n",
+                t->in.len > 0 ? "in the middle of its answer" : "without an answer");
+}
+
+static enum ctl_code follow(struct talk *t)
+{
+    bool left = false;
+    enum ctl_code code = CTL_DONE;
     t->deadline = (mono_ms){0};
     while (code == CTL_DONE)
         code = take_line(t, ctl_print_event, &left);
-    return left ? CTL_DONE : code;
+    if (left && !t->trouble)
+        return CTL_DONE; /* it has stopped */
+    say_end(t, code, left);
+    return code;
+}
+
+static enum ctl_code converse(struct talk *t)
+{
+    bool left = false;
+    enum ctl_code code = send_command(t);
+    if (code == CTL_DONE)
+        code = take_line(t, ctl_print_answer, &left);
+    say_end(t, code, left);
+    return code == CTL_DONE && t->ctl->call.follow ? follow(t) : code;
 }
 
 enum ctl_code ctl_talk(const struct ctl *ctl, int fd, FILE *out, FILE *err)
@@ -169,11 +212,14 @@ enum ctl_code ctl_connect(const char *path, int64_t timeout_ms, int *fd_r, struc
         return no_connection(path, strerror(errno), error);
     /* a connect(2) to a full queue waits that long: unix_stream_connect in net/unix/af_unix.c */
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+    int code = 0;
+    do { /* whoever was stopped and goes on is interrupted: signal(7) */
+        code = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    } while (code == EINTR);
+    if (code == 0) {
         *fd_r = fd;
         return CTL_DONE;
     }
-    int code = errno;
     close(fd);
     if (code != EAGAIN)
         return no_connection(path, advice(code), error);

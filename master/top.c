@@ -50,8 +50,10 @@ static void write_all(struct top *t, const struct buf *bytes)
     bool good = !bytes->failed && fwrite(bytes->data, 1, bytes->len, stdout) == bytes->len &&
                 fflush(stdout) == 0;
     t->over |= !good;
-    if (!good)
-        t->code = CTL_FAILED;
+    if (good)
+        return;
+    t->code = CTL_FAILED;
+    buf_printf(t->error, "cannot show it: %s", strerror(bytes->failed ? ENOMEM : errno));
 }
 
 static void paint(struct top *t)

@@ -198,7 +198,7 @@ static const struct talk_case {
     {"retry", "nonsense\n", CTL_FAILED, "", "colmeia: the answer is no JSON object: nonsense\n"},
     {"retry", "[1]\n", CTL_FAILED, "", "colmeia: the answer is no JSON object: [1]\n"},
     {"retry", "{\"ok\":tr", CTL_FAILED, "",
-     "colmeia: the server closed the connection without an answer\n"},
+     "colmeia: the server closed the connection in the middle of its answer\n"},
     {"retry", "", CTL_FAILED, "", "colmeia: the server closed the connection without an answer\n"},
     {"events", "{\"ok\":true,\"events\":[{\"time\":\"T\",\"text\":\"a\"},{\"n\":1}]}\n", CTL_DONE,
      "T  a\n{\"n\":1}\n", ""},
