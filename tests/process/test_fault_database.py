@@ -80,6 +80,36 @@ def test_overwritten_with_garbage(serve, server, place):
     assert (place / "database.db").read_bytes() == garbage
 
 
+def overwrite(place, contents):
+    """{name: bytes} of files that stay the same files."""
+    for name, data in contents.items():
+        with open(place / name, "r+b") as file:
+            file.write(data)
+            file.truncate()
+
+
+def readiness(server):
+    """(status, reasons) of /readyz."""
+    with Wire(str(server.directory / "admin.sock")) as wire:
+        answer = wire.get("/readyz")
+    return answer.status, json.loads(answer.body)["reasons"]
+
+
+def test_readiness_while_it_is_garbage(server, place):
+    """A balancer is told so, whether or not anybody asks for users; and when what was there is back."""
+    await_true("it is ready", lambda: readiness(server) == (200, []))
+    names = [f"database.db{end}" for end in ("", "-wal", "-shm")]
+    good = {name: (place / name).read_bytes() for name in names}
+    overwrite(place, {name: b"\xff" * len(data) for name, data in good.items()})
+    await_true("it is noticed", lambda: readiness(server) == (503, ["the database does not answer"]))
+    with Wire(str(server.directory / "admin.sock")) as wire:
+        assert wire.get("/livez").status == 200
+    assert server.requests.ask("root") == 200 and server.requests.ask("user") == 503
+    overwrite(place, good)
+    recovered(server)
+    assert readiness(server) == (200, [])
+
+
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_deleted(server, place, how):
     """What is written would be lost: it is refused, until the file is back."""
