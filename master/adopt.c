@@ -140,9 +140,11 @@ static void save_tenancies(const struct master *m, struct state *s)
 static void collect(const struct master *m, struct state *s)
 {
     *s = (struct state){0};
-    struct state_master *master = state_add_master(s); /* not s->master, if there is no memory */
-    save_master(m, master);
-    save_way(m, master);
+    state_add_master(s);
+    if (s->failed)
+        return; /* s->master is what others add to; and nobody will write half a state */
+    save_master(m, s->master);
+    save_way(m, s->master);
     supervisor_save(m->supervisor, s);
     for (int i = 0; i < m->options->argc; i++)
         state_add_argument(s)->text = slice_of(m->options->argv[i]);

@@ -35,9 +35,12 @@ static void find_place(const struct ctl *ctl, struct place *p, struct buf *error
 
 static void print_error(struct buf *error)
 {
-    if (error->len > 0)
+    if (error->failed)
+        fprintf(stderr, "colmeia: out of memory\n");
+    else if (error->len > 0)
         fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_text(error)));
     error->len = 0;
+    error->failed = false;
 }
 
 static enum ctl_code connect_to(const struct ctl *ctl, const char *path, int *fd_r,
@@ -112,7 +115,11 @@ int ctl_main(int argc, char **argv, char **environment)
     enum ctl_code code;
     bool good = ctl_parse(argc, argv, environment, &ctl, &error) &&
                 (ctl.help || config_flags_known(&ctl.flags, &error));
-    if (!good) {
+    if (!good && (ctl.line.failed || !ctl.flags.argv || error.failed)) {
+        error.failed = true;
+        print_error(&error);
+        code = CTL_FAILED;
+    } else if (!good) {
         error.len -= error.len > 0 && error.data[error.len - 1] == '\n';
         print_error(&error);
         fprintf(stderr, "Try \"colmeia ctl --help\".\n");

@@ -204,6 +204,10 @@ bool ctl_parse(int argc, char **argv, char **environment, struct ctl *ctl_r, str
         take_one(&w);
     if (error->len > 0 || ctl_r->help)
         return error->len == 0;
+    if (ctl_r->line.failed) {
+        buf_printf(error, "out of memory");
+        return false;
+    }
     if (ctl_r->line.len == 0) {
         buf_printf(error, "which command? as in: colmeia ctl status");
         return false;

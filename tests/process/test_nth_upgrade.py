@@ -162,3 +162,24 @@ def test_some_on_the_way_back(upgrades):
 def test_all_on_the_way_back(upgrades, fault):
     sweep_back(upgrades, fault, lambda count: range(count + 1))
     upgrades.end()
+
+
+def test_next_has_no_memory_at_all(upgrades, failing):
+    """From its first call on; the way back needs none."""
+    with failing.at("MEMORY", times=ALWAYS, pid=upgrades.same.pid, program=Upgrades.NEXT):
+        told = upgrades.to(upgrades.next)
+    assert told and f"rolled back from {upgrades.next}: " in told["error"], told
+    assert upgrades.runs() == str(upgrades.now)
+    upgrades.judge(told, ("no memory",))
+    upgrades.end()
+
+
+def test_neither_there_nor_back(upgrades, failing):
+    """The next program can start no worker, and cannot go back either: it stays, with the old worker."""
+    with failing.at("PROCESS|EXEC", error="EAGAIN", times=ALWAYS, pid=upgrades.same.pid, program=Upgrades.NEXT):
+        told = upgrades.to(upgrades.next)
+    assert told and "could not be started: Resource temporarily unavailable" in told["error"], told
+    assert upgrades.runs() == str(upgrades.next)
+    upgrades.server.await_line(f"{upgrades.now} cannot be executed: Resource temporarily unavailable")
+    upgrades.judge(told, ("neither",))
+    upgrades.end()
