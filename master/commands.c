@@ -4,6 +4,7 @@
 
 #include "master/record.h"
 #include "master/state.h"
+#include "master/upgrade.h"
 #include "shared/check.h"
 #include "shared/debug.h"
 #include "shared/jsonw.h"
@@ -11,8 +12,10 @@
 #include "shared/message.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
@@ -365,6 +368,18 @@ static void adopt_client(struct master *m, const struct state_client *from)
         answer_later(m, id, from->waits == STATE_WAITS_RELOAD, (unsigned)from->reload);
 }
 
+/* Nobody shall wait at a door behind which nobody is: back to the program before, which is; or, if there
+ * is no way, they hear that it is closed. */
+static void give_up_control(const struct state *state, const struct buf *error)
+{
+    log_error("cannot take over: the control socket: %.*s", SLICE_ARGS(buf_text(error)));
+    upgrade_fall_back("it could not take over the control socket");
+    close((int)state->master[0].door);
+    for (size_t i = 0; i < state->client_len; i++)
+        if (state->client[i].fd >= 0)
+            close((int)state->client[i].fd);
+}
+
 /* Who waits for the end of this very reload asked another program for it. */
 static void adopt_control(struct master *m, const struct state *state)
 {
@@ -376,7 +391,11 @@ static void adopt_control(struct master *m, const struct state *state)
         m->control = control_adopt(
             &(struct control_options){.loop = m->loop, .ctx = m, .call = on_call, .gone = on_gone},
             &door, &error);
+    } else {
+        buf_printf(&error, "%s", strerror(errno));
     }
+    if (!m->control)
+        give_up_control(state, &error);
     for (size_t i = 0; m->control && i < state->client_len; i++)
         if (state->client[i].fd >= 0)
             adopt_client(m, &state->client[i]);

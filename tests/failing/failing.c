@@ -49,8 +49,7 @@ static void find_ordinal(void)
 {
     uint32_t begun = page->processes;
     for (uint32_t i = begun < PROCESSES_MAX ? begun : PROCESSES_MAX; i-- > 0 && ordinal < 0;)
-        if (page->pids[i] == getpid())
-            ordinal = (int32_t)i;
+        ordinal = page->pids[i] == getpid() ? (int32_t)i : -1;
     if (ordinal < 0)
         take_ordinal();
 }
@@ -435,9 +434,17 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
     return fails(KIND_PROCESS, "pthread_create", "thread", -1) ? errno : real(thread, attr, start, arg);
 }
 
+/* Only ASan asks, for each thread that begins, and ends the process if that fails. */
+int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
+{
+    REAL(int, pthread_getattr_np, (pthread_t, pthread_attr_t *));
+    inside = true;
+    int result = real(thread, attr);
+    return inside = false, result;
+}
+
 WRAP(KIND_EXEC, int, -1, execveat, (int, const char *, char *const *, char *const *, int),
-     (int fd, const char *path, char *const *argv, char *const *env, int flags), (fd, path, argv, env, flags),
-     "exec", -1)
+     (int at, const char *p, char *const *argv, char *const *env, int flags), (at, p, argv, env, flags), "exec", -1)
 WRAP(KIND_WAIT, int, -1, epoll_wait, (int, struct epoll_event *, int, int),
      (int fd, struct epoll_event *events, int max, int timeout), (fd, events, max, timeout), NULL, fd)
 WRAP(KIND_WAIT, int, -1, poll, (struct pollfd *, nfds_t, int), (struct pollfd *fds, nfds_t n, int timeout),

@@ -29,7 +29,7 @@ FAULTS = {
     "descriptors": ("OPEN", {"error": "EMFILE"}),
     "sockets": ("SOCKET", {"error": "ENOMEM"}),
     "reading": ("READ", {"error": "ECONNRESET", "path": "socket:"}),
-    "writing": ("WRITE", {"error": "EPIPE"}),
+    "writing": ("WRITE", {"error": "ENOBUFS"}),
     "interrupted": ("READ|WRITE|OPEN|WAIT|SOCKET", {"error": "EINTR"}),
     "short": ("READ|WRITE", {"short": 1, "times": ALWAYS}),
 }
