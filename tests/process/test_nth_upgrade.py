@@ -9,6 +9,7 @@ import pytest
 from harness.failing import ALWAYS
 from harness.nth import JSON, account, ask
 from harness.server import BINARY, FAST, await_true
+from harness.wire import Wire
 from process.test_upgrade import NEWER, Same, born, exe, install
 
 FAULTS = {
@@ -84,6 +85,10 @@ class Upgrades:
         """Over the connection of the beginning."""
         assert born(self.same.pid) == self.same.born, what
         self.signed_up += 1
+        if "sockets" in what:
+            # a worker that cannot be told anything has to leave, and closes the connections where nothing is asked
+            self.same.wire.close()
+            self.same.wire = Wire(self.server.tcp())
         status = self.same.wire.ask("POST", "/users/", JSON, account(f"u{self.signed_up}")).answer().status
         assert status == 201, what
 
