@@ -173,9 +173,11 @@ static void one_read_transaction_per_batch(void **state)
         assert_int_equal(tester_await(t, &a[i]), STORE_OK);
         answer_fini(&a[i]);
     }
-    assert_int_equal(atomic_load(&fault_vfs.read_marks), 1);
+    /* one, unless they take longer than the loop has for a turn, as they do under TSan */
+    uint64_t batches = counter(t, COUNTER_store_read_batches);
     assert_int_equal(counter(t, COUNTER_store_reads), MANY);
-    assert_int_equal(counter(t, COUNTER_store_read_batches), 1);
+    assert_int_equal(atomic_load(&fault_vfs.read_marks), batches);
+    assert_true(batches >= 1 && batches <= MANY / 4);
 }
 
 /* ---- trouble ---- */
