@@ -250,6 +250,18 @@ ssize_t readv(int fd, const struct iovec *iov, int n)
     return real(fd, &first, 1);
 }
 
+ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+    size_t len = SIZE_MAX;
+    REAL(ssize_t, preadv2, (int, const struct iovec *, int, off_t, int));
+    if (fails_of(KIND_READ, "preadv2", fd, &len))
+        return -1;
+    if (len == SIZE_MAX || n == 0)
+        return real(fd, iov, n, at, flags);
+    struct iovec first = {iov[0].iov_base, iov[0].iov_len < len ? iov[0].iov_len : len};
+    return real(fd, &first, 1, at, flags);
+}
+
 /* Messages are whole or not at all. */
 WRAP(fd == STDERR_FILENO ? KIND_STDERR : KIND_WRITE, ssize_t, -1, pwritev2,
      (int, const struct iovec *, int, off_t, int), (int fd, const struct iovec *iov, int n, off_t at, int flags),
