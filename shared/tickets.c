@@ -23,6 +23,7 @@ enum { TICKETS_MAX = 256 };
 struct tickets {
     uint32_t count;            /* fixed at creation */
     _Atomic(uint32_t) given;   /* the futex: grows whenever a cell may have become free */
+    _Atomic(uint32_t) waiting; /* who sleeps or is about to; too many, when one died so */
     _Atomic(uint64_t) cells[]; /* pid of the owner, 0: free */
 };
 
@@ -92,7 +93,8 @@ static void sleep_while(struct tickets *t, uint32_t seen, int64_t timeout_ms)
 static void wake(struct tickets *t, int how_many)
 {
     atomic_fetch_add(&t->given, 1);
-    syscall(SYS_futex, &t->given, FUTEX_WAKE, how_many, NULL, NULL, 0);
+    if (atomic_load(&t->waiting) > 0)
+        syscall(SYS_futex, &t->given, FUTEX_WAKE, how_many, NULL, NULL, 0);
 }
 
 static int try_take(struct tickets *t, uint64_t pid)
@@ -105,22 +107,34 @@ static int try_take(struct tickets *t, uint64_t pid)
     return -1;
 }
 
-int tickets_take(struct tickets *t, int64_t timeout_ms)
+/* Counted among those who wait before it looks: a ticket given after the look wakes it. */
+static int wait_and_take(struct tickets *t, uint64_t pid, int64_t timeout_ms)
 {
-    uint64_t pid = (uint64_t)getpid();
-    int saved_errno = errno;
     mono_ms deadline = mono_add(clock_now(), timeout_ms);
+    atomic_fetch_add(&t->waiting, 1);
     for (;;) {
         /* read before looking: a ticket given after the look changes it, and we do not sleep */
         uint32_t seen = atomic_load(&t->given);
         int ticket = try_take(t, pid);
         int64_t left_ms = mono_diff_ms(deadline, clock_now());
         if (ticket >= 0 || left_ms <= 0) {
-            errno = saved_errno;
+            atomic_fetch_sub(&t->waiting, 1);
             return ticket;
         }
         sleep_while(t, seen, left_ms);
     }
+}
+
+int tickets_take(struct tickets *t, int64_t timeout_ms)
+{
+    uint64_t pid = (uint64_t)getpid();
+    int ticket = try_take(t, pid);
+    if (ticket >= 0 || timeout_ms <= 0)
+        return ticket;
+    int saved_errno = errno;
+    ticket = wait_and_take(t, pid, timeout_ms);
+    errno = saved_errno;
+    return ticket;
 }
 
 void tickets_give(struct tickets *t, int ticket)

@@ -8,6 +8,7 @@
 #include "shared/check.h"
 #include "shared/private.h"
 #include "worker/auth/compare.h"
+#include "worker/auth/hash_memory.h"
 #include "worker/loop/executor.h"
 
 #include <sodium.h>
@@ -133,7 +134,13 @@ static enum password_result do_verify(const struct passwords *p, struct job *j)
 
 static void *thread_open(void *ctx)
 {
+    hash_memory_open();
     return ctx;
+}
+
+static void thread_close(void *thread_state)
+{
+    hash_memory_close();
 }
 
 static void run(void *thread_state, struct task *first)
@@ -346,6 +353,7 @@ struct passwords *passwords_new(struct loop *l, const struct password_options *o
                                                              .fair = true,
                                                              .thread_open = thread_open,
                                                              .run = run,
+                                                             .thread_close = thread_close,
                                                              .ctx = p});
     if (!p->executor || !add_slab(p)) {
         executor_free(p->executor, true);
