@@ -224,42 +224,38 @@ static void on_flush(struct loop_flush *f)
     spin(LIMIT_US + 1000);
 }
 
+/* Runs the loop with this timer until it is stopped; then this must have been said. */
+static void run_and_hear(struct loop *l, struct ev_timer *timer, const char *report)
+{
+    ev_timer_start(loop_ev(l), timer);
+    catcher_begin();
+    loop_run(l);
+    assert_non_null(strstr(catcher_end(), report));
+}
+
 /* A callback that spins is named; so is a task's done(), with the place where it was made, and a
  * flush hook. Slower machines only make them slower. */
 static void test_real_callbacks(void **state)
 {
     struct loop *l = loop_new();
-    struct spinner s = {.loop = l, .us = LIMIT_US + 1000};
+    struct spinner s = {.loop = l, .us = LIMIT_US + 1000, .last = 1};
     struct task t;
     struct loop_flush f = {.call = on_flush};
     loop_stall(l)->slot = slot;
     loop_stall(l)->limit_us = LIMIT_US;
     ev_timer_init(&s.timer, on_timer, 0., 0.);
-    ev_timer_start(loop_ev(l), &s.timer);
-    catcher_begin();
-    while (s.calls == 0)
-        loop_run_once(l, true);
-    const char *said = catcher_end();
-    assert_non_null(strstr(said, "slow callback: spinning timer: held the loop for "));
+    run_and_hear(l, &s.timer, "slow callback: spinning timer: held the loop for ");
     for (int by_thread = 0; by_thread <= 1; by_thread++) {
         struct ender ender = {.loop = l, .task = &t, .by_thread = by_thread};
         task_init(&t, l, on_done);
         task_begin(&t);
         ev_timer_init(&ender.timer, end_task, 0., 0.);
-        ev_timer_start(loop_ev(l), &ender.timer);
-        catcher_begin();
-        loop_run(l);
-        said = catcher_end();
-        assert_non_null(strstr(said, "slow callback: done of a task made at test_stall.c:"));
+        run_and_hear(l, &ender.timer, "slow callback: done of a task made at test_stall.c:");
     }
     loop_add_flush(l, &f);
     s = (struct spinner){.loop = l, .last = 2};
     ev_timer_init(&s.timer, on_timer, 0., 0.001);
-    ev_timer_start(loop_ev(l), &s.timer);
-    catcher_begin();
-    loop_run(l);
-    said = catcher_end();
-    assert_non_null(strstr(said, "slow callback: flush: held the loop for "));
+    run_and_hear(l, &s.timer, "slow callback: flush: held the loop for ");
     assert_true(counted(COUNTER_slow_callbacks) >= 3);
     loop_remove_flush(l, &f);
     ev_timer_stop(loop_ev(l), &s.timer);

@@ -1,9 +1,7 @@
-/* executor.c: see executor.h. The loop collects submissions without a lock and splices them into
- * the
+/* executor.c: see executor.h. The loop collects submissions without a lock and splices them into the
  * queue once a turn; threads take up to max_batch at a time and post them back in one chain.
  *
- * A fair queue is a ring of LANES lists: a key always falls into the same lane, lanes take turns.
- * Keys
+ * A fair queue is a ring of LANES lists: a key always falls into the same lane, lanes take turns. Keys
  * that share a lane share its turn; a flood for one key delays that lane only. */
 #include "worker/loop/executor.h"
 
@@ -23,26 +21,19 @@
 
 enum { LANES = 64 };
 
-struct lane {
-    struct task *first;
-    struct task *last;
-};
-
 struct executor {
     struct executor_options options;
     struct loop *loop;          /* borrowed */
 
     /* loop thread only */
     struct loop_flush flush;
-    struct task *collected_first; /* submitted in this turn */
-    struct task *collected_last;
-    unsigned collected;
+    struct task_list collected; /* submitted in this turn */
     pthread_t *threads;
     unsigned threads_made;
 
     sem_t work_came;            /* a call for one of the sleepers */
     pthread_mutex_t lock;       /* guards what follows */
-    struct lane lanes[LANES];   /* lane 0 only, unless fair */
+    struct task_list lanes[LANES]; /* lane 0 only, unless fair */
     unsigned next_lane;
     unsigned waiting_tasks;     /* in the lanes */
     unsigned sleepers;          /* wait for a call that is not on its way yet */
@@ -54,26 +45,6 @@ struct executor {
 };
 
 /* ---- on either side, under the lock ----------------------------------------------------------- */
-
-static void lane_push(struct lane *lane, struct task *t)
-{
-    t->next = NULL;
-    if (lane->last)
-        lane->last->next = t;
-    else
-        lane->first = t;
-    lane->last = t;
-}
-
-static struct task *lane_pop(struct lane *lane)
-{
-    struct task *t = lane->first;
-    lane->first = t->next;
-    if (!lane->first)
-        lane->last = NULL;
-    t->next = NULL;
-    return t;
-}
 
 static unsigned lane_of(const struct executor *e, const struct task *t)
 {
@@ -88,7 +59,7 @@ static struct task *take_one(struct executor *e)
         return NULL;
     while (!e->lanes[e->next_lane].first)
         e->next_lane = (e->next_lane + 1) % LANES;
-    struct task *t = lane_pop(&e->lanes[e->next_lane]);
+    struct task *t = task_list_pop(&e->lanes[e->next_lane]);
     if (e->options.fair)
         e->next_lane = (e->next_lane + 1) % LANES;
     e->waiting_tasks--;
@@ -99,8 +70,8 @@ static struct task *take_one(struct executor *e)
 
 /* What a thread took: what shall run, and what is over without running. */
 struct batch {
-    struct lane run;
-    struct lane over;
+    struct task_list run;
+    struct task_list over;
     unsigned run_len;
     unsigned over_len;
 };
@@ -114,11 +85,11 @@ static void batch_add(struct batch *b, struct task *t, mono_ms now)
     else {
         t->outcome = TASK_RAN;
         atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
-        lane_push(&b->run, t);
+        task_list_push(&b->run, t);
         b->run_len++;
         return;
     }
-    lane_push(&b->over, t);
+    task_list_push(&b->over, t);
     b->over_len++;
 }
 
@@ -133,7 +104,7 @@ static struct batch take_batch(struct executor *e)
 }
 
 /* Also on the loop's thread, for those that are refused. */
-static void post(struct executor *e, struct lane *chain, unsigned len)
+static void post(struct executor *e, struct task_list *chain, unsigned len)
 {
     if (len == 0)
         return;
@@ -185,7 +156,7 @@ static void sleep_until_called(struct executor *e)
 
 /* What a thread keeps back. */
 struct held {
-    struct lane chain;
+    struct task_list chain;
     unsigned len;
     int64_t since_us;
 };
@@ -200,12 +171,7 @@ static void hold(struct executor *e, struct held *h, const struct batch *b, int6
 {
     if (h->len == 0)
         h->since_us = began_us;
-    if (h->chain.last)
-        h->chain.last->next = b->run.first;
-    else
-        h->chain.first = b->run.first;
-    if (b->run.last)
-        h->chain.last = b->run.last;
+    task_list_append(&h->chain, &b->run);
     h->len += b->run_len;
     if (clock_now_us() - h->since_us >= e->options.hold_us)
         post_held(e, h);
@@ -295,11 +261,11 @@ static int make_thread(struct executor *e)
 /* Ends everything that waits. Lock held; returns with it held. */
 static void refuse_waiting(struct executor *e)
 {
-    struct lane refused = {0};
+    struct task_list refused = {0};
     unsigned len = 0;
     for (struct task *t; (t = take_one(e)); len++) {
         t->outcome = TASK_REFUSED;
-        lane_push(&refused, t);
+        task_list_push(&refused, t);
     }
     pthread_mutex_unlock(&e->lock);
     post(e, &refused, len);
@@ -328,19 +294,17 @@ static void make_threads(struct executor *e)
 /* Moves what this turn collected into the lanes. Lock held. */
 static void queue_collected(struct executor *e)
 {
-    for (struct task *t = e->collected_first, *next; t; t = next) {
-        next = t->next;
-        lane_push(&e->lanes[lane_of(e, t)], t);
+    while (e->collected.first) {
+        struct task *t = task_list_pop(&e->collected);
+        task_list_push(&e->lanes[lane_of(e, t)], t);
         e->waiting_tasks++;
     }
-    e->collected_first = e->collected_last = NULL;
-    e->collected = 0;
 }
 
 static void on_flush(struct loop_flush *f)
 {
     struct executor *e = (struct executor *)((char *)f - offsetof(struct executor, flush));
-    if (!e->collected_first)
+    if (!e->collected.first)
         return;
     pthread_mutex_lock(&e->lock);
     queue_collected(e);
@@ -409,13 +373,7 @@ bool executor_submit(struct executor *e, struct task *t)
     atomic_fetch_add(&e->in_flight, 1);
     atomic_store_explicit(&t->state, TASK_QUEUED, memory_order_relaxed);
     ledger_reached(LEDGER_TASK, t, LEDGER_STARTED);
-    t->next = NULL;
-    if (e->collected_last)
-        e->collected_last->next = t;
-    else
-        e->collected_first = t;
-    e->collected_last = t;
-    e->collected++;
+    task_list_push(&e->collected, t);
     return true;
 }
 

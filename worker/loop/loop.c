@@ -27,28 +27,24 @@ struct loop {
     struct ev_idle hurry;       /* while it is started, the loop does not sleep */
     struct loop_flush *flushes;
     struct stall stall;
-    struct task *here_first;    /* finished on the loop's own thread */
-    struct task *here_last;
+    struct task_list here;      /* finished on the loop's own thread */
     pthread_t owner;            /* fixed; read by any thread */
     pid_t owner_tid;
     const char *made_at;
 
-    pthread_mutex_t lock;       /* guards the two fields below */
-    struct task *done_first;
-    struct task *done_last;
+    pthread_mutex_t lock;       /* guards what follows */
+    struct task_list done;
 };
 
 /* ---- on the loop's thread: a turn ------------------------------------------------------------- */
 
-static void call_done(struct loop *l, struct task *t)
+static void call_done(struct loop *l, struct task_list done)
 {
-    while (t) {
-        struct task *next = t->next;
-        t->next = NULL;
+    while (done.first) {
+        struct task *t = task_list_pop(&done);
         stall_callback(&l->stall, "done of a task", t->made_at, clock_now_us());
         ledger_gone(LEDGER_TASK, t);
         t->done(t);
-        t = next;
     }
 }
 
@@ -57,18 +53,18 @@ static void call_done(struct loop *l, struct task *t)
 static void run_done(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
-    struct task *t = l->done_first;
-    l->done_first = l->done_last = NULL;
+    struct task_list done = l->done;
+    l->done = (struct task_list){0};
     pthread_mutex_unlock(&l->lock);
-    call_done(l, t);
+    call_done(l, done);
 }
 
 /* The same for what was finished here. */
 static void run_done_here(struct loop *l)
 {
-    struct task *t = l->here_first;
-    l->here_first = l->here_last = NULL;
-    call_done(l, t);
+    struct task_list done = l->here;
+    l->here = (struct task_list){0};
+    call_done(l, done);
 }
 
 static void on_wake(struct ev_loop *ev, struct ev_async *w, int revents)
@@ -94,7 +90,7 @@ static void on_before_sleep(struct ev_loop *ev, struct ev_prepare *w, int revent
         next = f->next;
         f->call(f);
     }
-    if (l->here_first) {
+    if (l->here.first) {
         run_done_here(l);
         loop_hurry(l); /* they may have left work for the hooks */
     }
@@ -293,12 +289,7 @@ void loop_remove_flush(struct loop *l, struct loop_flush *f)
 void loop_post_here(struct loop *l, struct task *t)
 {
     LOOP_ASSERT_OWNER(l);
-    t->next = NULL;
-    if (l->here_last)
-        l->here_last->next = t;
-    else
-        l->here_first = t;
-    l->here_last = t;
+    task_list_push(&l->here, t);
 }
 
 /* ---- on any thread --------------------------------------------------------------------------- */
@@ -324,13 +315,9 @@ void loop_assert_owner(const struct loop *l, const char *function, const char *p
 void loop_post_done(struct loop *l, struct task *first, struct task *last)
 {
     pthread_mutex_lock(&l->lock);
-    bool was_empty = !l->done_first;
+    bool was_empty = !l->done.first;
     last->next = NULL;
-    if (was_empty)
-        l->done_first = first;
-    else
-        l->done_last->next = first;
-    l->done_last = last;
+    task_list_append(&l->done, &(struct task_list){first, last});
     pthread_mutex_unlock(&l->lock);
     /* not under the lock, which the loop takes next; its executors join their threads before it ends */
     if (was_empty)

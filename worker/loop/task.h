@@ -49,6 +49,45 @@ struct task {
     atomic_bool cancelled;
 };
 
+/* Tasks behind one another, linked by their next; all zero: none. Whose it is says which thread. */
+struct task_list {
+    struct task *first;
+    struct task *last;
+};
+
+static inline void task_list_push(struct task_list *list, struct task *t)
+{
+    t->next = NULL;
+    if (list->last)
+        list->last->next = t;
+    else
+        list->first = t;
+    list->last = t;
+}
+
+/* The first one, which is there. */
+static inline struct task *task_list_pop(struct task_list *list)
+{
+    struct task *t = list->first;
+    list->first = t->next;
+    if (!list->first)
+        list->last = NULL;
+    t->next = NULL;
+    return t;
+}
+
+/* All of *more* behind those of *list*. */
+static inline void task_list_append(struct task_list *list, const struct task_list *more)
+{
+    if (!more->first)
+        return;
+    if (list->last)
+        list->last->next = more->first;
+    else
+        list->first = more->first;
+    list->last = more->last;
+}
+
 /* Prepares a task; nothing is started. *made_at*, for who makes it in the name of another: the place
  * that asked for it. */
 #define task_init(t, loop, done) task_init_at((t), (loop), (done), MADE_HERE)
