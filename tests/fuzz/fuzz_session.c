@@ -286,17 +286,9 @@ static void prepare(void)
 {
     static const char *const trusted[] = {"127.0.0.1", "10.1.0.0/16"};
     log_set_level(LOG_LEVEL_ERROR);
-    config = (struct config){
-        .limits_header_timeout = 600000,
-        .limits_body_timeout = 600000,
-        .limits_write_timeout = 600000,
-        .limits_keepalive_timeout = 600000,
-        .limits_max_target = 200,
-        .limits_max_head = 1024,
-        .limits_max_headers = 16,
-        .limits_max_body = 512,
-        .server_trusted_proxies = {trusted, 2},
-    };
+    config = client_limits();
+    config.server_trusted_proxies.items = trusted;
+    config.server_trusted_proxies.len = 2;
     loop = loop_new();
     ASSERT(loop);
 }

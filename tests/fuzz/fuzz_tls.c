@@ -371,16 +371,7 @@ static void prepare(void)
     static struct buf errors;
     int fd;
     log_set_level(LOG_LEVEL_ERROR);
-    config = (struct config){
-        .limits_header_timeout = 600000,
-        .limits_body_timeout = 600000,
-        .limits_write_timeout = 600000,
-        .limits_keepalive_timeout = 600000,
-        .limits_max_target = 200,
-        .limits_max_head = 1024,
-        .limits_max_headers = 16,
-        .limits_max_body = 512,
-    };
+    config = client_limits();
     loop = loop_new();
     struct tls_keys *keys = tls_keys_make(&fd);
     ASSERT(loop && keys);

@@ -8,6 +8,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+struct config client_limits(void)
+{
+    return (struct config){
+        .limits_header_timeout = 600000,
+        .limits_body_timeout = 600000,
+        .limits_write_timeout = 600000,
+        .limits_keepalive_timeout = 600000,
+        .limits_max_target = 200,
+        .limits_max_head = 1024,
+        .limits_max_headers = 16,
+        .limits_max_body = 512,
+    };
+}
+
 bool client_receive(int fd, struct buf *out)
 {
     for (;;) {

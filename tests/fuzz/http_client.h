@@ -2,7 +2,11 @@
  * is what a client can live with. */
 #pragma once
 
+#include "shared/config.h"
 #include "shared/str.h"
+
+/* What the service under a fuzzer is configured with: small limits, and no deadline ever comes. */
+struct config client_limits(void);
 
 /* Reads what is there. True: the connection has ended. */
 bool client_receive(int fd, struct buf *out);
