@@ -4,81 +4,31 @@ restarts. (Without that, between the end of one server and the start of the next
 without retries must answer 502.)"""
 
 import re
-import shutil
-import socket
-import subprocess
 
 import pytest
 
+from harness import proxies
 from harness.activation import Holder, tcp
 from harness.load import Load
-from harness.server import FAST, PATIENCE_S, await_true
+from harness.proxies import free_port
+from harness.server import FAST, await_true
 
 CLIENTS = dict(keepalive=8, connect=6, slow=3)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def program(name):
-    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
-    return path or pytest.skip(f"{name} is not installed")
-
-
-class Proxy:
-    """A proxy on a port of ours: its log is in self.log()."""
-
-    def __init__(self, place, port, argv, log=None):
-        self.port, self.file = port, log
-        self.output = open(place / "proxy.out", "w+b")
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], cwd=place, stdin=subprocess.DEVNULL,
-                                        stdout=self.output, stderr=subprocess.STDOUT)
-        await_true("the proxy listens", self.listens)
-
-    def listens(self):
-        assert self.process.poll() is None, self.log()
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-            return True
-        except ConnectionRefusedError:
-            return False
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(PATIENCE_S)
-        self.output.close()
-
-    def log(self):
-        with open(self.file or self.output.name, errors="replace") as lines:
-            return lines.read()
-
-
 NGINX = """\
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr warn;
-worker_rlimit_nofile 4096;
-events {{ worker_connections 1024; }}
-http {{
-    log_format short '$status $upstream_status $request $upstream_addr id=$http_x_request_id';
-    access_log {place}/access.log short;
-    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/f;
-    uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
-    upstream colmeia {{ server {address} max_fails=0; keepalive 32; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=512;
-        keepalive_requests 1000000;
-        location / {{
-            proxy_pass http://colmeia;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_request_buffering off;
-            proxy_next_upstream off;
-        }}
+log_format short '$status $upstream_status $request $upstream_addr id=$http_x_request_id';
+access_log {place}/access.log short;
+upstream colmeia {{ server {address} max_fails=0; keepalive 32; }}
+server {{
+    listen 127.0.0.1:{port} backlog=512;
+    keepalive_requests 1000000;
+    location / {{
+        proxy_pass http://colmeia;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_request_buffering off;
+        proxy_next_upstream off;
     }}
 }}
 """
@@ -111,16 +61,14 @@ backend colmeia
 
 
 def start_nginx(server, place):
-    path, port = program("nginx"), free_port()
-    (place / "nginx.conf").write_text(NGINX.format(place=place, port=port, address="%s:%d" % server.tcp()))
-    argv = [path, "-p", str(place), "-e", "stderr", "-c", str(place / "nginx.conf")]
-    return Proxy(place, port, argv, place / "access.log")
+    port = free_port()
+    http = NGINX.format(place=place, port=port, address="%s:%d" % server.tcp())
+    return proxies.nginx(place, port, http, log=place / "access.log")
 
 
 def start_haproxy(server, place):
-    path, port = program("haproxy"), free_port()
-    (place / "haproxy.cfg").write_text(HAPROXY.format(port=port, address="%s:%d" % server.tcp()))
-    return Proxy(place, port, [path, "-db", "-f", str(place / "haproxy.cfg")])
+    port = free_port()
+    return proxies.haproxy(place, port, HAPROXY.format(port=port, address="%s:%d" % server.tcp()))
 
 
 both = pytest.mark.parametrize("start_proxy", [start_nginx, start_haproxy], ids=["nginx", "haproxy"])

@@ -5,36 +5,27 @@ import re
 
 import pytest
 
-from harness import tls
+from harness import proxies, tls
+from harness.proxies import free_port
 from harness.server import FAST
-from process.test_behind_proxies import Proxy, free_port, program
 from process.test_forwarded import connect_from
 
 CLIENT = "127.0.0.8"
 FORGED = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "http"), ("Forwarded", "for=6.6.6.6;proto=http")]
 
 NGINX = """\
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/f;
-    uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {place}/server.pem;
-        ssl_certificate_key {place}/server.key;
-        location / {{
-            proxy_pass http://{nginx};
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-        }}
+access_log off;
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {place}/server.pem;
+    ssl_certificate_key {place}/server.key;
+    location / {{
+        proxy_pass http://{nginx};
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
     }}
 }}
 """
@@ -66,10 +57,8 @@ def start(kind, place, address, words=""):
     fill = dict(place=place, port=port, words=words, fields="" if words else FIELDS,
                 nginx=f"{address}:/" if address.startswith("unix:") else address,
                 haproxy=address.replace("unix:", "unix@"))
-    (place / "proxy.conf").write_text({"nginx": NGINX, "haproxy": HAPROXY}[kind].format(**fill))
-    argv = {"nginx": ["-p", str(place), "-e", "stderr", "-c", str(place / "proxy.conf")],
-            "haproxy": ["-db", "-f", str(place / "proxy.conf")]}[kind]
-    return Proxy(place, port, [program(kind), *argv])
+    starter, config = {"nginx": (proxies.nginx, NGINX), "haproxy": (proxies.haproxy, HAPROXY)}[kind]
+    return starter(place, port, config.format(**fill))
 
 
 @pytest.fixture

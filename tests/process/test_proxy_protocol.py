@@ -9,10 +9,11 @@ import struct
 
 import pytest
 
+from harness import proxies
 from harness.activation import Holder, tcp, unix
+from harness.proxies import free_port
 from harness.server import FAST, await_true, run_verb, write_ini
 from harness.wire import Wire
-from process.test_behind_proxies import Proxy, free_port, program
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 ON = {**FAST, "server.bind": "127.0.0.1:0 proxy", "log.access": "on"}
@@ -209,10 +210,9 @@ backend colmeia
 @pytest.mark.parametrize("mode", ["tcp", "http"])
 def test_behind_haproxy(serve, place, mode):
     """The client's own address reaches the log, over reloads, and health checks (LOCAL) pass."""
-    haproxy, port = program("haproxy"), free_port()
+    port = free_port()
     server = serve(config=ON)
-    (place / "haproxy.cfg").write_text(HAPROXY.format(mode=mode, port=port, address="%s:%d" % server.tcp()))
-    proxy = Proxy(place, port, [haproxy, "-db", "-f", str(place / "haproxy.cfg")])
+    proxy = proxies.haproxy(place, port, HAPROXY.format(mode=mode, port=port, address="%s:%d" % server.tcp()))
     try:
         with Wire(("127.0.0.1", port)) as wire:
             name = "127.0.0.1:%d" % wire.socket.getsockname()[1]

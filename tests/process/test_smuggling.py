@@ -10,10 +10,11 @@ from collections import Counter
 
 import pytest
 
+from harness import proxies
 from harness.load import access_rows
+from harness.proxies import free_port
 from harness.server import await_true
 from harness.wire import PATIENCE_S, Wire
-from process.test_behind_proxies import Proxy, free_port, program
 from rules.vectors import repeat, unescape
 
 # ⏎ is CR LF, § the request that nobody may see; the rest as in rules/vectors.py. OUTER is the target.
@@ -104,27 +105,18 @@ def attacks():
 
 
 NGINX = """\
-daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 1024; }}
-http {{
-    log_format short '$upstream_status $request';
-    access_log {place}/access.log short;
-    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/f;
-    uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
-    client_header_timeout 10s; client_body_timeout 10s;
-    upstream colmeia {{ server {address} max_fails=0; keepalive 1; }}
-    server {{
-        listen 127.0.0.1:{port};
-        {more}
-        location / {{
-            proxy_pass http://colmeia;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_next_upstream off;
-        }}
+log_format short '$upstream_status $request';
+access_log {place}/access.log short;
+client_header_timeout 10s; client_body_timeout 10s;
+upstream colmeia {{ server {address} max_fails=0; keepalive 1; }}
+server {{
+    listen 127.0.0.1:{port};
+    {more}
+    location / {{
+        proxy_pass http://colmeia;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_next_upstream off;
     }}
 }}
 """
@@ -158,15 +150,13 @@ HAPROXY_LENIENT = "option accept-invalid-http-request"
 
 def start_nginx(server, place, more):
     port = free_port()
-    (place / "nginx.conf").write_text(NGINX.format(place=place, port=port, more=more, address="%s:%d" % server.tcp()))
-    argv = [program("nginx"), "-p", str(place), "-e", "stderr", "-c", str(place / "nginx.conf")]
-    return Proxy(place, port, argv, place / "access.log")
+    http = NGINX.format(place=place, port=port, more=more, address="%s:%d" % server.tcp())
+    return proxies.nginx(place, port, http, "crit", place / "access.log")
 
 
 def start_haproxy(server, place, more):
     port = free_port()
-    (place / "haproxy.cfg").write_text(HAPROXY.format(port=port, more=more, address="%s:%d" % server.tcp()))
-    return Proxy(place, port, [program("haproxy"), "-db", "-f", str(place / "haproxy.cfg")])
+    return proxies.haproxy(place, port, HAPROXY.format(port=port, more=more, address="%s:%d" % server.tcp()))
 
 
 # What a row of its log begins with when the proxy has refused the request by itself.

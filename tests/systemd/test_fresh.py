@@ -10,9 +10,9 @@ import pytest
 from harness.load import Load
 from harness.machine import Machine, why_not
 from harness.package import Service, drop_in, fetched, nothing_lost, other_version, whole_package    # noqa: F401
+from harness.proxies import free_port
 from harness.server import ROOT
 from harness.wire import Wire
-from process.test_behind_proxies import free_port
 
 pytestmark = pytest.mark.long
 RELEASE = "bookworm"
