@@ -378,7 +378,10 @@ class Server:
 
     def await_status(self, what, predicate):
         """Waits until predicate(status) is true; what it gave."""
-        return await_true(what, lambda: predicate(self.status()))
+        try:
+            return await_true(what, lambda: predicate(self.status()))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; but {json.dumps(self.status())}") from None
 
     def reload(self):
         """A reload that succeeds, to its end; its receipt."""
