@@ -7,6 +7,7 @@
 #include "master/ctl_table.h"
 #include "shared/check.h"
 #include "shared/door.h"
+#include "shared/json_memory.h"
 
 #include <time.h>
 
@@ -384,9 +385,10 @@ static void print_raw(struct slice line, struct buf *out)
 
 static json_t *read_json(struct slice line, struct buf *error)
 {
-    json_error_t why;
-    json_t *json = json_loadb(line.ptr, line.len, 0, &why);
-    if (!json && json_error_code(&why) == json_error_out_of_memory) {
+    json_memory_watch();
+    json_t *json = json_loadb(line.ptr, line.len, 0, NULL);
+    if (json_memory_was_short()) {
+        json_decref(json);
         buf_printf(error, "colmeia: out of memory\n");
         return NULL;
     }

@@ -4,6 +4,7 @@
 #include "master/ctl_json.h"
 #include "master/ctl_say.h"
 #include "shared/histogram.h"
+#include "shared/json_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,11 +259,14 @@ static bool take(struct top_facts *f, struct top_past *past, json_t *status, mon
 bool top_facts_take(struct top_facts *f, struct top_past *past, struct slice answer, mono_ms now,
                     struct buf *error)
 {
-    json_error_t why;
-    json_t *json = json_loadb(answer.ptr, answer.len, 0, &why);
+    json_memory_watch();
+    json_t *json = json_loadb(answer.ptr, answer.len, 0, NULL);
+    bool was_short = json_memory_was_short();
     json_t *status = json_object_get(json, "status");
-    bool good = json_is_true(json_object_get(json, "ok")) && json_is_object(status);
-    if (!json_is_object(json))
+    bool good = !was_short && json_is_true(json_object_get(json, "ok")) && json_is_object(status);
+    if (was_short)
+        buf_printf(error, "out of memory");
+    else if (!json_is_object(json))
         buf_printf(error, "the answer is no JSON object");
     else if (!good)
         buf_printf(error, "%.200s", text_of(json, "error"));

@@ -29,6 +29,16 @@
 #define PWV "87670009afbcc4ed" /* of STORED, computed in Python */
 #define DAY INT64_C(86400)
 
+/* Of the calls of malloc() in this program, jansson's through json_memory.c among them, one fails: when so many
+ * have gone before it; negative: none. */
+static int before_failure = -1;
+void *__real_malloc(size_t len);
+void *__wrap_malloc(size_t len);
+void *__wrap_malloc(size_t len)
+{
+    return before_failure-- == 0 ? NULL : __real_malloc(len);
+}
+
 struct world {
     struct tokens *tokens;
     struct arena arena;
@@ -187,6 +197,39 @@ static void test_verify_without_memory(void **state)
         assert_int_equal(token_verify(w->tokens, &small, token, NOW, &c), TOKEN_NO_MEMORY);
         arena_fini(&small);
     }
+}
+
+/* One pass without memory at that allocation, one with it. False: there are not so many. */
+static bool verify_both(struct world *w, struct slice token, struct slice email, int64_t uid, int failing)
+{
+    struct tokens *t = tokens_new(KEY, 30, 30 * DAY);
+    struct token_claims c = {.uid = -7};
+    before_failure = failing;
+    enum token_result result = token_verify(t, &w->arena, token, NOW, &c);
+    bool has_failed = before_failure < 0;
+    before_failure = -1;
+    if (result == TOKEN_NO_MEMORY && has_failed)
+        result = token_verify(t, &w->arena, token, NOW, &c);
+    assert_int_equal(result, TOKEN_VALID);
+    assert_true(slice_equals(c.sub, email));
+    assert_int_equal(c.uid, uid);
+    tokens_free(t);
+    return has_failed;
+}
+
+/* Whichever allocation fails: nobody is told that a good token is bad, nobody is taken for somebody else, and
+ * nothing of the kind is remembered. */
+static void test_verify_short_of_memory(void **state)
+{
+    struct world *w = *state;
+    struct slice email = SLICE("an.address.longer.than.what.jansson.begins.with@a.name.of.some.length.example.com");
+    int64_t uid = INT64_C(1234567890123456789);
+    struct slice token = token_issue(w->tokens, &w->arena, email, uid, STORED, 0, NOW);
+    assert_non_null(token.ptr);
+    int failing = 0;
+    while (verify_both(w, token, email, uid, failing))
+        failing++;
+    assert_true(failing > 20);
 }
 
 /* ---- signing ------------------------------------------------------------------------------- */
@@ -541,6 +584,7 @@ int main(void)
         CASE(test_sizes_and_nul),
         CASE(test_expiry_is_checked_at_each_use),
         CASE(test_verify_without_memory),
+        CASE(test_verify_short_of_memory),
         CASE(test_issued_token),
         CASE(test_round_trip),
         CASE(test_other_secret),

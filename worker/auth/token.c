@@ -5,6 +5,7 @@
 #include "worker/auth/token.h"
 
 #include "shared/check.h"
+#include "shared/json_memory.h"
 #include "shared/jsonw.h"
 #include "shared/keyring.h"
 #include "shared/private.h"
@@ -146,9 +147,13 @@ struct slice token_issue(struct tokens *t, struct arena *a, struct slice email, 
 /* Text that libjwt made of what it had parsed, as JSON again; frees it. NULL without memory. */
 static json_t *take_json(char *text)
 {
+    json_memory_watch();
     json_t *value = text ? json_loads(text, 0, NULL) : NULL;
     free(text);
-    return value;
+    if (!json_memory_was_short())
+        return value;
+    json_decref(value);
+    return NULL;
 }
 
 /* Checks the header of a token whose signature is good. */
@@ -230,7 +235,10 @@ static int decode(const struct tokens *t, struct slice token, jwt_t **jwt_r, uns
     *key_r = i;
     memcpy(copy, text.ptr, text.len);
     memcpy(copy + text.len, ".", 2);
+    json_memory_watch();
     int error = jwt_decode(jwt_r, copy, NULL, 0);
+    if (json_memory_was_short())
+        error = ENOMEM;
     sodium_memzero(copy, text.len);
     sodium_stackzero(STACK_USED);
     return error;
@@ -247,9 +255,11 @@ enum token_result token_verify(struct tokens *t, struct arena *a, struct slice t
     jwt_t *jwt = NULL;
     unsigned key = 0;
     int error = decode(t, token, &jwt, &key);
-    if (error)
-        return error == ENOMEM ? TOKEN_NO_MEMORY : TOKEN_INVALID;
-    enum token_result result = read_payload(t, a, jwt, key, token, now_s, claims_r);
+    enum token_result result = TOKEN_INVALID;
+    if (error == ENOMEM)
+        result = TOKEN_NO_MEMORY;
+    else if (!error)
+        result = read_payload(t, a, jwt, key, token, now_s, claims_r);
     jwt_free(jwt);
     return result;
 }
