@@ -136,20 +136,33 @@ static void move(struct worker *w, uint64_t ending)
     cut_after(w, w->entry->config->supervisor_graceful_timeout);
 }
 
+/* Only for a master that is really gone may a worker shut the listeners: they are everybody's. */
+static bool is_orphan(struct worker *w)
+{
+    if (w->orphan || getppid() == atomic_load(&w->entry->scoreboard->master_pid))
+        return w->orphan;
+    w->orphan = true;
+    log_warning("the master is gone; finishing what is in flight, then leaving");
+    if (w->leaving == LEAVING_DRAINING)
+        shut_listeners(w);
+    return true;
+}
+
+/* Also of the master's death (spawn.c). */
 static void on_terminate(struct ev_loop *ev, struct ev_signal *s, int revents)
 {
     struct worker *w = s->data;
     loop_enter(w->loop, "SIGTERM");
+    is_orphan(w);
     stop_serving(w, w->entry->config->supervisor_graceful_timeout);
 }
 
-static void on_master_gone(struct worker *w)
+/* A master that dies closes it first; the signal of its death follows. */
+static void on_channel_end(struct worker *w)
 {
     ev_io_stop(loop_ev(w->loop), &w->channel);
-    log_warning("the master is gone; finishing what is in flight, then leaving");
-    w->orphan = true;
-    if (w->leaving == LEAVING_DRAINING)
-        shut_listeners(w);
+    if (!is_orphan(w))
+        log_warning("the master's channel has ended; finishing what is in flight, then leaving");
     stop_serving(w, w->entry->config->supervisor_graceful_timeout);
 }
 
@@ -242,7 +255,7 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
         return;
     }
     if (!message_receive_all(io->fd, on_message, w))
-        on_master_gone(w);
+        on_channel_end(w);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -59,6 +59,8 @@ static int setup(void **state)
     struct sock_address any;
     r->config = load_config();
     r->scoreboard = scoreboard_new(SLOTS);
+    if (r->scoreboard)
+        r->scoreboard->master_pid = getpid();
     assert_true(sock_parse(SLICE("127.0.0.1:0"), &any, &errors));
     for (int i = 0; i < LISTENERS; i++)
         assert_int_equal(listener_open(&any, 64, &r->listeners[i], &errors), 0);
@@ -340,6 +342,7 @@ static void test_move_then_drain(void **state)
 static void test_orphan(void **state)
 {
     struct rig *r = *state;
+    r->scoreboard->master_pid = getpid() + 1; /* not its parent (any more) */
     start(r, 0, 1);
     assert_int_equal(kill(r->pids[0], SIGSTOP), 0);
     int pair[2];
@@ -364,6 +367,21 @@ static void test_orphan(void **state)
     close(refused);
     close(queued);
     close(pair[1]);
+}
+
+/* Only its channel has ended: the listener is still everybody's, and whoever comes waits for the others. */
+static void test_end_of_the_channel(void **state)
+{
+    struct rig *r = *state;
+    start(r, 0, 1);
+    close(r->channels[0]);
+    r->channels[0] = -1;
+    assert_int_equal(exit_code(r, 0), EXIT_CODE_OK);
+    int queued = connect_to(r, 0);
+    say(queued, ASK);
+    start(r, 1, 1);
+    assert_non_null(strstr(hear(r, queued, "}"), ANSWER));
+    close(queued);
 }
 
 static void test_while_starting(void **state)
@@ -415,7 +433,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_move),           TEST(test_move_off_a_listener), TEST(test_move_then_drain),
-        TEST(test_orphan),         TEST(test_while_starting),      TEST(test_cut),
+        TEST(test_orphan),         TEST(test_end_of_the_channel), TEST(test_while_starting),      TEST(test_cut),
         TEST(test_dump_and_level),
     };
     return cmocka_run_group_tests_name("leave", tests, NULL, NULL);
