@@ -85,8 +85,8 @@ class Upgrades:
         """Over the connection of the beginning."""
         assert born(self.same.pid) == self.same.born, what
         self.signed_up += 1
-        if "sockets" in what:
-            # a worker that cannot be told anything has to leave, and closes the connections where nothing is asked
+        if "sockets" in what or self.failing.last in ("recv", "send"):
+            # a worker whose channel is no good has to leave, and closes the connections where nothing is asked
             self.same.wire.close()
             self.same.wire = Wire(self.server.tcp())
         status = self.same.wire.ask("POST", "/users/", JSON, account(f"u{self.signed_up}")).answer().status
