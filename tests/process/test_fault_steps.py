@@ -118,9 +118,7 @@ def held_at(server, faults, step):
             "new": [pid for pid in server.children() if pid not in old]}
 
 
-# "old": now and then, in a run of all tests only, it is never quiet again; until that is understood it is
-# not for the short run
-@pytest.mark.parametrize("whose", [pytest.param("old", marks=pytest.mark.long), "new"])
+@pytest.mark.parametrize("whose", ["old", "new"])
 def test_kill(serve, faults, whose):
     """A worker dies while the master is at that step. An old one is nobody's failure; a new one is the
     reload's until it has settled, and like any other worker from then on."""
