@@ -36,7 +36,7 @@ jwt.h       worker/auth/token.c
 sodium.h    worker/auth
 ev.h        worker/loop/loop.h master
 llhttp.h    worker/http
-jansson.h   worker/validate worker/auth master/ctl_json.h master/ctl_print.c master/top_facts.c
+jansson.h   worker/validate worker/auth shared/json_memory.c master/ctl_json.h master/ctl_print.c master/top_facts.c
 idn2.h      worker/validate
 uni*        worker/validate
 libpq-fe.h  worker/store
