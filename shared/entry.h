@@ -49,7 +49,7 @@ struct entry {
     int slot;                          /* scoreboard slot of SERVE; -1 for all others */
     unsigned generation;
     bool held;                         /* SERVE: it is ready, but takes nobody before MESSAGE_ACCEPT */
-    int channel_fd;                    /* message.h; end-of-file: the master is gone. -1: none */
+    int channel_fd;                    /* message.h; end-of-file: leave, perhaps the master is gone. -1: none */
     const struct listener *listeners;  /* open, non-blocking, shared with the other workers */
     size_t listeners_len;
     int handover[2];                   /* SOCK_SEQPACKET, non-blocking, shared by all workers of all

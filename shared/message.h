@@ -41,5 +41,5 @@ enum message_result { MESSAGE_OK, MESSAGE_NONE, MESSAGE_CLOSED, MESSAGE_BAD };
 enum message_result message_receive(int fd, struct message *message_r);
 
 /* A child's side: gives every message of the master that is there to take(), which may not close fd;
- * bad ones are logged and left out. False: the master is gone. */
+ * bad ones are logged and left out. False: none will come any more; perhaps the master is gone. */
 bool message_receive_all(int fd, void (*take)(void *ctx, const struct message *), void *ctx);

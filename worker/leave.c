@@ -4,7 +4,7 @@
  *   NOT ───────────────► MOVING ──┬──► no session left, or its time is over: the loop stops
  *    │                      │     │
  *    │   DRAIN, QUIT, TERM, │     │
- *    └── the master is gone ┴► DRAINING   answers are the last ones of their connections
+ *    └─ end of the channel ─┴► DRAINING   answers are the last ones of their connections
  *
  * A worker that drains empties the handover queue, too: nobody may be left who would. */
 #include "worker/worker_internal.h"
@@ -137,15 +137,14 @@ static void move(struct worker *w, uint64_t ending)
 }
 
 /* Only for a master that is really gone may a worker shut the listeners: they are everybody's. */
-static bool is_orphan(struct worker *w)
+static void look_for_master(struct worker *w)
 {
     if (w->orphan || getppid() == atomic_load(&w->entry->scoreboard->master_pid))
-        return w->orphan;
+        return;
     w->orphan = true;
     log_warning("the master is gone; finishing what is in flight, then leaving");
     if (w->leaving == LEAVING_DRAINING)
         shut_listeners(w);
-    return true;
 }
 
 /* Also of the master's death (spawn.c). */
@@ -153,7 +152,7 @@ static void on_terminate(struct ev_loop *ev, struct ev_signal *s, int revents)
 {
     struct worker *w = s->data;
     loop_enter(w->loop, "SIGTERM");
-    is_orphan(w);
+    look_for_master(w);
     stop_serving(w, w->entry->config->supervisor_graceful_timeout);
 }
 
@@ -161,7 +160,8 @@ static void on_terminate(struct ev_loop *ev, struct ev_signal *s, int revents)
 static void on_channel_end(struct worker *w)
 {
     ev_io_stop(loop_ev(w->loop), &w->channel);
-    if (!is_orphan(w))
+    look_for_master(w);
+    if (!w->orphan)
         log_warning("the master's channel has ended; finishing what is in flight, then leaving");
     stop_serving(w, w->entry->config->supervisor_graceful_timeout);
 }
