@@ -385,10 +385,9 @@ static void print_raw(struct slice line, struct buf *out)
 
 static json_t *read_json(struct slice line, struct buf *error)
 {
-    json_memory_watch();
-    json_t *json = json_loadb(line.ptr, line.len, 0, NULL);
-    if (json_memory_was_short()) {
-        json_decref(json);
+    bool was_short;
+    json_t *json = json_memory_load(line, &was_short);
+    if (was_short) {
         buf_printf(error, "colmeia: out of memory\n");
         return NULL;
     }

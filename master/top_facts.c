@@ -259,11 +259,10 @@ static bool take(struct top_facts *f, struct top_past *past, json_t *status, mon
 bool top_facts_take(struct top_facts *f, struct top_past *past, struct slice answer, mono_ms now,
                     struct buf *error)
 {
-    json_memory_watch();
-    json_t *json = json_loadb(answer.ptr, answer.len, 0, NULL);
-    bool was_short = json_memory_was_short();
+    bool was_short;
+    json_t *json = json_memory_load(answer, &was_short);
     json_t *status = json_object_get(json, "status");
-    bool good = !was_short && json_is_true(json_object_get(json, "ok")) && json_is_object(status);
+    bool good = json_is_true(json_object_get(json, "ok")) && json_is_object(status);
     if (was_short)
         buf_printf(error, "out of memory");
     else if (!json_is_object(json))

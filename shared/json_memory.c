@@ -30,3 +30,14 @@ bool json_memory_was_short(void)
 {
     return was_short;
 }
+
+struct json_t *json_memory_load(struct slice text, bool *was_short_r)
+{
+    json_memory_watch();
+    json_t *json = json_loadb(text.ptr, text.len, 0, NULL);
+    *was_short_r = was_short;
+    if (!was_short)
+        return json;
+    json_decref(json);
+    return NULL;
+}
