@@ -37,6 +37,7 @@ struct world {
     struct arena arena;
     struct call *under_way[CALLS_MAX]; /* oldest first */
     unsigned under_way_len;
+    unsigned max_calls;
     unsigned started;
     unsigned cancelled;
     char paths[CALLS_MAX + 1]; /* the first letter of each that was started */
@@ -77,14 +78,23 @@ static void start(struct caller *caller, struct call *call)
     call->task.on_cancel = on_cancel;
 }
 
+/* A call waits, though there is a place for it: for the pace. */
+static bool is_paced(const struct world *w)
+{
+    return atomic_load(&w->slot.upstream_waiting) > 0 &&
+           atomic_load(&w->slot.upstream_busy) < w->max_calls;
+}
+
 static void turn(struct world *w)
 {
     for (unsigned i = 0; i < 4 + 8 / FANOUT_BURST; i++) /* until all eight calls of an order are begun */
         loop_run_once(w->loop, false);
+    while (is_paced(w))
+        loop_run_once(w->loop, true);
 }
 
-/* Ends the i-th of those under way. */
-static void end(struct world *w, unsigned i, enum call_result result, int status)
+/* Ends the i-th of those under way; the loop has not turned. */
+static void give(struct world *w, unsigned i, enum call_result result, int status)
 {
     struct call *call = w->under_way[i];
     assert_true(i < w->under_way_len);
@@ -96,6 +106,11 @@ static void end(struct world *w, unsigned i, enum call_result result, int status
     else
         snprintf(call->error, sizeof call->error, "broken");
     task_complete(&call->task, TASK_RAN);
+}
+
+static void end(struct world *w, unsigned i, enum call_result result, int status)
+{
+    give(w, i, result, status);
     turn(w);
 }
 
@@ -123,6 +138,7 @@ static struct fanouts *fanouts_with(struct world *w, unsigned max_calls, int64_t
 static void use(struct world *w, unsigned max_calls, int64_t timeout_ms, unsigned min_calls)
 {
     fanouts_free(w->fanouts);
+    w->max_calls = max_calls;
     w->fanouts = fanouts_with(w, max_calls, timeout_ms, min_calls);
     assert_non_null(w->fanouts);
 }
@@ -274,6 +290,60 @@ static void test_bursts(void **state)
         end(w, 0, CALL_ANSWERED, 200);
     for (unsigned i = 0; i < MANY; i++)
         expect(&o[i], FANOUT_OK);
+}
+
+static void pass(struct world *w, int64_t ms)
+{
+    for (mono_ms until = mono_add(clock_now(), ms); mono_before(clock_now(), until);)
+        loop_run_once(w->loop, false);
+}
+
+/* Where more wait than may be under way, places that are free together are not taken together, but over
+ * the time that a call takes; the loop wakes for each by itself. */
+static void test_places_are_taken_one_by_one(void **state)
+{
+    enum { PLACES = 4, ORDERS = 2 * PLACES, TAKES_MS = 40 };
+    struct world *w = *state;
+    struct order o[ORDERS];
+    use(w, PLACES, 3000, 100); /* should the loop not wake, the deadline ends it */
+    for (unsigned i = 0; i < ORDERS; i++)
+        begin(w, &o[i], "A", 0);
+    turn(w);
+    assert_int_equal(w->started, PLACES); /* these at once */
+    pass(w, TAKES_MS);
+    int64_t free_us = clock_now_us();
+    while (w->under_way_len > 0)
+        give(w, 0, CALL_ANSWERED, 200);
+    for (unsigned i = PLACES; i < ORDERS; i++) {
+        while (w->started == i)
+            loop_run_once(w->loop, true);
+        assert_int_equal(w->started, i + 1);
+    }
+    assert_true(clock_now_us() - free_us >= (PLACES - 1) * TAKES_MS * 1000 / PLACES / 2);
+    while (w->under_way_len > 0)
+        end(w, 0, CALL_ANSWERED, 204);
+    for (unsigned i = 0; i < ORDERS; i++)
+        expect(&o[i], FANOUT_OK);
+}
+
+/* When nobody waits any more the next one does not either. */
+static void test_a_crowd_that_is_gone(void **state)
+{
+    struct world *w = *state;
+    struct order first, second, third;
+    use(w, 1, 3000, 100);
+    begin(w, &first, "A", 0);
+    pass(w, 40);
+    begin(w, &second, "A", 0); /* a crowd */
+    end(w, 0, CALL_ANSWERED, 200);
+    end(w, 0, CALL_ANSWERED, 200); /* at once: the next would have to wait for some 30 ms */
+    begin(w, &third, "A", 0);
+    loop_run_once(w->loop, false);
+    assert_int_equal(w->started, 3);
+    end(w, 0, CALL_ANSWERED, 200);
+    expect(&first, FANOUT_OK);
+    expect(&second, FANOUT_OK);
+    expect(&third, FANOUT_OK);
 }
 
 /* ---- what settles it ------------------------------------------------------------------------- */
@@ -505,6 +575,8 @@ int main(void)
         T(test_no_more_than_may_be),
         T(test_turns),
         T(test_bursts),
+        T(test_places_are_taken_one_by_one),
+        T(test_a_crowd_that_is_gone),
         T(test_not_found_ends_the_others),
         T(test_statuses_that_fail_at_once),
         T(test_other_ends),

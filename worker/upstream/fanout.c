@@ -129,14 +129,20 @@ static void start_call(struct fanouts *s, struct fanout_call *c)
     if (c->tries > 1)
         counter_add(s->options.slot, COUNTER_upstream_retries, 1);
     c->began_us = clock_now_us();
+    pace_began(&s->pace, s->options.max_calls, c->began_us);
     task_init_at(&c->call.task, s->loop, on_call_done, f->task.made_at);
     c->call.timeout_ms = left_ms > 0 ? left_ms : 1;
     s->options.caller->start(s->options.caller, &c->call);
 }
 
+static bool has_room(const struct fanouts *s)
+{
+    return s->ring_first && s->under_way < s->options.max_calls;
+}
+
 static bool may_begin(const struct fanouts *s)
 {
-    return s->ring_first && s->under_way < s->options.max_calls && s->burst < FANOUT_BURST;
+    return has_room(s) && s->burst < FANOUT_BURST && pace_wait_us(&s->pace, clock_now_us()) == 0;
 }
 
 static void pump(struct fanouts *s)
@@ -145,7 +151,26 @@ static void pump(struct fanouts *s)
         s->burst++;
         start_call(s, fanouts_take_turn(s));
     }
+    if (s->ring_first && s->under_way >= s->options.max_calls)
+        pace_crowded(&s->pace, true);
     fanouts_show(s);
+}
+
+void fanouts_on_next_begins(struct ev_loop *ev, struct ev_timer *timer, int revents)
+{
+    struct fanouts *s = timer->data;
+    loop_enter(s->loop, "the next call of the upstream");
+    ev_timer_stop(ev, timer); /* it has fired; the ledger is told */
+    pump(s);
+}
+
+static void await_next(struct fanouts *s)
+{
+    int64_t wait_us = pace_wait_us(&s->pace, clock_now_us());
+    if (!has_room(s) || wait_us == 0 || ev_is_active(&s->next_begins))
+        return;
+    ev_timer_set(&s->next_begins, (double)wait_us / 1e6, 0.);
+    ev_timer_start(loop_ev(s->loop), &s->next_begins);
 }
 
 void fanouts_on_turn_ends(struct loop_flush *flush)
@@ -158,6 +183,8 @@ void fanouts_on_turn_ends(struct loop_flush *flush)
     s->burst = 0;
     if (may_begin(s))
         loop_hurry(s->loop);
+    else
+        await_next(s);
 }
 
 /* xorshift64: pauses need to differ, not to be secret. */

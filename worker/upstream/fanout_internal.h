@@ -4,6 +4,7 @@
 #pragma once
 
 #include "worker/upstream/fanout.h"
+#include "worker/upstream/pace.h"
 
 enum fanout_call_state { CALL_WAITING, CALL_UNDER_WAY, CALL_RESTING, CALL_OVER };
 
@@ -32,6 +33,8 @@ struct fanouts {
     struct fanout *ring_last;
     unsigned burst; /* calls begun in this turn of the loop */
     struct loop_flush turn_ends;
+    struct pace pace;
+    struct ev_timer next_begins; /* when the pace allows it */
     uint64_t random; /* never 0 */
 };
 
@@ -54,3 +57,4 @@ void fanouts_leave_ring(struct fanouts *s, struct fanout *f);
 /* ---- in fanout.c ----------------------------------------------------------------------------- */
 
 void fanouts_on_turn_ends(struct loop_flush *flush);
+void fanouts_on_next_begins(struct ev_loop *ev, struct ev_timer *timer, int revents);

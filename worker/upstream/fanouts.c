@@ -51,8 +51,11 @@ void fanouts_tell(struct fanouts *s, const struct fanout_call *c, enum breaker_o
 
 void fanouts_count_latency(struct fanouts *s, const struct fanout_call *c)
 {
-    if (c->call.result != CALL_CANCELLED || c->late)
-        histogram_note(&s->options.slot->series[TIMED_upstream], clock_now_us() - c->began_us);
+    if (c->call.result == CALL_CANCELLED && !c->late)
+        return;
+    int64_t took_us = clock_now_us() - c->began_us;
+    histogram_note(&s->options.slot->series[TIMED_upstream], took_us);
+    pace_note(&s->pace, took_us);
 }
 
 /* ---- the ring: fan-outs that have calls waiting ---------------------------------------------- */
@@ -96,6 +99,8 @@ void fanouts_wait(struct fanout_call *c)
         f->waiting_first = c;
     f->waiting_last = c;
     f->home->waiting++;
+    if (!f->home->ring_first)
+        pace_crowded(&f->home->pace, false);
     if (!f->in_ring)
         ring_append(f->home, f);
 }
@@ -130,6 +135,8 @@ struct fanouts *fanouts_new(struct loop *l, const struct fanouts_options *option
         s->random = (uint64_t)clock_now_us() | 1;
     s->turn_ends.call = fanouts_on_turn_ends;
     loop_add_flush(l, &s->turn_ends);
+    ev_timer_init(&s->next_begins, fanouts_on_next_begins, 0., 0.);
+    s->next_begins.data = s;
     fanouts_show(s);
     return s;
 }
@@ -141,6 +148,7 @@ void fanouts_free(struct fanouts *s)
     LOOP_ASSERT_OWNER(s->loop);
     ASSERT(s->open_fanouts == 0 && s->under_way == 0 && !s->ring_first);
     loop_remove_flush(s->loop, &s->turn_ends);
+    ev_timer_stop(loop_ev(s->loop), &s->next_begins);
     atomic_store_explicit(&s->options.slot->upstream_breaker, BREAKER_NONE, memory_order_relaxed);
     free(s);
 }
