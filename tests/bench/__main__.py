@@ -1,10 +1,10 @@
 """The benchmark: colmeia and peers side by side on this machine, over loopback.
 
-Work items run one after the other; of each, every peer has its turn before the next repetition begins,
-with a server started anew on a fresh copy of a database of 10,000 users, two workers each. Client and
-servers share the machine, so the figures are worth something on a quiet one only, and ratios within one
-run are worth more than the figures. Before a peer is timed its answers are compared byte for byte with
-what they must be; a peer that fails is named and left out of that item.
+Work items run one after the other; of each, every peer has its turn, in an order drawn by lot, before the
+next repetition begins, with a server started anew on a fresh copy of a database of 10,000 users, two workers
+each. Client and servers share the machine, so the figures are worth something on a quiet one only, and
+ratios within one run are worth more than the figures. Before a peer is timed its answers are compared byte
+for byte with what they must be; a peer that fails is named and left out of that item.
 
 Results: build/bench/result.tsv (every measurement), report.md, result.svg."""
 
@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import os
 import platform
+import random
 import shutil
 import signal
 import subprocess
@@ -47,8 +48,13 @@ class Turn:
 
 
 def plan(reps, items, peers):
-    """Each repetition passes through all peers before the next begins."""
-    return [Turn(rep, i, p) for rep in range(1, reps + 1) for i in items for p in peers if i in PEERS[p].items]
+    """Each repetition passes through all peers before the next begins, in an order that is drawn by lot and
+    the same in each run: what a peer leaves behind (memory to give back, files to write) is not always the
+    same one's burden."""
+    def drawn(rep, item):
+        able = [p for p in peers if item in PEERS[p].items]
+        return random.Random(f"{item} {rep}").sample(able, len(able))
+    return [Turn(rep, i, p) for rep in range(1, reps + 1) for i in items for p in drawn(rep, i)]
 
 
 class Progress:

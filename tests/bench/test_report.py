@@ -168,10 +168,15 @@ def test_the_plot_is_sound():
 # ---- the pieces -----------------------------------------------------------------------------------
 
 def test_each_repetition_passes_through_all_peers():
-    turns = command.plan(2, ["W1", "W2"], ["colmeia", "nginx", "go"])
-    assert [(t.rep, t.item, t.peer) for t in turns[:5]] == [
-        (1, "W1", "colmeia"), (1, "W1", "nginx"), (1, "W1", "go"), (1, "W2", "colmeia"), (1, "W2", "go")]
-    assert [t.rep for t in turns] == [1] * 5 + [2] * 5
+    peers = ["colmeia", "nginx", "go"]
+    turns = command.plan(20, ["W1", "W2"], peers)
+    assert [t.rep for t in turns] == [rep for rep in range(1, 21) for _ in range(5)]
+    assert [t.item for t in turns[:5]] == ["W1"] * 3 + ["W2"] * 2
+    orders = [[t.peer for t in turns if (t.rep, t.item) == (rep, "W1")] for rep in range(1, 21)]
+    assert all(sorted(o) == sorted(peers) for o in orders)
+    follows = {pair for o in orders for pair in zip(o, o[1:])}
+    assert len(follows) == 6, "someone never comes behind someone"
+    assert turns == command.plan(20, ["W1", "W2"], peers)
 
 
 def test_choosing_items():
