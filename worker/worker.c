@@ -51,10 +51,10 @@ static void accepted(void *ctx, int fd, const struct listener *door, const struc
     session_accept_at(&w->service, fd, door->words, peer, peer_len);
 }
 
-static void taken(void *ctx, const struct parcel *p)
+static bool taken(void *ctx, const struct parcel *p)
 {
     struct worker *w = ctx;
-    session_take_over(&w->service, p);
+    return session_take_over(&w->service, p);
 }
 
 /* The handover queue is watched like another listener. */
@@ -112,6 +112,7 @@ static bool open_doors(struct worker *w)
     if (handover_is_queue(w->entry->handover[0])) {
         w->inbox = inbox_new(w->loop, &(struct inbox_options){
                                           .queue_fd = w->entry->handover[0],
+                                          .give_fd = w->entry->handover[1],
                                           .slot = w->slot,
                                           .may_take = leave_may_take,
                                           .taken = taken,

@@ -32,7 +32,7 @@ static bool may_take(void *ctx)
     return true;
 }
 
-static void taken(void *ctx, const struct parcel *p)
+static bool taken(void *ctx, const struct parcel *p)
 {
     int type;
     socklen_t len = sizeof type;
@@ -49,6 +49,7 @@ static void taken(void *ctx, const struct parcel *p)
         sum += (unsigned char)p->bytes[i];
     ASSERT(sum <= 255 * p->bytes_len);
     close(p->fd);
+    return true;
 }
 
 /* The head that handover_give() would write. */
@@ -143,6 +144,7 @@ static void play(const uint8_t *data, size_t size)
     int queue[2], fds[FDS_MOST];
     ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, queue) == 0);
     struct inbox *inbox = inbox_new(rig.loop, &(struct inbox_options){.queue_fd = queue[0],
+                                                                      .give_fd = queue[1],
                                                                       .slot = &rig.slot,
                                                                       .may_take = may_take,
                                                                       .taken = taken});

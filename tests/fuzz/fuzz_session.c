@@ -150,9 +150,9 @@ static int connect_client(struct run *run, unsigned how)
 }
 
 /* What comes out of the queue goes to another worker, which here is *to*. */
-static void take_over(void *to, const struct parcel *p)
+static bool take_over(void *to, const struct parcel *p)
 {
-    session_take_over(to, p);
+    return session_take_over(to, p);
 }
 
 static bool may_take(void *to)
@@ -170,6 +170,7 @@ static void move_begin(struct move *m, struct http_service *from, struct http_se
 {
     ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, m->queue) == 0);
     m->inbox = inbox_new(loop, &(struct inbox_options){.queue_fd = m->queue[0],
+                                                       .give_fd = m->queue[1],
                                                        .slot = &slot,
                                                        .may_take = may_take,
                                                        .taken = take_over,

@@ -22,7 +22,9 @@ struct rig {
     struct scoreboard_slot slot;
     int queue[2];
     struct inbox *inbox;
-    bool shut; /* the gate */
+    bool shut;             /* the gate */
+    unsigned refused;      /* so often there was no memory to take one */
+    bool short_of_memory;
     struct parcel taken[TAKEN_MAX];
     char bytes[HANDOVER_BYTES_MAX]; /* of the last one */
     unsigned taken_len;
@@ -34,14 +36,18 @@ static bool may_take(void *ctx)
     return !r->shut;
 }
 
-static void on_taken(void *ctx, const struct parcel *p)
+static bool on_taken(void *ctx, const struct parcel *p)
 {
     struct rig *r = ctx;
+    r->refused += r->short_of_memory;
+    if (r->short_of_memory)
+        return false;
     assert_in_range(r->taken_len, 0, TAKEN_MAX - 1);
     assert_true(fcntl(p->fd, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(p->fd, F_GETFD) & FD_CLOEXEC);
     memcpy(r->bytes, p->bytes, p->bytes_len);
     r->taken[r->taken_len++] = *p;
+    return true;
 }
 
 static int setup(void **state)
@@ -52,6 +58,7 @@ static int setup(void **state)
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, r->queue), 0);
     r->inbox = inbox_new(r->loop, &(struct inbox_options){
                                       .queue_fd = r->queue[0],
+                                      .give_fd = r->queue[1],
                                       .slot = &r->slot,
                                       .may_take = may_take,
                                       .taken = on_taken,
@@ -393,6 +400,54 @@ static void test_short_of_descriptors(void **state)
     }
 }
 
+/* Who has no memory for a connection puts it back as it came, pauses, and looks again by itself; what it
+ * empties for the last time is left to others. */
+static void test_short_of_memory(void **state)
+{
+    struct rig *r = *state;
+    struct line first = line_open(), second = line_open();
+    assert_int_equal(give(r, first, "GET / HT", 8), HANDOVER_GIVEN);
+    assert_int_equal(give(r, second, NULL, 0), HANDOVER_GIVEN);
+    r->short_of_memory = true;
+    inbox_empty(r->inbox);
+    assert_int_equal(r->refused, 1); /* and not one after the other, for ever */
+    inbox_start(r->inbox);
+    turn(r);
+    assert_int_equal(r->refused, 1);
+    while (r->refused == 1)
+        loop_run_once(r->loop, true);
+    r->short_of_memory = false;
+    while (r->taken_len < 2)
+        loop_run_once(r->loop, true);
+    assert_int_equal(r->slot.counters[COUNTER_accept_errors], 0);
+    const struct parcel *late = &r->taken[r->taken[0].bytes_len > 0 ? 0 : 1];
+    assert_int_equal(late->bytes_len, 8);
+    assert_memory_equal(r->bytes, "GET / HT", 8);
+    assert_int_equal(write(first.far, "x", 1), 1);
+    char c;
+    assert_int_equal(read(late->fd, &c, 1), 1);
+    close(first.far);
+    close(second.far);
+}
+
+/* … nor can it be put back: then it is closed, and counted. */
+static void test_short_of_everything(void **state)
+{
+    struct rig *r = *state;
+    struct line l = line_open();
+    assert_int_equal(give(r, l, "GET", 3), HANDOVER_GIVEN);
+    r->short_of_memory = true;
+    int end = dup(r->queue[1]), none = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(dup3(none, r->queue[1], O_CLOEXEC), r->queue[1]); /* no queue's end */
+    inbox_empty(r->inbox);
+    assert_int_equal(dup3(end, r->queue[1], O_CLOEXEC), r->queue[1]);
+    close(end);
+    close(none);
+    assert_int_equal(r->refused, 1);
+    assert_int_equal(r->slot.counters[COUNTER_accept_errors], 1);
+    assert_ended(l.far);
+}
+
 /* Once everybody who could send is gone there is nothing to watch any more: no busy loop. */
 static void test_the_end(void **state)
 {
@@ -442,6 +497,7 @@ int main(void)
         TEST(test_what_travels),     TEST(test_times_are_past), TEST(test_most_bytes),
         TEST(test_full_and_refused), TEST(test_batch_and_gate), TEST(test_garbage),
         TEST(test_no_connection),    TEST(test_is_queue),       TEST(test_short_of_descriptors),
+        TEST(test_short_of_memory),  TEST(test_short_of_everything),
         TEST(test_the_end),          TEST(test_giver_dies),
     };
     return cmocka_run_group_tests_name("handover", tests, NULL, NULL);

@@ -34,10 +34,10 @@ static bool may_take(void *ctx)
     return true;
 }
 
-static void on_taken(void *ctx, const struct parcel *p)
+static bool on_taken(void *ctx, const struct parcel *p)
 {
     struct rig *r = ctx;
-    session_take_over(&r->taker.service, p);
+    return session_take_over(&r->taker.service, p);
 }
 
 static int setup(void **state)
@@ -51,6 +51,7 @@ static int setup(void **state)
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, r->queue), 0);
     r->inbox = inbox_new(r->taker.loop, &(struct inbox_options){
                                             .queue_fd = r->queue[0],
+                                            .give_fd = r->queue[1],
                                             .slot = &r->taker.slot,
                                             .may_take = may_take,
                                             .taken = on_taken,
@@ -643,7 +644,7 @@ static void test_deadlines_go_on(void **state)
             .bytes = bytes,
             .bytes_len = strlen(bytes),
         };
-        session_take_over(&r->taker.service, &p);
+        assert_true(session_take_over(&r->taker.service, &p));
         const char *got = hear(r, fd, NULL);
         assert_memory_equal(got, cases[i % 2].answer, strlen(cases[i % 2].answer));
         assert_int_equal(tester_counter(&r->taker, COUNTER_timeouts), i + 1);

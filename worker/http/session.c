@@ -520,10 +520,8 @@ struct session *session_open(struct http_service_private *home, int fd,
 {
     LOOP_ASSERT_OWNER(home->conns.loop);
     struct session *s = calloc(1, sizeof *s);
-    if (!s) {
-        close(fd); /* nothing was read from it: the client sees an end */
+    if (!s)
         return NULL;
-    }
     home->now_us = clock_now_us();
     s->home = home;
     s->peer = peer_of(peer, peer_len);
@@ -542,8 +540,10 @@ void (session_accept_at)(struct http_service *service, int fd, unsigned words,
                          const struct sockaddr *peer, unsigned peer_len, const char *made_at)
 {
     struct session *s = session_open(service->private_data, fd, peer, peer_len, made_at);
-    if (!s)
+    if (!s) {
+        close(fd); /* nothing was read from it: the client sees an end */
         return;
+    }
     counter_add(service->slot, COUNTER_connections_accepted, 1);
     session_set_timer(s, SESSION_TIMER_FRESH, s->opened);
     if (!preface_begin(s, words))

@@ -79,8 +79,9 @@ void http_service_drain(struct http_service *s);
  * may follow: then none is given away any more. */
 void http_service_move(struct http_service *s, int queue_fd);
 /* The other side: goes on with a connection that another worker gave (the descriptor is owned from
- * here on, the parcel is not). Its deadlines go on, too. */
-void session_take_over(struct http_service *s, const struct parcel *p, const char *made_at);
+ * here on, the parcel is not). Its deadlines go on, too. False without memory: nothing has changed
+ * hands. */
+bool session_take_over(struct http_service *s, const struct parcel *p, const char *made_at);
 #define session_take_over(...) session_take_over(__VA_ARGS__, MADE_HERE)
 /* Closes whatever is left at once. Returns how many were cut in mid-request. Not from within
  * handle(). */

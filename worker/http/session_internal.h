@@ -80,7 +80,7 @@ extern const struct conn_events session_events;
 /* An answer is set: send what its turn allows. The session may be gone after it. */
 void session_answered(struct session *s);
 /* A connection's session, in the home's list, its deadline unset. Takes the descriptor; NULL
- * without memory (it is closed then). */
+ * without memory (it stays the caller's then). */
 struct session *session_open(struct http_service_private *home, int fd,
                              const struct sockaddr *peer, unsigned peer_len, const char *made_at);
 /* The session ends here, but not its connection: another worker has it. Frees. */

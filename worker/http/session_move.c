@@ -214,13 +214,13 @@ void http_service_move(struct http_service *s, int queue_fd)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-void (session_take_over)(struct http_service *service, const struct parcel *p,
+bool (session_take_over)(struct http_service *service, const struct parcel *p,
                          const char *made_at)
 {
     struct http_service_private *home = service->private_data;
     struct session *s = session_open(home, p->fd, &p->peer.u.any, p->peer.len, made_at);
     if (!s)
-        return;
+        return false;
     counter_add(service->slot, COUNTER_connections_taken_over, 1);
     s->opened = p->opened;
     s->requests = p->requests;
@@ -236,11 +236,12 @@ void (session_take_over)(struct http_service *service, const struct parcel *p,
     home->visited = s;
     conn_feed(&s->conn, p->bytes, p->bytes_len);
     if (home->visited != s)
-        return;
+        return true;
     if (s->timer == SESSION_TIMER_HEAD) /* its time was running there already */
         session_set_timer(s, SESSION_TIMER_HEAD, p->waiting_since);
     if (home->draining)
         session_drain(s);
     else
         session_try_move(s);
+    return true;
 }

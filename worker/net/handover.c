@@ -173,15 +173,27 @@ static void refuse(struct inbox *b, const char *why)
     log_warning("handover queue: %s", why);
 }
 
-/* Judges one packet: gives it upward, or closes what came along. */
-static void open_packet(struct inbox *b, const struct wire *w, size_t len, struct msghdr *m)
+static void put_back(struct inbox *b, const struct parcel *p)
 {
+    if (handover_give(b->options.give_fd, p) == HANDOVER_GIVEN)
+        log_warning("handover queue: out of memory; next try in %d ms", HANDOVER_RETRY_MS);
+    else
+        refuse(b, "a connection was lost: out of memory, and it could not be put back");
+    close(p->fd); /* the queue has a copy */
+}
+
+/* Judges one packet: gives it upward, or closes what came along. False: it was put back. */
+static bool open_packet(struct inbox *b, const struct wire *w, size_t len, struct msghdr *m)
+{
+    bool taken = true;
     int fds[FDS_MAX];
     size_t fds_len = collect_fds(m, fds);
     bool sane = !(m->msg_flags & MSG_TRUNC) && is_sane(w, len);
     if (sane && fds_len == 1 && is_connection(fds[0])) {
         struct parcel p = parcel_of(b, w, fds[0]);
-        b->options.taken(b->options.ctx, &p);
+        taken = b->options.taken(b->options.ctx, &p);
+        if (!taken)
+            put_back(b, &p);
     } else {
         for (size_t i = 0; i < fds_len; i++)
             close(fds[i]);
@@ -191,6 +203,7 @@ static void open_packet(struct inbox *b, const struct wire *w, size_t len, struc
             refuse(b, "something that is no connection was in it; closed");
     }
     explicit_bzero(b->bytes, len > sizeof *w ? len - sizeof *w : 0);
+    return taken;
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */
@@ -267,7 +280,8 @@ static bool take_one(struct inbox *b)
         b->dead = true;
         return false;
     }
-    open_packet(b, &w, (size_t)n, &m);
+    if (!open_packet(b, &w, (size_t)n, &m))
+        return false; /* as above */
     reserve(b);
     return true;
 }

@@ -17,7 +17,7 @@
 enum {
     HANDOVER_BATCH = 16,            /* parcels taken in one wake */
     HANDOVER_BYTES_MAX = 64 * 1024, /* bytes read from a connection that may travel with it */
-    HANDOVER_RETRY_MS = 100         /* pause while there is no descriptor to spare */
+    HANDOVER_RETRY_MS = 100         /* pause while there is no descriptor to spare, or no memory */
 };
 
 /* A connection between two requests, with what its next owner must know of it. Points in time hold
@@ -49,11 +49,14 @@ struct inbox;
 
 struct inbox_options {
     int queue_fd;                 /* borrowed; non-blocking */
+    int give_fd;                  /* the queue's other end, for what goes back; borrowed */
     struct scoreboard_slot *slot; /* accept_errors: parcels that were lost or not understood */
     /* The accept gate, asked before each parcel of a wake. May call inbox_stop(). */
     bool (*may_take)(void *ctx);
-    /* A connection has come: non-blocking, close-on-exec, owned by the callee; p is not. */
-    void (*taken)(void *ctx, const struct parcel *p);
+    /* A connection has come: non-blocking, close-on-exec, owned by the callee; p is not. False: it
+     * has no memory for it; the connection goes back to the end of the queue, for whoever has some.
+     */
+    bool (*taken)(void *ctx, const struct parcel *p);
     void *ctx;
 };
 
