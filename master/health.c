@@ -23,22 +23,27 @@ static unsigned count_wanted(const struct supervisor *s)
     return n;
 }
 
-/* The youngest process; one that is yet to be made is younger than all. */
-static bool is_younger(const struct sup_slot *a, const struct sup_slot *b)
+static int use_of(const struct sup_slot *slot)
 {
-    bool lives = slot_is_live(a);
-    return lives == slot_is_live(b) ? a->born > b->born : !lives;
+    return slot->state == SLOT_READY ? 2 : slot_is_live(slot);
 }
 
-static struct sup_slot *youngest_wanted(struct supervisor *s)
+/* First those that are yet to be made, then those that do not serve (one that fails at its start must
+ * not outlive one that is well); of the same use the youngest. */
+static bool is_missed_less(const struct sup_slot *a, const struct sup_slot *b)
 {
-    struct sup_slot *youngest = NULL;
+    return use_of(a) == use_of(b) ? a->born > b->born : use_of(a) < use_of(b);
+}
+
+static struct sup_slot *least_missed(struct supervisor *s)
+{
+    struct sup_slot *least = NULL;
     for (size_t i = 0; i < s->slots_len; i++) {
         struct sup_slot *slot = &s->slots[i];
-        if (slot->wanted && (!youngest || is_younger(slot, youngest)))
-            youngest = slot;
+        if (slot->wanted && (!least || is_missed_less(slot, least)))
+            least = slot;
     }
-    return youngest;
+    return least;
 }
 
 void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out)
@@ -51,7 +56,7 @@ void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out)
     for (; wanted < target && (slot = sup_free_slot(s)); wanted++)
         slot->wanted = true;
     for (; wanted > target; wanted--) {
-        slot = youngest_wanted(s);
+        slot = least_missed(s);
         slot->wanted = false;
         slot_decide(s, slot, now, SLOT_EVENT_MOVE, out);
     }

@@ -14,7 +14,8 @@ enum exit_code health_judge(struct supervisor *s, mono_ms now, struct sup_action
 /* Starts whoever is wanted and may be started now: its back-off over, a token in the bucket. */
 void health_start_workers(struct supervisor *s, mono_ms now, struct sup_actions *out);
 
-/* Makes as many slots wanted as there are workers wanted: more are started, the youngest leave. */
+/* Makes as many slots wanted as there are workers wanted: more are started, or some leave:
+ * those that are not READY first, then the youngest. */
 void health_scale(struct supervisor *s, mono_ms now, struct sup_actions *out);
 
 /* When the next start or the end of patience is due; MONO_NEVER: nothing is awaited. */

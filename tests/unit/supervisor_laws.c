@@ -172,7 +172,22 @@ static void check_signal(struct sim *sim, const struct sup_action *a)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* No old worker is touched before the commit; nor after a rollback; scaling takes the youngest. */
+/* Scaling takes those that never were READY first, and of the same use the youngest. */
+static void check_choice(struct sim *sim, int taken)
+{
+    const struct sup_slot *it = &sim->s->slots[taken];
+    bool served = mono_is_set(it->ready_at);
+    for (size_t i = 0; i < sim->s->slots_len; i++) {
+        const struct sup_slot *stays = &sim->s->slots[i];
+        bool serves = mono_is_set(stays->ready_at);
+        if (!stays->wanted || !slot_is_live(stays))
+            continue;
+        must(sim, serves || !served, "scaling takes one that serves and leaves one that does not");
+        must(sim, serves != served || stays->born < it->born, "scaling takes an older one");
+    }
+}
+
+/* No old worker is touched before the commit; nor after a rollback. */
 static void check_move(struct sim *sim, const struct sup_action *a)
 {
     const struct supervisor *s = sim->s;
@@ -191,10 +206,7 @@ static void check_move(struct sim *sim, const struct sup_action *a)
          "an old worker is touched before the commit");
     must(sim, was->wanted && !transition_is_open(s), "a worker is told to move for no reason");
     must(sim, before.wanted > sup_target(s, &s->settings), "scaled away without a need");
-    for (size_t i = 0; i < s->slots_len; i++)
-        must(sim,
-             !s->slots[i].wanted || !slot_is_live(&s->slots[i]) || s->slots[i].born < was->born,
-             "scaling takes an older one");
+    check_choice(sim, a->slot);
 }
 
 /* A candidate meets clients once all are there; before, only where nobody else would serve them. */
