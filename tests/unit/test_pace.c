@@ -15,7 +15,7 @@ static struct pace after_calls(unsigned n, int64_t took_us)
 {
     struct pace p = {0};
     while (n-- > 0)
-        pace_note(&p, took_us);
+        pace_note(&p, took_us, NOON);
     return p;
 }
 
@@ -87,16 +87,29 @@ static void test_no_burst_after_a_pause(void **state)
     assert_in_range(n, 1, PACE_CATCH_UP_US / INTERVAL_US + 1);
 }
 
+/* All places were taken at once while calls were slow; those calls turn out to be quick. */
+static void test_slow_calls_are_forgotten(void **state)
+{
+    struct pace p = after_calls(1, 50 * LATENCY_US);
+    for (unsigned i = 0; i < PLACES; i++)
+        pace_began(&p, PLACES, NOON);
+    pace_crowded(&p, true);
+    assert_true(pace_wait_us(&p, NOON) > 30 * LATENCY_US);
+    for (unsigned i = 0; i < PLACES; i++)
+        pace_note(&p, LATENCY_US, NOON + LATENCY_US);
+    assert_in_range(pace_wait_us(&p, NOON + LATENCY_US), 0, LATENCY_US);
+}
+
 static void test_average(void **state)
 {
     struct pace p = after_calls(1, 8000);
     assert_int_equal(p.latency_us, 8000);
-    pace_note(&p, 16000);
+    pace_note(&p, 16000, NOON);
     assert_int_equal(p.latency_us, 9000);
-    pace_note(&p, -1); /* a clock that went back tells nothing */
+    pace_note(&p, -1, NOON); /* a clock that went back tells nothing */
     assert_int_equal(p.latency_us, 9000);
     for (unsigned i = 0; i < 40; i++)
-        pace_note(&p, 100);
+        pace_note(&p, 100, NOON);
     assert_in_range(p.latency_us, 100, 200); /* it soon forgets what was */
 }
 
@@ -108,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_one_after_the_other),
         cmocka_unit_test(test_it_is_fast_enough),
         cmocka_unit_test(test_no_burst_after_a_pause),
+        cmocka_unit_test(test_slow_calls_are_forgotten),
         cmocka_unit_test(test_average),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,7 +167,8 @@ void fanouts_on_next_begins(struct ev_loop *ev, struct ev_timer *timer, int reve
 static void await_next(struct fanouts *s)
 {
     int64_t wait_us = pace_wait_us(&s->pace, clock_now_us());
-    if (!has_room(s) || wait_us == 0 || ev_is_active(&s->next_begins))
+    ev_timer_stop(loop_ev(s->loop), &s->next_begins); /* it may be sooner than it was */
+    if (!has_room(s) || wait_us == 0)
         return;
     ev_timer_set(&s->next_begins, (double)wait_us / 1e6, 0.);
     ev_timer_start(loop_ev(s->loop), &s->next_begins);

@@ -53,9 +53,9 @@ void fanouts_count_latency(struct fanouts *s, const struct fanout_call *c)
 {
     if (c->call.result == CALL_CANCELLED && !c->late)
         return;
-    int64_t took_us = clock_now_us() - c->began_us;
+    int64_t now_us = clock_now_us(), took_us = now_us - c->began_us;
     histogram_note(&s->options.slot->series[TIMED_upstream], took_us);
-    pace_note(&s->pace, took_us);
+    pace_note(&s->pace, took_us, now_us);
 }
 
 /* ---- the ring: fan-outs that have calls waiting ---------------------------------------------- */

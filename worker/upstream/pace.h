@@ -24,8 +24,9 @@ struct pace {
 
 /* Whether more calls wait than may be under way. */
 void pace_crowded(struct pace *p, bool crowded);
-/* A call took so long. */
-void pace_note(struct pace *p, int64_t took_us);
+/* A call took so long. Once calls are quicker nobody waits longer than they take now, however many
+ * began while they were slow. */
+void pace_note(struct pace *p, int64_t took_us, int64_t now_us);
 /* A call began; *max_calls* (> 0) may be under way at once. */
 void pace_began(struct pace *p, unsigned max_calls, int64_t now_us);
 /* Until the next one may begin; 0: it may now. */
