@@ -473,10 +473,11 @@ static void test_no_thread_to_be_had(void **state)
 
 static sem_t lock_wanted, lock_free;
 
-static void await_lock(void *thread_state)
+static bool await_lock(void *thread_state, mono_ms until)
 {
     sem_post(&lock_wanted);
     sem_wait(&lock_free);
+    return true;
 }
 
 static void test_batch_is_taken_after_begin(void **state)
@@ -504,6 +505,114 @@ static void test_batch_is_taken_after_begin(void **state)
     assert_int_equal(batches, 2);
     assert_int_equal(batch_len[1], 0);
     assert_int_equal(jobs[5].task.outcome, TASK_CANCELLED);
+}
+
+static atomic_int refusals;      /* how often begin() says "not yet", before it says yes */
+static atomic_int rested;        /* calls */
+static mono_ms told_until;       /* by the last begin(); under run_lock */
+
+static bool not_yet(void *thread_state, mono_ms until)
+{
+    pthread_mutex_lock(&run_lock);
+    told_until = until;
+    pthread_mutex_unlock(&run_lock);
+    sem_post(&lock_wanted);
+    sem_wait(&lock_free);
+    return atomic_fetch_sub(&refusals, 1) <= 0;
+}
+
+static void rest(void *thread_state)
+{
+    rested++;
+}
+
+/* While what a batch needs is not to be had, no task is taken, and those that are over do not wait. */
+static void test_what_is_over_ends_before_begin(void **state)
+{
+    mono_ms now = clock_now(), soon = mono_add(now, 3600000), later = mono_add(now, 7200000);
+    assert_int_equal(sem_init(&lock_wanted, 0, 0), 0);
+    assert_int_equal(sem_init(&lock_free, 0, 0), 0);
+    atomic_store(&refusals, 1);
+    struct executor *e = make((struct executor_options){.max_batch = 8, .fair = true, .begin = not_yet});
+    for (int i = 0; i < 5; i++) {
+        task_init(&jobs[i].task, loop, on_done);
+        jobs[i].id = i;
+        jobs[i].task.fair_key = (uint64_t)i % 4;
+        jobs[i].task.deadline = i == 1 ? mono_add(now, -1) : i == 2 ? soon : i == 3 ? (mono_ms){0} : later;
+        assert_true(executor_submit(e, &jobs[i].task));
+    }
+    loop_run_once(loop, false);
+    sem_wait(&lock_wanted);
+    task_cancel(&jobs[3].task);
+    sem_post(&lock_free);
+    await(2);
+    assert_int_equal(jobs[1].task.outcome, TASK_EXPIRED);
+    assert_int_equal(jobs[3].task.outcome, TASK_CANCELLED);
+    sem_wait(&lock_wanted); /* again */
+    pthread_mutex_lock(&run_lock);
+    assert_int_equal(told_until.ms, soon.ms);
+    pthread_mutex_unlock(&run_lock);
+    assert_int_equal(atomic_load(&jobs[0].task.state), TASK_QUEUED);
+    sem_post(&lock_free);
+    await(5);
+    assert_int_equal(batches, 1);
+    assert_int_equal(batch_len[0], 3);
+    assert_int_equal(executor_queued(e), 0);
+    executor_free(e, false);
+}
+
+/* What has been done and is held back comes before a wait for what the next batch needs. */
+static void test_what_is_held_does_not_wait_for_begin(void **state)
+{
+    assert_int_equal(sem_init(&lock_wanted, 0, 0), 0);
+    assert_int_equal(sem_init(&lock_free, 0, 0), 0);
+    atomic_store(&refusals, 0);
+    struct executor *e = make((struct executor_options){.hold_us = 3600000000, .begin = not_yet});
+    assert_true(submit(e, 0) && submit(e, 1));
+    loop_run_once(loop, false);
+    sem_wait(&lock_wanted);
+    sem_post(&lock_free);
+    sem_wait(&lock_wanted); /* for the second one */
+    pthread_mutex_lock(&run_lock);
+    assert_true(mono_is_set(told_until) && mono_diff_ms(told_until, clock_now()) <= 0);
+    pthread_mutex_unlock(&run_lock);
+    assert_int_equal(done_len, 0);
+    atomic_store(&refusals, 1);
+    sem_post(&lock_free);
+    await(1);
+    assert_int_equal(atomic_load(&jobs[1].task.state), TASK_QUEUED);
+    sem_post(&lock_free);
+    await(2);
+    executor_free(e, false);
+}
+
+/* Before a thread sleeps, and not between two batches. */
+static void test_rest(void **state)
+{
+    sem_t gate, began;
+    assert_int_equal(sem_init(&gate, 0, 0), 0);
+    assert_int_equal(sem_init(&began, 0, 0), 0);
+    atomic_store(&rested, 0);
+    struct executor *e = make((struct executor_options){.rest = rest, .hold_us = 1000});
+    for (int round = 1; round < 4; round++) {
+        int first = 3 * round;
+        jobs[first].gate = jobs[first + 2].gate = &gate;
+        jobs[first].began = jobs[first + 2].began = &began;
+        assert_true(submit(e, first));
+        loop_run_once(loop, false);
+        sem_wait(&began);
+        int before = atomic_load(&rested);
+        assert_true(submit(e, first + 1) && submit(e, first + 2));
+        loop_run_once(loop, false);
+        sem_post(&gate);
+        sem_wait(&began); /* two batches later */
+        assert_int_equal(atomic_load(&rested), before);
+        sem_post(&gate);
+        while (atomic_load(&rested) == before)
+            sched_yield();
+        await(3 * round);
+    }
+    executor_free(e, false);
 }
 
 static void test_quick_ones_come_back_together(void **state)
@@ -593,6 +702,9 @@ int main(void)
         CASE(test_threads_are_made_lazily),
         CASE(test_no_thread_to_be_had),
         CASE(test_batch_is_taken_after_begin),
+        CASE(test_what_is_over_ends_before_begin),
+        CASE(test_what_is_held_does_not_wait_for_begin),
+        CASE(test_rest),
         CASE(test_quick_ones_come_back_together),
         CASE(test_slow_ones_come_back_at_once),
         CASE(test_many),

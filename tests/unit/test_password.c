@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -55,6 +57,7 @@ static struct {
     atomic_int inside;                     /* hashes at present */
     atomic_int peak;                       /* most at the same time */
     _Atomic(pthread_barrier_t *) meet;     /* NULL: none */
+    _Atomic(int) *began;                   /* counts hashes that began; NULL: nobody does */
     _Atomic(unsigned long long) passes;    /* of the last hash; read when its call is done */
     atomic_size_t memory_bytes;
 } world;
@@ -66,6 +69,8 @@ static void enter_hash(void)
     while (peak < inside && !atomic_compare_exchange_weak(&world.peak, &peak, inside))
         ;
     pthread_barrier_t *meet = atomic_load(&world.meet);
+    if (world.began)
+        atomic_fetch_add(world.began, 1);
     if (meet)
         pthread_barrier_wait(meet);
     sched_yield();
@@ -166,6 +171,13 @@ static void await(int len)
     while (done_len < len)
         loop_run_once(loop, true);
     assert_int_equal(done_len, len);
+}
+
+/* Threads give their tickets back when they have nothing more to do. */
+static void await_taken(const struct tickets *t, unsigned count)
+{
+    while (tickets_taken(t) != count)
+        sched_yield();
 }
 
 static uint64_t counted(enum counter c)
@@ -370,7 +382,7 @@ static void test_full_queue_is_busy(void **state)
     await(6);
     assert_int_equal(calls[5].result, PASSWORD_OK);
     assert_int_equal(counted(COUNTER_hashes), 4);
-    assert_int_equal(tickets_taken(t), 0);
+    await_taken(t, 0);
     passwords_free(p);
     tickets_free(t);
 }
@@ -402,9 +414,7 @@ static void test_accounts_take_turns(void **state)
 {
     struct tickets *t = taken_tickets(1);
     struct passwords *p = make((struct password_options){.tickets = t, .max_queue = 40});
-    struct task *holds_the_thread = start_hash(p, 0, 9);
-    while (atomic_load(&holds_the_thread->state) != TASK_RUNNING)
-        loop_run_once(loop, false);
+    start_hash(p, 0, 9);
     start_hash(p, 1, 9);
     for (int i = 2; i < 10; i++)
         start_hash(p, i, 1);
@@ -441,12 +451,11 @@ static void test_cancel(void **state)
     struct tickets *t = taken_tickets(1);
     struct passwords *p =
         make((struct password_options){.tickets = t, .queue_timeout_ms = 3600000});
-    struct task *waits_for_ticket = start_hash(p, 0, 1);
-    struct task *queued = start_hash(p, 1, 1);
-    while (atomic_load(&waits_for_ticket->state) != TASK_RUNNING)
-        loop_run_once(loop, false);
-    task_cancel(waits_for_ticket);
-    task_cancel(queued);
+    struct task *first = start_hash(p, 0, 1);
+    struct task *second = start_hash(p, 1, 1);
+    loop_run_once(loop, false); /* a thread waits for a ticket, or soon will */
+    task_cancel(first);
+    task_cancel(second);
     await(2);
     assert_int_equal(calls[0].result, PASSWORD_BUSY);
     assert_int_equal(calls[1].result, PASSWORD_BUSY);
@@ -461,9 +470,8 @@ static void test_free_ends_everything(void **state)
     struct tickets *t = taken_tickets(1);
     struct passwords *p =
         make((struct password_options){.tickets = t, .queue_timeout_ms = 3600000});
-    struct task *first = start_hash(p, 0, 1);
-    while (atomic_load(&first->state) != TASK_RUNNING)
-        loop_run_once(loop, false);
+    start_hash(p, 0, 1);
+    loop_run_once(loop, false); /* a thread waits for a ticket, or soon will */
     start_hash(p, 1, 1);
     passwords_free(p);
     assert_int_equal(done_len, 0);
@@ -515,13 +523,126 @@ static void test_tickets_limit(void **state)
         for (int i = 0; i < 40; i++)
             assert_int_equal(calls[i].result, PASSWORD_OK);
         assert_in_range(atomic_load(&world.peak), 1, 2 - held);
-        assert_int_equal(tickets_taken(t), held);
+        await_taken(t, (unsigned)held);
         if (held)
             tickets_give(t, mine);
         passwords_free(a);
         passwords_free(b);
         tickets_free(t);
     }
+}
+
+static struct {
+    struct tickets *tickets;
+    _Atomic(int) hashes_before; /* of *hashes*, when the one who asked got its ticket */
+    _Atomic(int) hashes;        /* begun so far */
+    _Atomic(pid_t) tid;
+} *rival;
+
+static struct passwords *make_rival(void)
+{
+    rival = mmap(NULL, sizeof *rival, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(rival != MAP_FAILED);
+    rival->tickets = tickets_new(1);
+    assert_non_null(rival->tickets);
+    world.began = &rival->hashes;
+    return make((struct password_options){.tickets = rival->tickets});
+}
+
+static void free_rival(struct passwords *p)
+{
+    passwords_free(p);
+    assert_int_equal(tickets_taken(rival->tickets), 0);
+    tickets_free(rival->tickets);
+    world.began = NULL;
+    munmap(rival, sizeof *rival);
+}
+
+static void *ask_for_it(void *unused)
+{
+    atomic_store(&rival->tid, (pid_t)syscall(SYS_gettid));
+    int ticket = tickets_take(rival->tickets, 3600000);
+    atomic_store(&rival->hashes_before, atomic_load(&rival->hashes));
+    if (ticket >= 0)
+        tickets_give(rival->tickets, ticket);
+    return unused;
+}
+
+/* The thread or process sleeps. */
+static void await_asleep(pid_t pid, pid_t tid)
+{
+    char path[64], line[512], *end;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+    do {
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        line[fread(line, 1, sizeof line - 1, f)] = 0;
+        fclose(f);
+        end = strrchr(line, ')');
+    } while (!end || strncmp(end, ") S", 3) != 0);
+}
+
+/* The first hash is under way until ask_for_it() asks; then there is one more to do, and a third. */
+static void hash_beside(struct passwords *p, void (*let_ask)(void))
+{
+    pthread_barrier_t two;
+    pthread_barrier_init(&two, NULL, 2);
+    atomic_store(&world.meet, &two);
+    for (int i = 0; i < 3; i++)
+        start_hash(p, i, 1);
+    loop_run_once(loop, false);
+    while (atomic_load(&rival->hashes) == 0)
+        sched_yield();
+    let_ask();
+    atomic_store(&world.meet, NULL);
+    pthread_barrier_wait(&two);
+    await(3);
+    pthread_barrier_destroy(&two);
+}
+
+static pthread_t rival_thread;
+
+static void let_a_thread_ask(void)
+{
+    assert_int_equal(pthread_create(&rival_thread, NULL, ask_for_it, NULL), 0);
+    while (atomic_load(&rival->tid) == 0)
+        sched_yield();
+    await_asleep(getpid(), atomic_load(&rival->tid));
+}
+
+/* A thread with more to do goes on with its ticket; the others of its worker have no claim to it. */
+static void test_ticket_is_kept(void **state)
+{
+    struct passwords *p = make_rival();
+    hash_beside(p, let_a_thread_ask);
+    assert_int_equal(pthread_join(rival_thread, NULL), 0);
+    assert_int_equal(atomic_load(&rival->hashes_before), 3);
+    free_rival(p);
+}
+
+static pid_t rival_pid;
+
+static void let_a_process_ask(void)
+{
+    rival_pid = fork();
+    assert_true(rival_pid >= 0);
+    if (rival_pid == 0) {
+        ask_for_it(NULL);
+        _exit(0);
+    }
+    await_asleep(rival_pid, rival_pid);
+}
+
+/* But another worker that has none gets it before the next hash. */
+static void test_ticket_is_for_all_workers(void **state)
+{
+    struct passwords *p = make_rival();
+    hash_beside(p, let_a_process_ask);
+    assert_int_equal(waitpid(rival_pid, NULL, 0), rival_pid);
+    assert_int_equal(atomic_load(&rival->hashes_before), 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(calls[i].result, PASSWORD_OK);
+    free_rival(p);
 }
 
 /* Three hashes meet in the middle: with fewer at a time they would wait for ever. */
@@ -545,7 +666,7 @@ static void test_as_many_as_tickets(void **state)
 {
     struct tickets *t = tickets_new(3);
     meet_three(t, 0);
-    assert_int_equal(tickets_taken(t), 0);
+    await_taken(t, 0);
     tickets_free(t);
     meet_three(NULL, 3);
 }
@@ -565,7 +686,7 @@ static void test_no_memory(void **state)
     assert_int_equal(verify(p, TEST, SLICE(P4))->result, PASSWORD_NO_MEMORY);
     assert_int_equal(verify(p, TEST, ABSENT)->result, PASSWORD_NO_MEMORY);
     assert_int_equal(counted(COUNTER_hashes), 0);
-    assert_int_equal(tickets_taken(t), 0);
+    await_taken(t, 0);
     atomic_store(&world.no_memory, false);
     assert_int_equal(verify(p, TEST, SLICE(P4))->result, PASSWORD_OK);
     atomic_store(&world.no_memory_to_hash, true);
@@ -652,6 +773,8 @@ int main(void)
         CASE(test_free_in_the_same_turn),
         CASE(test_free_inside_done),
         CASE(test_tickets_limit),
+        CASE(test_ticket_is_kept),
+        CASE(test_ticket_is_for_all_workers),
         CASE(test_as_many_as_tickets),
         CASE(test_no_memory),
         CASE(test_retry_after),

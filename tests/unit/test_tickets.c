@@ -121,6 +121,29 @@ static int wait_and_give(struct tickets *t)
     return 0;
 }
 
+/* Takes what it can have at once and, when it may go on, asks for one more. */
+static int take_one_and_ask(struct tickets *t)
+{
+    if (tickets_take(t, 0) < 0)
+        return 2;
+    raise(SIGSTOP);
+    return wait_and_give(t);
+}
+
+static void await_stopped(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+}
+
+/* From where it stopped to where it sleeps. */
+static void let_ask(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    await_asleep(pid);
+}
+
 /* ---- one process ---------------------------------------------------------------------------- */
 
 static void test_take_and_give(void **state)
@@ -167,6 +190,81 @@ static void test_timeout(void **state)
         assert_int_equal(tickets_take(held.tickets, timeouts_ms[i]), -1);
         assert_int_equal(errno, 123);
         assert_true(mono_diff_ms(clock_now(), before) >= timeouts_ms[i]);
+    }
+}
+
+static void *await_one(void *stop)
+{
+    /* it would be the ticket's number */
+    return tickets_await(held.tickets, LONG_MS, stop) < 0 ? stop : NULL;
+}
+
+static void test_stop(void **state)
+{
+    atomic_bool stop = false;
+    pthread_t thread;
+    void *ended = NULL;
+    use(1);
+    assert_int_equal(tickets_take(held.tickets, 0), 0);
+    assert_int_equal(pthread_create(&thread, NULL, await_one, &stop), 0);
+    atomic_store(&stop, true);
+    tickets_wake(held.tickets); /* before it looks, before it sleeps or after: it is seen */
+    assert_int_equal(pthread_join(thread, &ended), 0);
+    assert_ptr_equal(ended, &stop);
+    atomic_store(&stop, false);
+    assert_int_equal(tickets_await(held.tickets, 1, &stop), -1);
+    tickets_give(held.tickets, 0);
+    assert_int_equal(tickets_await(held.tickets, LONG_MS, &stop), 0);
+    tickets_give(held.tickets, 0); /* nobody asks any more: it is free */
+    assert_int_equal(tickets_taken(held.tickets), 0);
+}
+
+/* One goes on unless another process that asks has none, or two fewer. */
+static void test_who_may_keep(void **state)
+{
+    static const struct {
+        unsigned tickets;
+        int (*other)(struct tickets *); /* NULL: a thread of our own asks */
+        bool may_keep;
+    } rows[] = {{1, NULL, true},
+                {1, wait_and_give, false},
+                {3, wait_and_give, false},
+                {2, take_one_and_ask, true},
+                {3, take_one_and_ask, true},
+                {4, take_one_and_ask, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool one_is_theirs = rows[i].other == take_one_and_ask;
+        pthread_t thread;
+        pid_t pid = 0;
+        atomic_bool stop = false;
+        use(rows[i].tickets);
+        assert_true(tickets_may_keep(held.tickets));
+        if (one_is_theirs) {
+            pid = child(rows[i].other);
+            await_stopped(pid);
+        }
+        for (unsigned k = one_is_theirs; k < rows[i].tickets; k++)
+            assert_true(tickets_take(held.tickets, 0) >= 0);
+        if (one_is_theirs) {
+            let_ask(pid);
+        } else if (rows[i].other) {
+            pid = child(rows[i].other);
+            await_asleep(pid);
+        } else {
+            assert_int_equal(pthread_create(&thread, NULL, await_one, &stop), 0);
+        }
+        if (tickets_may_keep(held.tickets) != rows[i].may_keep)
+            fail_msg("row %zu", i);
+        if (pid) {
+            assert_int_equal(kill(pid, SIGKILL), 0);
+            reap(pid);
+            tickets_reclaim(held.tickets, pid);
+            assert_true(tickets_may_keep(held.tickets)); /* the dead ask no more */
+        } else {
+            atomic_store(&stop, true);
+            tickets_wake(held.tickets);
+            assert_int_equal(pthread_join(thread, NULL), 0);
+        }
     }
 }
 
@@ -235,6 +333,51 @@ static void test_wake_of_the_dying(void **state)
     }
 }
 
+/* Whoever gives cannot take it again before who asked for it. */
+static void test_given_to_who_asks(void **state)
+{
+    for (int round = 0; round < 100; round++) {
+        use(1);
+        int ticket = tickets_take(held.tickets, 0);
+        pid_t waiter = child(wait_and_give);
+        await_asleep(waiter);
+        assert_int_equal(kill(waiter, SIGSTOP), 0);
+        tickets_give(held.tickets, ticket);
+        assert_int_equal(tickets_take(held.tickets, 0), -1);
+        assert_int_equal(tickets_held(held.tickets, waiter), 1);
+        assert_int_equal(kill(waiter, SIGCONT), 0);
+        assert_int_equal(tickets_take(held.tickets, LONG_MS), 0);
+        assert_int_equal(reap(waiter), 0);
+        tickets_give(held.tickets, 0);
+        assert_int_equal(tickets_taken(held.tickets), 0);
+    }
+}
+
+/* Of those who ask, to the one that has the least, whoever asked first. */
+static void test_given_to_who_has_least(void **state)
+{
+    for (int poor_first = 0; poor_first < 2; poor_first++) {
+        use(3);
+        pid_t rich = child(take_one_and_ask);
+        await_stopped(rich);
+        assert_true(tickets_take(held.tickets, 0) >= 0 && tickets_take(held.tickets, 0) >= 0);
+        if (!poor_first)
+            let_ask(rich);
+        pid_t poor = child(wait_and_give);
+        await_asleep(poor);
+        if (poor_first)
+            let_ask(rich);
+        assert_int_equal(kill(poor, SIGSTOP), 0);
+        await_stopped(poor);
+        tickets_give(held.tickets, 1); /* the first one is theirs */
+        assert_int_equal(tickets_held(held.tickets, poor), 1);
+        assert_int_equal(tickets_held(held.tickets, rich), 1);
+        assert_int_equal(kill(poor, SIGCONT), 0);
+        assert_int_equal(reap(poor), 0);
+        assert_int_equal(reap(rich), 0);
+    }
+}
+
 static int give_foreign(struct tickets *t)
 {
     tickets_give(t, 0);
@@ -298,12 +441,16 @@ struct turnstile {
     _Atomic(int) inside;
     _Atomic(int) most;
     _Atomic(int) wrong;
+    bool impatient;     /* asks again and again, for a moment */
     int turns[TICKETS]; /* plain: the holder of a ticket has its cell alone */
 };
 
 static void pass(struct turnstile *t)
 {
-    int ticket = tickets_take(t->tickets, LONG_MS);
+    int ticket;
+    do
+        ticket = tickets_take(t->tickets, t->impatient ? 1 : LONG_MS);
+    while (ticket < 0 && t->impatient);
     if (ticket < 0 || ticket >= TICKETS) {
         atomic_fetch_add(&t->wrong, 1);
         return;
@@ -337,16 +484,22 @@ static void *pass_often(void *turnstile)
     return NULL;
 }
 
-static void test_threads(void **state)
+static void let_threads_pass(bool impatient)
 {
     pthread_t threads[CROWD];
     use(TICKETS);
-    struct turnstile t = {.tickets = held.tickets};
+    struct turnstile t = {.tickets = held.tickets, .impatient = impatient};
     for (int i = 0; i < CROWD; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, pass_often, &t), 0);
     for (int i = 0; i < CROWD; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_orderly(&t);
+}
+
+static void test_threads(void **state)
+{
+    let_threads_pass(false);
+    let_threads_pass(true);
 }
 
 static struct turnstile *between_processes;
@@ -357,13 +510,14 @@ static int pass_in_child(struct tickets *t)
     return 0;
 }
 
-static void test_processes(void **state)
+static void let_processes_pass(bool impatient)
 {
     use(TICKETS);
     struct turnstile *t =
         mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(t != MAP_FAILED);
     t->tickets = held.tickets;
+    t->impatient = impatient;
     between_processes = t;
     pid_t pids[CROWD];
     for (int i = 0; i < CROWD; i++)
@@ -374,15 +528,84 @@ static void test_processes(void **state)
     munmap(t, sizeof *t);
 }
 
+static void test_processes(void **state)
+{
+    let_processes_pass(false);
+    let_processes_pass(true);
+}
+
+enum { QUEUE = 4, ALL_TURNS = 400 };
+
+/* How often each had its turn. */
+static struct {
+    _Atomic(int) turns[QUEUE];
+    _Atomic(int) all;
+    int next; /* who is forked next */
+} *queue;
+
+/* Has always more to do and keeps its ticket while it may. */
+static int insatiable(struct tickets *t)
+{
+    int me = queue->next;
+    while (atomic_load(&queue->all) < ALL_TURNS) {
+        int ticket = tickets_take(t, LONG_MS);
+        if (ticket < 0)
+            return 1;
+        do {
+            atomic_fetch_add(&queue->turns[me], 1);
+            sched_yield();
+        } while (atomic_fetch_add(&queue->all, 1) < ALL_TURNS && tickets_may_keep(t));
+        tickets_give(t, ticket);
+    }
+    return 0;
+}
+
+/* More of them than tickets: none goes away empty. */
+static void test_turns(void **state)
+{
+    for (unsigned tickets = 1; tickets < QUEUE; tickets++) {
+        use(tickets);
+        queue = mmap(NULL, sizeof *queue, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        assert_true(queue != MAP_FAILED);
+        pid_t pids[QUEUE];
+        for (unsigned i = 0; i < tickets; i++)
+            assert_int_equal(tickets_take(held.tickets, 0), i);
+        for (int i = 0; i < QUEUE; i++) {
+            queue->next = i;
+            pids[i] = child(insatiable);
+            await_asleep(pids[i]);
+        }
+        for (unsigned i = 0; i < tickets; i++)
+            tickets_give(held.tickets, (int)i);
+        for (int i = 0; i < QUEUE; i++)
+            assert_int_equal(reap(pids[i]), 0);
+        for (int i = 0; i < QUEUE; i++)
+            if (queue->turns[i] < ALL_TURNS / QUEUE / 5)
+                fail_msg("%u tickets: %d had %d turns", tickets, i, queue->turns[i]);
+        munmap(queue, sizeof *queue);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_take_and_give),     TEST(test_most),          TEST(test_timeout),
-        TEST(test_reclaim),           TEST(test_give_wakes),    TEST(test_reclaim_wakes),
-        TEST(test_wake_of_the_dying), TEST(test_misuse_aborts), TEST(test_processes),
+        TEST(test_take_and_give),
+        TEST(test_most),
+        TEST(test_timeout),
+        TEST(test_stop),
+        TEST(test_who_may_keep),
+        TEST(test_reclaim),
+        TEST(test_give_wakes),
+        TEST(test_reclaim_wakes),
+        TEST(test_wake_of_the_dying),
+        TEST(test_given_to_who_asks),
+        TEST(test_given_to_who_has_least),
+        TEST(test_misuse_aborts),
+        TEST(test_processes),
         TEST(test_threads),
+        TEST(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ enum {
     QUEUE_TIMEOUT_DEFAULT_MS = 10000,
     SHARES = 64,           /* accounts are counted by fair key modulo this */
     SHARE_MIN = 4,         /* one account may always have this many queued */
-    TICKET_SLICE_MS = 200, /* how soon a wait for a ticket sees that it is cancelled */
+    TICKET_WAIT_MS = 1000, /* how soon it is seen that jobs are cancelled while there is no ticket */
     FIRST_GUESS_US = 100000,
     RETRY_MAX_S = 60,
     HOLD_US = 1000, /* far below a hash that is worth its name */
@@ -40,6 +40,8 @@ struct passwords {
     uint64_t memory_kib;
     uint64_t passes;
     char dummy[PHC_TEXT_MAX + 1]; /* verified in place of an unknown or unusable text */
+    struct hasher *hashers;       /* as many as threads; owned */
+    atomic_uint hashers_len;
     atomic_bool closing;
 
     /* loop thread only */
@@ -47,7 +49,15 @@ struct passwords {
     struct job *free_jobs;   /* wiped, linked by task.next */
     struct slab *slabs;      /* where they lie; owned */
     unsigned queued[SHARES]; /* of them by account */
-    int64_t average_us;      /* a thread is busy with one, waiting for tickets included */
+    int64_t average_us;      /* of a hash */
+};
+
+/* What a hashing thread has for itself. A ticket is kept from one hash to the next: a thread that
+ * goes on costs the machine less, and those who share a core with it wake up sooner, than two that
+ * take turns. */
+struct hasher {
+    struct passwords *passwords; /* borrowed */
+    int ticket;                  /* -1: none */
 };
 
 struct job {
@@ -76,27 +86,6 @@ struct slab {
 };
 
 /* ---- on a hashing thread --------------------------------------------------------------------- */
-
-/* True once there is a ticket (or none is needed). Waits in slices: a cancelled or closing caller
- * must not hold up the others for long. */
-static bool take_ticket(const struct passwords *p, const struct job *j, int *ticket_r)
-{
-    *ticket_r = -1;
-    if (!p->options.tickets)
-        return true;
-    for (;;) {
-        int64_t left_ms = mono_diff_ms(j->task.deadline, clock_now());
-        if (left_ms < 0 || atomic_load_explicit(&p->closing, memory_order_relaxed) ||
-            atomic_load_explicit(&j->task.cancelled, memory_order_relaxed))
-            return false;
-        *ticket_r =
-            tickets_take(p->options.tickets, left_ms < TICKET_SLICE_MS ? left_ms : TICKET_SLICE_MS);
-        if (*ticket_r >= 0)
-            return true;
-        if (left_ms <= TICKET_SLICE_MS)
-            return false;
-    }
-}
 
 /* A new text at the configured cost. False without memory. */
 static bool make_text(const struct passwords *p, struct job *j,
@@ -134,30 +123,59 @@ static enum password_result do_verify(const struct passwords *p, struct job *j)
 
 static void *thread_open(void *ctx)
 {
+    struct passwords *p = ctx;
+    struct hasher *h = &p->hashers[atomic_fetch_add(&p->hashers_len, 1)];
+    *h = (struct hasher){.passwords = p, .ticket = -1};
     hash_memory_open();
-    return ctx;
+    return h;
+}
+
+/* Waits for a ticket before a job is taken: those who wait keep no account's turn. */
+static bool begin(void *thread_state, mono_ms until)
+{
+    struct hasher *h = thread_state;
+    const struct passwords *p = h->passwords;
+    if (!p->options.tickets || h->ticket >= 0 || atomic_load(&p->closing))
+        return true;
+    int64_t left_ms = mono_diff_ms(until, clock_now()) + 1; /* until it is too late for a job */
+    h->ticket = tickets_await(p->options.tickets, left_ms < TICKET_WAIT_MS ? left_ms : TICKET_WAIT_MS,
+                              &p->closing);
+    return h->ticket >= 0 || atomic_load(&p->closing);
+}
+
+static void rest(void *thread_state)
+{
+    struct hasher *h = thread_state;
+    if (h->ticket >= 0)
+        tickets_give(h->passwords->options.tickets, h->ticket);
+    h->ticket = -1;
 }
 
 static void thread_close(void *thread_state)
 {
+    rest(thread_state);
     hash_memory_close();
+}
+
+static void do_job(struct hasher *h, struct job *j)
+{
+    const struct passwords *p = h->passwords;
+    int64_t began_us = clock_now_us();
+    if (p->options.tickets && h->ticket < 0) /* closing */
+        j->result = PASSWORD_BUSY;
+    else
+        j->result = j->is_verify ? do_verify(p, j) : do_hash(p, j);
+    sodium_memzero(j->password, j->password_len);
+    j->took_us = clock_now_us() - began_us;
 }
 
 static void run(void *thread_state, struct task *first)
 {
-    const struct passwords *p = thread_state;
-    struct job *j = (struct job *)first; /* max_batch is 1 */
-    int64_t began_us = clock_now_us();
-    int ticket;
-    if (take_ticket(p, j, &ticket)) {
-        j->result = j->is_verify ? do_verify(p, j) : do_hash(p, j);
-        if (ticket >= 0)
-            tickets_give(p->options.tickets, ticket);
-    } else {
-        j->result = PASSWORD_BUSY;
-    }
-    sodium_memzero(j->password, j->password_len);
-    j->took_us = clock_now_us() - began_us;
+    struct hasher *h = thread_state;
+    if (first)
+        do_job(h, (struct job *)first); /* max_batch is 1 */
+    if (h->ticket >= 0 && !tickets_may_keep(h->passwords->options.tickets))
+        rest(h);
 }
 
 /* ---- on the loop's thread -------------------------------------------------------------------- */
@@ -229,6 +247,7 @@ static void job_free(struct passwords *p, struct job *j)
 static void free_all(struct passwords *p)
 {
     free_slabs(p);
+    free(p->hashers);
     free(p);
 }
 
@@ -352,10 +371,13 @@ struct passwords *passwords_new(struct loop *l, const struct password_options *o
                                                              .nice = HASH_NICE,
                                                              .fair = true,
                                                              .thread_open = thread_open,
+                                                             .begin = begin,
                                                              .run = run,
+                                                             .rest = rest,
                                                              .thread_close = thread_close,
                                                              .ctx = p});
-    if (!p->executor || !add_slab(p)) {
+    p->hashers = calloc(p->options.threads, sizeof *p->hashers);
+    if (!p->executor || !p->hashers || !add_slab(p)) {
         executor_free(p->executor, true);
         free_all(p);
         return NULL;
@@ -369,6 +391,8 @@ void passwords_free(struct passwords *p)
         return;
     LOOP_ASSERT_OWNER(p->loop);
     atomic_store(&p->closing, true);
+    if (p->options.tickets)
+        tickets_wake(p->options.tickets);
     executor_free(p->executor, true);
     p->executor = NULL;
     free_if_over(p);
@@ -427,12 +451,19 @@ unsigned passwords_queued(const struct passwords *p)
     return p->jobs;
 }
 
+/* How many hashes it does at a time now, beside those of others. At least 1. */
+static unsigned at_a_time(const struct passwords *p)
+{
+    unsigned held = p->options.tickets ? tickets_held(p->options.tickets, getpid()) : p->options.threads;
+    return held ? held : 1;
+}
+
 int password_retry_after_s(const struct passwords *p)
 {
     LOOP_ASSERT_OWNER(p->loop);
     if (!p->executor)
         return 1;
-    int64_t us = (int64_t)executor_queued(p->executor) * p->average_us / p->options.threads;
+    int64_t us = (int64_t)executor_queued(p->executor) * p->average_us / at_a_time(p);
     int64_t s = (us + 999999) / 1000000;
     return s < 1 ? 1 : s > RETRY_MAX_S ? RETRY_MAX_S : (int)s;
 }

@@ -76,14 +76,18 @@ struct batch {
     unsigned over_len;
 };
 
-static void batch_add(struct batch *b, struct task *t, mono_ms now)
+/* What becomes of a task that is taken now. */
+static enum task_outcome outcome_of(const struct task *t, mono_ms now)
 {
     if (atomic_load_explicit(&t->cancelled, memory_order_relaxed))
-        t->outcome = TASK_CANCELLED;
-    else if (mono_is_set(t->deadline) && mono_before(t->deadline, now))
-        t->outcome = TASK_EXPIRED;
-    else {
-        t->outcome = TASK_RAN;
+        return TASK_CANCELLED;
+    return mono_is_set(t->deadline) && mono_before(t->deadline, now) ? TASK_EXPIRED : TASK_RAN;
+}
+
+static void batch_add(struct batch *b, struct task *t, mono_ms now)
+{
+    t->outcome = outcome_of(t, now);
+    if (t->outcome == TASK_RAN) {
         atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
         task_list_push(&b->run, t);
         b->run_len++;
@@ -177,34 +181,75 @@ static void hold(struct executor *e, struct held *h, const struct batch *b, int6
         post_held(e, h);
 }
 
-/* Sleeps while there is nothing to do, having given back what was held. Lock held. */
-static void await_work(struct executor *e, struct held *h)
+/* Sleeps while there is nothing to do, having given back what was held and kept. Lock held. */
+static void await_work(struct executor *e, void *state, struct held *h)
 {
-    while (e->waiting_tasks == 0 && (h->len > 0 || !e->stopping)) {
-        if (h->len == 0) {
+    bool rests = !e->options.rest;
+    while (e->waiting_tasks == 0 && (h->len > 0 || !rests || !e->stopping)) {
+        if (h->len == 0 && rests) {
             sleep_until_called(e);
             continue;
         }
         pthread_mutex_unlock(&e->lock);
-        post_held(e, h);
+        if (h->len > 0) {
+            post_held(e, h);
+        } else {
+            e->options.rest(state);
+            rests = true;
+        }
         pthread_mutex_lock(&e->lock);
     }
 }
 
-/* Lock held, but not meanwhile. */
-static void begin_batch(struct executor *e, void *state)
+/* Of the tasks that are next in their lanes. Lock held. */
+static mono_ms first_deadline(const struct executor *e)
+{
+    mono_ms first = {0};
+    for (unsigned i = 0; i < LANES; i++) {
+        const struct task *t = e->lanes[i].first;
+        if (t && mono_is_set(t->deadline))
+            first = mono_is_set(first) ? mono_min(first, t->deadline) : t->deadline;
+    }
+    return first;
+}
+
+/* Ends what is over in front of each lane. Lock held, but not meanwhile. */
+static void end_waiting(struct executor *e)
+{
+    struct batch b = {0};
+    mono_ms now = clock_now();
+    for (unsigned i = 0; i < LANES; i++)
+        while (e->lanes[i].first && outcome_of(e->lanes[i].first, now) != TASK_RAN) {
+            batch_add(&b, task_list_pop(&e->lanes[i]), now);
+            e->waiting_tasks--;
+        }
+    pthread_mutex_unlock(&e->lock);
+    post(e, &b.over, b.over_len);
+    pthread_mutex_lock(&e->lock);
+}
+
+/* Whether a batch may be taken; what is held back does not wait for that. Lock held, but not
+ * meanwhile. */
+static bool begin_batch(struct executor *e, void *state, struct held *h)
 {
     if (!e->options.begin)
-        return;
+        return true;
+    mono_ms until = h->len > 0 ? clock_now() : first_deadline(e);
     pthread_mutex_unlock(&e->lock);
-    e->options.begin(state);
+    bool begun = e->options.begin(state, until);
+    if (!begun)
+        post_held(e, h);
     pthread_mutex_lock(&e->lock);
+    return begun;
 }
 
 /* One batch, from the queue to where its results go. Lock held, but not meanwhile. */
 static void work(struct executor *e, void *state, struct held *h)
 {
-    begin_batch(e, state);
+    if (!begin_batch(e, state, h)) {
+        end_waiting(e);
+        return;
+    }
     struct batch b = take_batch(e);
     e->counts.tasks += b.run_len;
     e->counts.batches += b.run_len ? 1 : 0;
@@ -229,7 +274,7 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&e->lock);
     e->fresh--;
     for (;;) {
-        await_work(e, &held);
+        await_work(e, state, &held);
         if (e->waiting_tasks == 0)
             break;
         work(e, state, &held);

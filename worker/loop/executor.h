@@ -25,13 +25,18 @@ struct executor_options {
      * What it returns is passed to run and thread_close; NULL is allowed. May be NULL itself. */
     void *(*thread_open)(void *ctx);
     /* On a thread, when there is work and before a batch of it is taken: waits for what a batch
-     * needs (a lock), so that what is submitted meanwhile goes with it. Each begin() is followed by
-     * one run(), even when nothing is left to do. May be NULL. */
-    void (*begin)(void *thread_state);
+     * needs (a lock), so that what is submitted meanwhile goes with it. Each begin() that is true is
+     * followed by one run(), even when nothing is left to do. False, which it should be soon after
+     * *until* (when it is set): not yet; what is cancelled or too late is ended, and it is called
+     * again. May be NULL. */
+    bool (*begin)(void *thread_state, mono_ms until);
     /* On a thread: does the work of a chain of tasks (linked by next, at most max_batch, and at least
      * one unless there is a begin()), leaving the links alone. Expired and cancelled ones are not
      * among them. */
     void (*run)(void *thread_state, struct task *first);
+    /* On a thread, before it sleeps for want of work: gives back what begin() got and run() kept. May
+     * be NULL. */
+    void (*rest)(void *thread_state);
     /* On the thread, after its last batch. May be NULL. */
     void (*thread_close)(void *thread_state);
     void *ctx; /* for thread_open; borrowed */

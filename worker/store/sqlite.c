@@ -52,9 +52,10 @@ static void run(void *thread_state, struct task *first)
     }
 }
 
-static void begin_writes(void *thread_state)
+static bool begin_writes(void *thread_state, mono_ms until)
 {
     sqlite_write_begin(thread_state);
+    return true;
 }
 
 static void *thread_open(void *ctx)
@@ -65,7 +66,7 @@ static void *thread_open(void *ctx)
 /* ---- on the loop's thread -------------------------------------------------------------------- */
 
 static struct executor *make_executor(struct sqlite *s, struct loop *l, const char *name,
-                                      void (*begin)(void *))
+                                      bool (*begin)(void *, mono_ms))
 {
     return executor_new(l, &(struct executor_options){
                                .name = name,
