@@ -66,4 +66,4 @@ def upstream(binaries, port, delay_ms, packages, seconds, away=False):
 
 
 def paced(binaries, port, path, seconds):
-    return Load([binaries / "paced", port, path, PACE_PER_S, PACED_CONNECTIONS, seconds], seconds)
+    return Load([binaries / "paced", port, path, PACE_PER_S, PACED_CONNECTIONS, seconds], seconds, among=True)

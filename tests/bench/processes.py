@@ -1,6 +1,11 @@
-"""processes.py: servers and loads as processes of ours. A server runs in a session of its own, so that
-all that belongs to it is found whatever it forks and however it groups it: its CPU time, its memory, and
-at the end whom to stop. Nobody else's process is ever touched."""
+"""processes.py: servers and loads as processes of ours. A server is the process that was started
+and all that descend from it: their CPU time, their memory, and at the end whom to stop. Nobody else's process
+is ever touched.
+
+A kernel may divide its time among sessions first and count nice within one only (sched(7), the autogroup
+feature). Servers stay in our session, and so does a client whose delays are measured: a server that hashes at
+the lowest priority does it for this client, too, as it would for one that comes over the network. Clients that
+shall keep a server busy have sessions of their own."""
 
 import os
 import signal
@@ -29,7 +34,7 @@ class PortTaken(Exception):
 class Process:
     pid: int
     parent: int
-    session: int
+    started: int    # in ticks since the boot: with the pid it names one process
     lives: bool     # one whose first thread has ended lives on in the others
     cpu_s: float    # user and system, its own and of its children that were reaped
 
@@ -38,20 +43,30 @@ def parse_stat(text):
     """A line of /proc/PID/stat; see proc(5). The name in it may hold anything."""
     pid = int(text.split(" ", 1)[0])
     f = text.rpartition(")")[2].split()
-    return Process(pid, int(f[1]), int(f[3]), f[0] != "Z" or int(f[17]) > 1, sum(map(int, f[11:15])) / TICKS)
+    return Process(pid, int(f[1]), int(f[19]), f[0] != "Z" or int(f[17]) > 1, sum(map(int, f[11:15])) / TICKS)
 
 
-def session(sid):
-    """The processes of that session."""
+def everyone():
+    """Every process of this machine."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                process = parse_stat(file.read())
+                found.append(parse_stat(file.read()))
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if process.session == sid:
-            found.append(process)
+    return found
+
+
+def family(pid, known=()):
+    """That process, those of *known*, (pid, started), that are still there, and all that descend from one of
+    them."""
+    rest, found = everyone(), []
+    pids = {pid}
+    while members := [p for p in rest if p.pid in pids or p.parent in pids or (p.pid, p.started) in known]:
+        found += members
+        pids |= {p.pid for p in members}
+        rest = [p for p in rest if p not in members]
     return found
 
 
@@ -91,6 +106,7 @@ class Server:
     def __init__(self, argv, env, directory, port):
         self.argv, self.env, self.directory, self.port = [str(a) for a in argv], env, directory, port
         self.process = None
+        self.known = set()      # (pid, started) of those seen: one whose parent has ended is no orphan to us
 
     def __enter__(self):
         if not await_true(lambda: port_is_free(self.port), KILLED_S):
@@ -99,7 +115,7 @@ class Server:
             # should we be killed, it is told to stop
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *self.argv], env=self.env,
                                             cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+                                            process_group=0)    # a terminal's signals are for us
         try:
             self.await_answer()
         except BaseException:
@@ -111,7 +127,7 @@ class Server:
         self.stop()
 
     def ended(self):
-        """The leader is gone; it is not reaped, so that its pid, the session's id, stays ours."""
+        """The leader is gone; it is not reaped, so that its pid stays ours."""
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def words(self):
@@ -130,12 +146,17 @@ class Server:
         if not await_true(lambda: self.ended() or self.answers(), START_S) or self.ended():
             raise Trouble(f"it does not start: {self.words() or 'not a word from it'}")
 
+    def family(self):
+        found = family(self.process.pid, self.known)
+        self.known |= {(p.pid, p.started) for p in found}
+        return found
+
     def members(self):
-        return [p for p in session(self.process.pid) if p.lives]
+        return [p for p in self.family() if p.lives]
 
     def cpu_s(self):
         """Of all its processes since their start, those that have ended and were reaped included."""
-        return sum(p.cpu_s for p in session(self.process.pid))
+        return sum(p.cpu_s for p in self.family())
 
     def memory_kib(self, workers):
         """(mean of its workers, the master) in KiB; the master None when one process is all there is.
@@ -181,6 +202,7 @@ class Server:
     def stop(self):
         if self.process is None:
             return
+        self.family()
         try:
             self.ask_to_stop()
         finally:                    # who interrupts us here wants it at once
@@ -209,13 +231,15 @@ def session_gives_way(pid):
 
 class Load:
     """A load generator, in the background until result(). Ends by itself; if not, it is ended. *away*: it stands
-    for another machine, which would take no core from the server, and gives way to it."""
+    for another machine, which would take no core from the server, and gives way to it. *among*: it has no session
+    of its own, but that of the servers."""
 
-    def __init__(self, argv, seconds, away=False):
+    def __init__(self, argv, seconds, away=False, among=False):
         self.limit_s = seconds + 20
         argv = [*(["nice", "-n", LEAST] if away else []), *argv]
         self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.STDOUT, process_group=0 if among else None,
+                                        start_new_session=not among)
         if away and not await_true(lambda: session_gives_way(self.process.pid), SETTLE_S):
             raise Trouble("the kernel does not let the load give way")
 

@@ -76,16 +76,32 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def are_there(members):
+    ours = {(p.pid, p.started) for p in members}
+    return [p for p in processes.everyone() if p.lives and (p.pid, p.started) in ours]
+
+
 def test_a_server_behind_a_shell_is_found_and_stopped(place):
     assert peers.build("epoll", place) is None
     port = free_port()
     script = f"env A=b {place}/epoll {port} 2; true"
     with processes.Server(["sh", "-c", script], dict(os.environ), place, port) as server:
         assert processes.await_true(lambda: len(server.members()) == 4, 60)     # sh, epoll, its workers
-        assert server.members()[0].session == server.process.pid
-        sid = server.process.pid
+        members = server.family()
         assert not processes.port_is_free(port)
-    assert not any(p.lives for p in processes.session(sid)) and processes.port_is_free(port)
+    assert not are_there(members) and processes.port_is_free(port)
+
+
+def test_a_server_that_groups_its_own_and_ends_before_them(place):
+    assert peers.build("epoll", place) is None
+    port = free_port()
+    script = f"setsid {place}/epoll {port} 2 & wait"
+    with processes.Server(["sh", "-c", script], dict(os.environ), place, port) as server:
+        assert processes.await_true(lambda: len(server.members()) == 4, 60)
+        members = server.family()
+        os.kill(server.process.pid, 9)
+        assert processes.await_true(server.ended, 60) and len(server.members()) == 3 and not server.is_gone()
+    assert not are_there(members) and processes.port_is_free(port)
 
 
 def test_an_interrupted_stop_leaves_nobody(place, monkeypatch):
@@ -97,8 +113,9 @@ def test_an_interrupted_stop_leaves_nobody(place, monkeypatch):
     monkeypatch.setattr(processes.Server, "ask_to_stop", interrupted)
     with pytest.raises(KeyboardInterrupt):
         with processes.Server([place / "epoll", port, 2], dict(os.environ), place, port) as server:
-            sid = server.process.pid
-    assert not any(p.lives for p in processes.session(sid)) and processes.port_is_free(port)
+            assert processes.await_true(lambda: len(server.members()) == 3, 60)
+            members = server.family()
+    assert not are_there(members) and processes.port_is_free(port)
 
 
 def test_memory_is_that_of_workers_and_master(place):
@@ -131,6 +148,13 @@ def test_a_port_that_is_taken(place, monkeypatch):
         with pytest.raises(processes.PortTaken):
             with processes.Server(["true"], {}, place, listener.getsockname()[1]):
                 pass
+
+
+@pytest.mark.parametrize("among", [True, False])
+def test_who_is_among_the_servers(among):
+    with processes.Load(["sleep", "60"], 0, among=among) as load:
+        assert (os.getsid(load.process.pid) == os.getsid(0)) == among
+        assert os.getpgid(load.process.pid) == load.process.pid
 
 
 @pytest.mark.parametrize("away", [True, False])

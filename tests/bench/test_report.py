@@ -196,8 +196,8 @@ def test_every_peer_can_be_built_and_measured():
 
 def test_cpu_time_of_a_process_with_an_odd_name():
     ticks = processes.TICKS
-    line = f"42 (a) b (c) S 7 40 41 0 -1 4194560 1 2 3 4 {ticks} {2 * ticks} {3 * ticks} {4 * ticks} 20 0 2 0 9"
-    assert processes.parse_stat(line) == processes.Process(42, 7, 41, True, 10.0)
+    line = f"42 (a) b (c) S 7 40 41 0 -1 4194560 1 2 3 4 {ticks} {2 * ticks} {3 * ticks} {4 * ticks} 20 0 2 0 900 1"
+    assert processes.parse_stat(line) == processes.Process(42, 7, 900, True, 10.0)
     assert processes.parse_stat(line.replace(" S ", " Z ")).lives          # its other thread does
     assert not processes.parse_stat(line.replace(" S ", " Z ").replace(" 20 0 2 ", " 20 0 1 ")).lives
 
@@ -213,8 +213,8 @@ class NoLoad:
     """In place of loads.Load: has a p99 of as many microseconds as its port says."""
     begun = []
 
-    def __init__(self, argv, _, away=False):
-        self.argv, self.away = [str(a) for a in argv], away
+    def __init__(self, argv, _, away=False, among=False):
+        self.argv, self.away, self.among = [str(a) for a in argv], away, among
         self.begun.append(self)
 
     __enter__ = __exit__ = lambda self, *_: self
@@ -242,6 +242,7 @@ def test_who_is_read_in_a_storm(monkeypatch, tmp_path, rep, ports):
     assert (sample.quiet_p99_us, sample.p99_us, sample.onlooker_p99_us) == (8000, 8000, 8003)
     readers = [load.argv for load in NoLoad.begun if load.argv[0].endswith("paced")]
     assert [argv[1] for argv in readers] == ports
+    assert all(load.among == (load.argv in readers) for load in NoLoad.begun)
     assert [load.argv[0].rpartition("/")[2] for load in NoLoad.begun if load.away] == ["orders", "wrk"]
     assert len(NoLoad.begun) == 5
 
