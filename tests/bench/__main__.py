@@ -15,6 +15,7 @@ import platform
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -24,9 +25,9 @@ from pathlib import Path
 
 from bench import counting, plot, profiling, report, scaling, seed
 from bench.figures import Summary, read_tsv, write_tsv
-from bench.items import ITEMS, LEFT_OUT, Run, Sample, estimate_s, serve
+from bench.items import ITEMS, LEFT_OUT, STOLEN_MAX, Run, Sample, estimate_s, serve
 from bench.peers import COLMEIA, PEERS, ROOT, WORKERS, Place, build, build_colmeia
-from bench.processes import PortTaken, Trouble, port_is_free
+from bench.processes import PortTaken, Stolen, Trouble, port_is_free
 
 OUT = ROOT / "build" / "bench"
 PLOT = Path("tests/bench/result.svg")      # what the README shows
@@ -95,11 +96,27 @@ def measure(turn, seconds, port):
     try:
         with serve(peer, place) as server:
             sample.worker_kib, sample.master_kib = server.settled_memory_kib(WORKERS)
-            item.perform(Run(server, peer, place, seconds, f"r{turn.rep}"), sample)
+            with Stolen() as stolen:
+                item.perform(Run(server, peer, place, seconds, f"r{turn.rep}"), sample)
+            sample.stolen = stolen.part
             sample.loaded_kib = sum(server.all_memory_kib())
     except Trouble as e:
         return Sample(turn.rep, turn.item, turn.peer, note=" ".join(str(e).split()))
     return sample
+
+
+def least_disturbed(tries, measure_once):
+    """The Sample of least *stolen*; no more tries than it takes. One with a note is the last word."""
+    best = None
+    for _ in range(tries):
+        sample = measure_once()
+        if sample.note:
+            return sample
+        if best is None or sample.stolen < best.stolen:
+            best = sample
+        if best.stolen <= STOLEN_MAX:
+            break
+    return best
 
 
 def describe(sample):
@@ -111,6 +128,7 @@ def describe(sample):
     words += [f"{ITEMS[sample.item].beside} {report.number(sample.logins)}/s"] if sample.logins is not None else []
     words += [f"{report.NAMES[name]} {report.times(getattr(sample, name))}"
               for name in ("quiet_ratio", "onlooker_ratio") if getattr(sample, name) is not None]
+    words += [f"stolen {100 * sample.stolen:.1f} %"] if sample.stolen else []
     words += [f"{sample.errors} ERRORS"] if sample.errors else []
     return "  ".join(words)
 
@@ -122,7 +140,7 @@ def measure_all(turns, seconds, port):
     try:
         for index, turn in enumerate(turns):
             if (turn.item, turn.peer) not in failed:
-                sample = measure(turn, seconds, port)
+                sample = least_disturbed(ITEMS[turn.item].tries, lambda: measure(turn, seconds, port))
                 samples.append(sample)
                 if sample.note:
                     failed.add((turn.item, turn.peer))
@@ -150,6 +168,15 @@ def first_match(path, name):
         if key.strip() == name:
             return value.strip().strip('"')
     return ""
+
+
+def stolen_from(samples):
+    """What the host took, in a sentence; nothing where it took nothing."""
+    parts = [100 * s.stolen for s in samples if s.stolen is not None]
+    if not any(parts):
+        return ""
+    return (f" The host gave {statistics.median(parts):.1f} % of the cores' time to others (median of the "
+            f"measurements; at most {max(parts):.1f} %).")
 
 
 def surroundings(seconds, reps, load):
@@ -289,7 +316,8 @@ def main():
         shutil.rmtree(OUT / "run", ignore_errors=True)
     if not samples:
         sys.exit("tests/bench/run: nothing was measured")
-    write_results(samples, surroundings(seconds, max(s.rep for s in samples), load), args.readme)
+    where = surroundings(seconds, max(s.rep for s in samples), load) + stolen_from(samples)
+    write_results(samples, where, args.readme)
     return 1 if any(s.note and s.peer == "colmeia" for s in samples) else 0
 
 

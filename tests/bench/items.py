@@ -12,6 +12,7 @@ from bench.processes import Server, Trouble, await_true, port_is_free
 from harness.server import clean_environment
 
 CONNECTIONS, HASHING_CONNECTIONS = 64, 16
+STOLEN_MAX = 0.005           # part of the cores' time: what a measurement of delays can bear
 WARM_UP_S, LEAD_S = 1, 1     # LEAD_S: of the logins before the reads beside them begin
 ORDER_DELAY_MS, ORDERS_AT_ONCE, ORDERS_START_S = 300, 1000, 5
 START_STOP_S = 2.5           # for estimates
@@ -37,6 +38,7 @@ class Sample:
     worker_kib: int = None     # Pss before the load, mean of the workers
     master_kib: int = None
     loaded_kib: int = None     # Pss after the load, of all processes
+    stolen: float = None       # part of all cores' time that the host gave to others meanwhile
     note: str = ""
 
     @property
@@ -72,6 +74,7 @@ class Item:
     secure: bool = False                     # with a listener that speaks TLS, beside the other
     extra_s: float = field(default=WARM_UP_S)
     beside: str = "logins"                   # what Sample.logins counts
+    tries: int = 1                           # while more than STOLEN_MAX was stolen; the least disturbed one counts
     remark: str = ""                         # for who reads the figures
 
 
@@ -242,9 +245,12 @@ ITEMS = {i.name: i for i in [
     Item("W6", "sign-ups, argon2id 64 MiB × 3, 16 connections", "sign-ups/s", sign_ups(HASHING_CONNECTIONS),
          extra_s=0.5),
     Item("W7", f"{loads.PACE_PER_S} paced reads/s while 16 connections log in", "p99 of the reads", paced_reads,
-         measure="p99_us", extra_s=2,
-         remark="The client that reads is of the servers' session: where the kernel divides its time among sessions "
-                "first (sched(7), autogroup), one of its own would wait for hashes of any priority."),
+         measure="p99_us", extra_s=2, tries=4,
+         remark=f"A measurement during which the host of this machine gave more than {100 * STOLEN_MAX:g} % of the "
+                "cores' time to others (steal) is repeated, at most three times, and the least disturbed one "
+                "counts: a core that is not there answers late, whoever is the server. The client that reads is "
+                "of the servers' session: where the kernel divides its time among sessions first (sched(7), "
+                "autogroup), one of its own would wait for hashes of any priority."),
     Item("W7s", "logins of 16 connections while 64 read as fast as they can", "logins/s", greedy_reads,
          measure="logins", extra_s=2),
     Item("W9", "sign-ups with a near-free hash, fsync before each answer", "sign-ups/s", sign_ups(CONNECTIONS),

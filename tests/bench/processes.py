@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START_S = 30        # for the first answer
@@ -77,6 +78,25 @@ def pss_kib(pid):
             return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
+
+
+class Stolen:
+    """with Stolen() as stolen: stolen.part of the time of all cores went to other machines of the same host:
+    proc_stat(5), steal. None has a machine of its own."""
+
+    def __enter__(self):
+        self.began, self.part = stolen_and_all(Path("/proc/stat").read_text(encoding="ascii")), None
+        return self
+
+    def __exit__(self, *_):
+        stolen, whole = stolen_and_all(Path("/proc/stat").read_text(encoding="ascii"))
+        self.part = (stolen - self.began[0]) / max(1, whole - self.began[1])
+
+
+def stolen_and_all(text):
+    """In ticks, since the boot, of all cores together: the first line; user to steal."""
+    ticks = [int(n) for n in text.splitlines()[0].split()[1:9]]
+    return ticks[7], sum(ticks)
 
 
 def port_is_free(port):

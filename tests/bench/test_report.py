@@ -202,6 +202,37 @@ def test_cpu_time_of_a_process_with_an_odd_name():
     assert not processes.parse_stat(line.replace(" S ", " Z ").replace(" 20 0 2 ", " 20 0 1 ")).lives
 
 
+def test_what_the_host_took():
+    text = "cpu  10 20 30 40 50 60 70 80 90 100\ncpu0 1 2 3 4 5 6 7 8 9 10\n"
+    assert processes.stolen_and_all(text) == (80, 360)      # guests' time is in user's already
+    with processes.Stolen() as stolen:
+        assert stolen.part is None
+    assert 0 <= stolen.part <= 1
+
+
+@pytest.mark.parametrize("stolen,counts,tries", [
+    ([0.005, 0.0], 0, 1), ([0.006, 0.004, 0.0], 1, 2), ([0.03, 0.01, 0.02], 1, 3), ([0.02, 0.03, 0.01], 2, 3)])
+def test_the_least_disturbed_counts(stolen, counts, tries):
+    """Whatever it found: the figures do not decide."""
+    all_of_it = [Sample(1, "W7", "colmeia", p99_us=9 - i, stolen=s) for i, s in enumerate(stolen)]
+    left = list(all_of_it)
+    assert command.least_disturbed(3, lambda: left.pop(0)) is all_of_it[counts]
+    assert len(all_of_it) - len(left) == tries
+
+
+def test_who_failed_has_no_second_try():
+    failed = Sample(1, "W7", "colmeia", note="it fell over")
+    left = [Sample(1, "W7", "colmeia", stolen=0.1), failed]
+    assert command.least_disturbed(3, lambda: left.pop(0)) is failed
+
+
+def test_what_is_said_of_the_host():
+    samples = [Sample(1, "W1", "colmeia", stolen=s) for s in (0.001, 0.002, 0.03, None)]
+    assert "gave 0.2 % of the cores' time to others (median of the measurements; at most 3.0 %)" in \
+        command.stolen_from(samples)
+    assert command.stolen_from([Sample(1, "W1", "colmeia", stolen=0.0)]) == command.stolen_from([]) == ""
+
+
 def test_figures_of_a_load():
     text = 'Running\nfigures {"requests":110,"seconds":2.0,"p50_us":3,"p99_us":4,"errors":1,"refused":10}\n'
     assert loads.figures_in(text).rate == 50.0
