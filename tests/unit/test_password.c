@@ -2,6 +2,7 @@
  * queue, the tickets. Cheap hashes (64 KiB, one pass) except where the cost is the point. */
 #include "worker/auth/password.h"
 
+#include "tests/unit/asleep.h"
 #include "worker/auth/phc.h"
 
 #include <dlfcn.h>
@@ -566,20 +567,6 @@ static void *ask_for_it(void *unused)
     if (ticket >= 0)
         tickets_give(rival->tickets, ticket);
     return unused;
-}
-
-/* The thread or process sleeps. */
-static void await_asleep(pid_t pid, pid_t tid)
-{
-    char path[64], line[512], *end;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
-    do {
-        FILE *f = fopen(path, "r");
-        assert_non_null(f);
-        line[fread(line, 1, sizeof line - 1, f)] = 0;
-        fclose(f);
-        end = strrchr(line, ')');
-    } while (!end || strncmp(end, ") S", 3) != 0);
 }
 
 /* The first hash is under way until ask_for_it() asks; then there is one more to do, and a third. */

@@ -3,6 +3,7 @@
 #include "shared/tickets.h"
 
 #include "shared/clock.h"
+#include "tests/unit/asleep.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -73,25 +74,10 @@ static int reap(pid_t pid)
     return status;
 }
 
-static char state_of(pid_t pid)
+/* Its body sleeps nowhere but in tickets_take(). */
+static void await_waiting(pid_t pid)
 {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    size_t len = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[len] = 0;
-    const char *close = strrchr(text, ')');
-    assert_non_null(close);
-    return close[2];
-}
-
-/* Until it sleeps: its body sleeps nowhere but in tickets_take(). */
-static void await_asleep(pid_t pid)
-{
-    while (state_of(pid) != 'S')
-        sched_yield();
+    await_asleep(pid, pid);
 }
 
 static int take_one_and_exit(struct tickets *t)
@@ -141,7 +127,7 @@ static void await_stopped(pid_t pid)
 static void let_ask(pid_t pid)
 {
     assert_int_equal(kill(pid, SIGCONT), 0);
-    await_asleep(pid);
+    await_waiting(pid);
 }
 
 /* ---- one process ---------------------------------------------------------------------------- */
@@ -249,7 +235,7 @@ static void test_who_may_keep(void **state)
             let_ask(pid);
         } else if (rows[i].other) {
             pid = child(rows[i].other);
-            await_asleep(pid);
+            await_waiting(pid);
         } else {
             assert_int_equal(pthread_create(&thread, NULL, await_one, &stop), 0);
         }
@@ -292,7 +278,7 @@ static void test_give_wakes(void **state)
     use(1);
     int ticket = tickets_take(held.tickets, 0);
     pid_t waiter = child(wait_and_give);
-    await_asleep(waiter);
+    await_waiting(waiter);
     tickets_give(held.tickets, ticket);
     assert_int_equal(reap(waiter), 0);
     assert_int_equal(tickets_taken(held.tickets), 0);
@@ -305,8 +291,8 @@ static void test_reclaim_wakes(void **state)
     while (tickets_taken(held.tickets) == 0)
         sched_yield();
     pid_t waiter = child(wait_and_give), second = child(wait_and_give);
-    await_asleep(waiter);
-    await_asleep(second);
+    await_waiting(waiter);
+    await_waiting(second);
     assert_int_equal(kill(holder, SIGKILL), 0);
     reap(holder);
     assert_int_equal(tickets_reclaim(held.tickets, holder), 1);
@@ -321,9 +307,9 @@ static void test_wake_of_the_dying(void **state)
         use(1);
         int ticket = tickets_take(held.tickets, 0);
         pid_t first = child(wait_and_give);
-        await_asleep(first);
+        await_waiting(first);
         pid_t second = child(wait_and_give);
-        await_asleep(second);
+        await_waiting(second);
         assert_int_equal(kill(first, SIGKILL), 0);
         tickets_give(held.tickets, ticket);
         reap(first);
@@ -340,7 +326,7 @@ static void test_given_to_who_asks(void **state)
         use(1);
         int ticket = tickets_take(held.tickets, 0);
         pid_t waiter = child(wait_and_give);
-        await_asleep(waiter);
+        await_waiting(waiter);
         assert_int_equal(kill(waiter, SIGSTOP), 0);
         tickets_give(held.tickets, ticket);
         assert_int_equal(tickets_take(held.tickets, 0), -1);
@@ -364,7 +350,7 @@ static void test_given_to_who_has_least(void **state)
         if (!poor_first)
             let_ask(rich);
         pid_t poor = child(wait_and_give);
-        await_asleep(poor);
+        await_waiting(poor);
         if (poor_first)
             let_ask(rich);
         assert_int_equal(kill(poor, SIGSTOP), 0);
@@ -573,7 +559,7 @@ static void test_turns(void **state)
         for (int i = 0; i < QUEUE; i++) {
             queue->next = i;
             pids[i] = child(insatiable);
-            await_asleep(pids[i]);
+            await_waiting(pids[i]);
         }
         for (unsigned i = 0; i < tickets; i++)
             tickets_give(held.tickets, (int)i);

@@ -2,7 +2,7 @@
  * out of core dumps and leaves nothing in the heap.
  *
  * Thread: hashing threads read of struct passwords only what never changes after passwords_new(), and
- * *closing*; of a job they have everything while it is theirs. */
+ * *closing*; each has one of *hashers* for itself, and of a job everything while it is theirs. */
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
