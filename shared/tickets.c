@@ -6,8 +6,9 @@
 
 #include "shared/check.h"
 #include "shared/clock.h"
-#include "shared/memory.h"
 #include "shared/fault.h"
+#include "shared/memory.h"
+#include "shared/scoreboard.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -22,8 +23,8 @@
 
 enum {
     TICKETS_MAX = 256,
-    ASKS = 1024,         /* of as many processes, more than twice those of a master */
-    UNLISTED_LOOK_MS = 10 /* how often one looks for which there was no place */
+    ASKS = 2 * SCOREBOARD_SLOTS_MAX, /* processes: those of both masters of an upgrade */
+    UNLISTED_LOOK_MS = 10            /* how often one looks for which there was no place */
 };
 
 /* In a cell, beside a pid: the ticket is on its way to that process. */
@@ -83,7 +84,7 @@ struct tickets *tickets_map(int fd)
 
 uint64_t tickets_layout(void)
 {
-    return 2 << 16 | offsetof(struct tickets, cells) << 8 | sizeof(_Atomic(uint64_t));
+    return UINT64_C(2) << 32 | offsetof(struct tickets, cells) << 8 | sizeof(_Atomic(uint64_t));
 }
 
 void tickets_free(struct tickets *t)

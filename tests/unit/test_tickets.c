@@ -80,6 +80,13 @@ static void await_waiting(pid_t pid)
     await_asleep(pid, pid);
 }
 
+static pid_t child_that_waits(int (*body)(struct tickets *t))
+{
+    pid_t pid = child(body);
+    await_waiting(pid);
+    return pid;
+}
+
 static int take_one_and_exit(struct tickets *t)
 {
     return tickets_take(t, 0) >= 0 ? 0 : 1;
@@ -234,8 +241,7 @@ static void test_who_may_keep(void **state)
         if (one_is_theirs) {
             let_ask(pid);
         } else if (rows[i].other) {
-            pid = child(rows[i].other);
-            await_waiting(pid);
+            pid = child_that_waits(rows[i].other);
         } else {
             assert_int_equal(pthread_create(&thread, NULL, await_one, &stop), 0);
         }
@@ -277,8 +283,7 @@ static void test_give_wakes(void **state)
 {
     use(1);
     int ticket = tickets_take(held.tickets, 0);
-    pid_t waiter = child(wait_and_give);
-    await_waiting(waiter);
+    pid_t waiter = child_that_waits(wait_and_give);
     tickets_give(held.tickets, ticket);
     assert_int_equal(reap(waiter), 0);
     assert_int_equal(tickets_taken(held.tickets), 0);
@@ -290,9 +295,7 @@ static void test_reclaim_wakes(void **state)
     pid_t holder = child(take_and_wait_for_death);
     while (tickets_taken(held.tickets) == 0)
         sched_yield();
-    pid_t waiter = child(wait_and_give), second = child(wait_and_give);
-    await_waiting(waiter);
-    await_waiting(second);
+    pid_t waiter = child_that_waits(wait_and_give), second = child_that_waits(wait_and_give);
     assert_int_equal(kill(holder, SIGKILL), 0);
     reap(holder);
     assert_int_equal(tickets_reclaim(held.tickets, holder), 1);
@@ -306,10 +309,8 @@ static void test_wake_of_the_dying(void **state)
     for (int round = 0; round < 20; round++) {
         use(1);
         int ticket = tickets_take(held.tickets, 0);
-        pid_t first = child(wait_and_give);
-        await_waiting(first);
-        pid_t second = child(wait_and_give);
-        await_waiting(second);
+        pid_t first = child_that_waits(wait_and_give);
+        pid_t second = child_that_waits(wait_and_give);
         assert_int_equal(kill(first, SIGKILL), 0);
         tickets_give(held.tickets, ticket);
         reap(first);
@@ -325,8 +326,7 @@ static void test_given_to_who_asks(void **state)
     for (int round = 0; round < 100; round++) {
         use(1);
         int ticket = tickets_take(held.tickets, 0);
-        pid_t waiter = child(wait_and_give);
-        await_waiting(waiter);
+        pid_t waiter = child_that_waits(wait_and_give);
         assert_int_equal(kill(waiter, SIGSTOP), 0);
         tickets_give(held.tickets, ticket);
         assert_int_equal(tickets_take(held.tickets, 0), -1);
@@ -349,8 +349,7 @@ static void test_given_to_who_has_least(void **state)
         assert_true(tickets_take(held.tickets, 0) >= 0 && tickets_take(held.tickets, 0) >= 0);
         if (!poor_first)
             let_ask(rich);
-        pid_t poor = child(wait_and_give);
-        await_waiting(poor);
+        pid_t poor = child_that_waits(wait_and_give);
         if (poor_first)
             let_ask(rich);
         assert_int_equal(kill(poor, SIGSTOP), 0);
@@ -558,8 +557,7 @@ static void test_turns(void **state)
             assert_int_equal(tickets_take(held.tickets, 0), i);
         for (int i = 0; i < QUEUE; i++) {
             queue->next = i;
-            pids[i] = child(insatiable);
-            await_waiting(pids[i]);
+            pids[i] = child_that_waits(insatiable);
         }
         for (unsigned i = 0; i < tickets; i++)
             tickets_give(held.tickets, (int)i);

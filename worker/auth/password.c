@@ -153,7 +153,6 @@ static void rest(void *thread_state)
 
 static void thread_close(void *thread_state)
 {
-    rest(thread_state);
     hash_memory_close();
 }
 

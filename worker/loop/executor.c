@@ -52,6 +52,11 @@ static unsigned lane_of(const struct executor *e, const struct task *t)
     return e->options.fair ? (unsigned)((t->fair_key * UINT64_C(0x9E3779B97F4A7C15)) >> 58) : 0;
 }
 
+static unsigned lanes_len(const struct executor *e)
+{
+    return e->options.fair ? LANES : 1;
+}
+
 /* The next task in turn; NULL when there is none. Lock held. */
 static struct task *take_one(struct executor *e)
 {
@@ -205,7 +210,7 @@ static void await_work(struct executor *e, void *state, struct held *h)
 static mono_ms first_deadline(const struct executor *e)
 {
     mono_ms first = {0};
-    for (unsigned i = 0; i < LANES; i++) {
+    for (unsigned i = 0; i < lanes_len(e); i++) {
         const struct task *t = e->lanes[i].first;
         if (t && mono_is_set(t->deadline))
             first = mono_is_set(first) ? mono_min(first, t->deadline) : t->deadline;
@@ -218,7 +223,7 @@ static void end_waiting(struct executor *e)
 {
     struct batch b = {0};
     mono_ms now = clock_now();
-    for (unsigned i = 0; i < LANES; i++)
+    for (unsigned i = 0; i < lanes_len(e); i++)
         while (e->lanes[i].first && outcome_of(e->lanes[i].first, now) != TASK_RAN) {
             batch_add(&b, task_list_pop(&e->lanes[i]), now);
             e->waiting_tasks--;

@@ -34,8 +34,8 @@ struct executor_options {
      * one unless there is a begin()), leaving the links alone. Expired and cancelled ones are not
      * among them. */
     void (*run)(void *thread_state, struct task *first);
-    /* On a thread, before it sleeps for want of work: gives back what begin() got and run() kept. May
-     * be NULL. */
+    /* On a thread, before it sleeps for want of work and before it ends: gives back what begin() got
+     * and run() kept. May be NULL. */
     void (*rest)(void *thread_state);
     /* On the thread, after its last batch. May be NULL. */
     void (*thread_close)(void *thread_state);
