@@ -3,8 +3,9 @@
 Work items run one after the other; of each, every peer has its turn, in an order drawn by lot, before the
 next repetition begins, with a server started anew on a fresh copy of a database of 10,000 users, two workers
 each. Client and servers share the machine, so the figures are worth something on a quiet one only, and
-ratios within one run are worth more than the figures. Before a peer is timed its answers are compared byte
-for byte with what they must be; a peer that fails is named and left out of that item.
+ratios are worth more than the figures: each is the median of those within a repetition. Before a peer is
+timed its answers are compared byte for byte with what they must be; a peer that fails is named and left out
+of that item.
 
 Results: build/bench/result.tsv (every measurement), report.md, result.svg."""
 

@@ -30,6 +30,13 @@ def read_tsv(file):
 
 # ---- medians --------------------------------------------------------------------------------------
 
+def median_ratio(own, reference):
+    """Of {repetition: value} each. Only what was measured in the same repetition is compared: in the time
+    that passes between two of them, machines change their pace by more than the servers differ."""
+    ratios = [own[rep] / reference[rep] for rep in own if reference.get(rep)]
+    return statistics.median(ratios) if ratios else None
+
+
 class Summary:
     """Of all repetitions: of(item, peer, field) and so on give None where nothing was measured."""
 
@@ -49,12 +56,16 @@ class Summary:
         values = self.values(item, peer, name)
         return (min(values), max(values)) if values else None
 
+    def by_repetition(self, item, peer, name):
+        """{repetition: value}"""
+        found = {s.rep: getattr(s, name) for s in self.samples if s.item == item and s.peer == peer}
+        return {rep: value for rep, value in found.items() if value is not None}
+
     def errors(self, item, peer):
         return sum(self.values(item, peer, "errors"))
 
     def ratio(self, item, peer, other, name):
-        a, b = self.of(item, peer, name), self.of(item, other, name)
-        return a / b if a is not None and b else None
+        return median_ratio(self.by_repetition(item, peer, name), self.by_repetition(item, other, name))
 
     def peers(self, item=None):
         """In the order of their first measurement."""
@@ -69,7 +80,8 @@ class Summary:
 @dataclass(frozen=True)
 class Goal:
     """*item*'s *name* of colmeia must be *relation* *factor* times that of the best of *against*: peers,
-    or another item of colmeia's ("@W5"). Without *against* the factor is the bound itself."""
+    or another item of colmeia's ("@W5"), in the median of the repetitions. Without *against* the factor is
+    the bound itself."""
     item: str
     name: str
     relation: str      # ">=" or "<="
@@ -78,20 +90,25 @@ class Goal:
     beside: str = ""   # a field that is shown beside it and not judged
 
     def reference(self, summary):
-        if not self.against:
-            return 1.0
-        values = [summary.of(a[1:], "colmeia", "rate") if a.startswith("@") else summary.of(self.item, a, self.name)
-                  for a in self.against]
-        values = [v for v in values if v]
-        return None if not values else max(values) if self.relation == ">=" else min(values)
+        """{repetition: the best of *against*}"""
+        best = max if self.relation == ">=" else min
+        found = {}
+        for a in self.against:
+            values = (summary.by_repetition(a[1:], "colmeia", "rate") if a.startswith("@")
+                      else summary.by_repetition(self.item, a, self.name))
+            for rep, value in values.items():
+                found[rep] = best(value, found.get(rep, value))
+        return found
 
     def judge(self, summary):
         """(ratio, met), or None when it was not measured."""
-        own, reference = summary.of(self.item, "colmeia", self.name), self.reference(summary)
-        if own is None or reference is None:
+        if self.against:
+            found = median_ratio(summary.by_repetition(self.item, "colmeia", self.name), self.reference(summary))
+        else:
+            found = summary.of(self.item, "colmeia", self.name)
+        if found is None:
             return None
-        ratio = own / reference
-        return ratio, ratio >= self.factor if self.relation == ">=" else ratio <= self.factor
+        return found, found >= self.factor if self.relation == ">=" else found <= self.factor
 
 
 GOALS = [
