@@ -18,10 +18,20 @@ mono_ms clock_now(void)
     return (mono_ms){(int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000};
 }
 
+static int64_t read_us(clockid_t id)
+{
+    struct timespec ts = read_clock(id);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 int64_t clock_now_us(void)
 {
-    struct timespec ts = read_clock(CLOCK_MONOTONIC);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_thread_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 int64_t clock_wall_s(void)

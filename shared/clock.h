@@ -15,6 +15,8 @@ typedef struct {
 mono_ms clock_now(void);
 /* The same in microseconds, for measuring short durations. */
 int64_t clock_now_us(void);
+/* How long the calling thread has been on a core, in microseconds. */
+int64_t clock_thread_us(void);
 /* Wall time, seconds since the epoch, UTC. */
 int64_t clock_wall_s(void);
 /* Wall time, milliseconds since the epoch, UTC. */

@@ -326,3 +326,13 @@ def test_no_memory_for_a_hash(serve, faults):
         answer = api.try_login()
         assert answer.status_code == 503 and "retry-after" in answer.headers, answer.text
         assert api.try_login().status_code == 200
+
+
+def test_hashing_thread_is_alone(serve, faults):
+    """Without a second thread hashes are made all the same, and it is said what that means."""
+    server = serve(workers=1, env=faults.env)
+    faults.set("companion_create", "errno EAGAIN")
+    with server.api() as api:
+        assert api.sign_up().status_code == 201
+        assert api.try_login().status_code == 200
+    server.await_line(rf"hash: cannot make a second thread: {NO_PROCESS}; hashes do not give way")

@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -41,8 +39,7 @@ static pthread_mutex_t run_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static atomic_int opens, closes, wrong_thread;
 static pthread_t main_thread;
-static int niceness;         /* under run_lock */
-static sigset_t blocked;     /* likewise */
+static sigset_t blocked;     /* under run_lock */
 static char thread_name[16]; /* likewise */
 
 static void on_done(struct task *t)
@@ -81,7 +78,6 @@ static void *thread_open(void *ctx)
     if (pthread_equal(pthread_self(), main_thread))
         wrong_thread++;
     pthread_mutex_lock(&run_lock);
-    niceness = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
     pthread_getname_np(pthread_self(), thread_name, sizeof thread_name);
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     pthread_mutex_unlock(&run_lock);
@@ -429,23 +425,6 @@ static void test_threads_are_made_lazily(void **state)
     assert_int_equal(wrong_thread, 0);
 }
 
-/* To what the process has already. Lowering it again would need a privilege: runs last. */
-static void test_nice_is_added(void **state)
-{
-    int before = getpriority(PRIO_PROCESS, 0);
-    assert_int_equal(setpriority(PRIO_PROCESS, 0, before + 2), 0);
-    static const int nices[] = {0, 3, 19};
-    for (int i = 0; i < 3; i++) {
-        struct executor *e =
-            make((struct executor_options){.nice = nices[i], .thread_open = thread_open});
-        assert_true(submit(e, i));
-        await(i + 1);
-        executor_free(e, false);
-        int wanted = before + 2 + nices[i];
-        assert_int_equal(niceness, wanted > 19 ? 19 : wanted);
-    }
-}
-
 static void test_no_thread_to_be_had(void **state)
 {
     pthread_attr_t before, huge;
@@ -708,7 +687,6 @@ int main(void)
         CASE(test_quick_ones_come_back_together),
         CASE(test_slow_ones_come_back_at_once),
         CASE(test_many),
-        CASE(test_nice_is_added),
     };
     alarm(120); /* a lost wake-up must not hang the run */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -741,6 +741,49 @@ static void test_salt(void **state)
     assert_null(password_salt(ABSENT).ptr);
 }
 
+static atomic_bool core_is_free;
+
+static void *keep_busy(void *unused)
+{
+    while (!atomic_load(&core_is_free))
+        ;
+    return unused;
+}
+
+/* All threads on one core, which two of them want for themselves. The hashes come at normal priority
+ * soon, and give way again when there is room. */
+static void test_hashes_are_not_starved(void **state)
+{
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    pthread_t busy[2];
+    atomic_store(&core_is_free, false);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&busy[i], NULL, keep_busy, NULL), 0);
+    struct passwords *p = make((struct password_options){.memory_bytes = 8 << 20, .iterations = 3});
+    do {
+        done_len = 0;
+        start_hash(p, 0, 1);
+        await(1);
+    } while (counted(COUNTER_hashes_raised) == 0);
+    assert_true(counted(COUNTER_hashes) > 1);
+    atomic_store(&core_is_free, true);
+    uint64_t raised;
+    do {
+        done_len = 0;
+        raised = counted(COUNTER_hashes_raised);
+        start_hash(p, 0, 1);
+        await(1);
+    } while (counted(COUNTER_hashes_raised) > raised);
+    for (int i = 0; i < 2; i++)
+        pthread_join(busy[i], NULL);
+    passwords_free(p);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -765,6 +808,7 @@ int main(void)
         CASE(test_as_many_as_tickets),
         CASE(test_no_memory),
         CASE(test_retry_after),
+        CASE(test_hashes_are_not_starved),
         CASE(test_fair_key),
         CASE(test_salt),
     };

@@ -2,13 +2,15 @@
  * out of core dumps and leaves nothing in the heap.
  *
  * Thread: hashing threads read of struct passwords only what never changes after passwords_new(), and
- * *closing*; each has one of *hashers* for itself, and of a job everything while it is theirs. */
+ * *closing*; each has one of *hashers* for itself, and of a job everything while it is theirs. So has
+ * its companion (priority.h), while the thread waits for it. */
 #include "worker/auth/password.h"
 
 #include "shared/check.h"
 #include "shared/private.h"
 #include "worker/auth/compare.h"
 #include "worker/auth/hash_memory.h"
+#include "worker/auth/priority.h"
 #include "worker/loop/executor.h"
 
 #include <sodium.h>
@@ -17,7 +19,6 @@
 #include <unistd.h>
 
 enum {
-    HASH_NICE = 19,
     QUEUE_DEFAULT = 256,
     QUEUE_TIMEOUT_DEFAULT_MS = 10000,
     SHARES = 64,           /* accounts are counted by fair key modulo this */
@@ -58,6 +59,7 @@ struct passwords {
 struct hasher {
     struct passwords *passwords; /* borrowed */
     int ticket;                  /* -1: none */
+    struct priority priority;
 };
 
 struct job {
@@ -71,6 +73,7 @@ struct job {
     char stored[PHC_TEXT_MAX + 1]; /* NUL-terminated, rest zero */
     enum password_result result;
     int64_t took_us;
+    bool raised; /* made at normal priority (priority.h) */
     char made[PHC_TEXT_MAX + 1];
     size_t made_len; /* 0: none */
     size_t password_len;
@@ -127,6 +130,7 @@ static void *thread_open(void *ctx)
     struct hasher *h = &p->hashers[atomic_fetch_add(&p->hashers_len, 1)];
     *h = (struct hasher){.passwords = p, .ticket = -1};
     hash_memory_open();
+    priority_open(&h->priority);
     return h;
 }
 
@@ -153,17 +157,25 @@ static void rest(void *thread_state)
 
 static void thread_close(void *thread_state)
 {
+    struct hasher *h = thread_state;
+    priority_close(&h->priority);
     hash_memory_close();
+}
+
+/* On the thread that priority_do() chooses. */
+static void make_hash(void *arg)
+{
+    struct job *j = arg;
+    j->result = j->is_verify ? do_verify(j->owner, j) : do_hash(j->owner, j);
 }
 
 static void do_job(struct hasher *h, struct job *j)
 {
-    const struct passwords *p = h->passwords;
     int64_t began_us = clock_now_us();
-    if (p->options.tickets && h->ticket < 0) /* closing */
+    if (h->passwords->options.tickets && h->ticket < 0) /* closing */
         j->result = PASSWORD_BUSY;
     else
-        j->result = j->is_verify ? do_verify(p, j) : do_hash(p, j);
+        j->raised = priority_do(&h->priority, make_hash, j);
     sodium_memzero(j->password, j->password_len);
     j->took_us = clock_now_us() - began_us;
 }
@@ -187,6 +199,7 @@ static unsigned share_of(const struct task *t)
 static void count_hash(const struct passwords *p, const struct job *j)
 {
     counter_add(p->options.slot, COUNTER_hashes, 1);
+    counter_add(p->options.slot, COUNTER_hashes_raised, j->raised);
     histogram_note(&p->options.slot->series[TIMED_hash], j->took_us);
 }
 
@@ -367,7 +380,6 @@ struct passwords *passwords_new(struct loop *l, const struct password_options *o
                                                              .max_queue = p->options.max_queue,
                                                              .max_batch = 1,
                                                              .hold_us = HOLD_US,
-                                                             .nice = HASH_NICE,
                                                              .fair = true,
                                                              .thread_open = thread_open,
                                                              .begin = begin,

@@ -1,7 +1,8 @@
-/* password.h: argon2id (RFC 9106) through libsodium, off the loop: low-priority threads, at most
- * one hash per core at a time over all workers (shared/tickets.h), a bounded queue that is fair
- * between accounts: they take turns, and none fills more than a quarter of it. Calls are answered
- * once, in a later turn. Passwords are copied, kept out of core dumps and wiped.
+/* password.h: argon2id (RFC 9106) through libsodium, off the loop: on threads of low priority unless
+ * that starves them (priority.h), at most one hash per core at a time over all workers
+ * (shared/tickets.h), a bounded queue that is fair between accounts: they take turns, and none fills
+ * more than a quarter of it. Calls are answered once, in a later turn. Passwords are copied, kept out
+ * of core dumps and wiped.
  *
  * Thread: all functions and all done functions run on the loop's thread, but password_salt(), which
  * any may call. */

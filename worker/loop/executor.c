@@ -15,9 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { LANES = 64 };
 
@@ -123,18 +120,6 @@ static void post(struct executor *e, struct task_list *chain, unsigned len)
         ledger_reached(LEDGER_TASK, t, LEDGER_FINISHED);
     atomic_fetch_sub(&e->in_flight, len);
     loop_post_done(e->loop, chain->first, chain->last);
-}
-
-static void thread_setup(const struct executor *e)
-{
-    pthread_setname_np(pthread_self(), e->options.name);
-    if (e->options.nice == 0)
-        return;
-    id_t tid = (id_t)syscall(SYS_gettid);
-    /* more than 19 is 19, setpriority(2) */
-    if (setpriority(PRIO_PROCESS, tid, getpriority(PRIO_PROCESS, tid) + e->options.nice))
-        log_warning("%s thread: setpriority: %s; it runs at normal priority", e->options.name,
-                    strerror(errno));
 }
 
 /* Who is called takes the lock next, so that calls come after it was let go; and a semaphore, not a
@@ -274,7 +259,7 @@ static void *thread_main(void *arg)
 {
     struct executor *e = arg;
     struct held held = {0};
-    thread_setup(e);
+    pthread_setname_np(pthread_self(), e->options.name);
     void *state = e->options.thread_open ? e->options.thread_open(e->options.ctx) : NULL;
     pthread_mutex_lock(&e->lock);
     e->fresh--;

@@ -19,7 +19,6 @@ struct executor_options {
     unsigned max_batch;  /* most tasks given to one run() call, at least 1 */
     unsigned hold_us;    /* while there is more to do, a thread keeps what is over for so long and
                           * gives it back in one; 0: each batch at once */
-    int nice;            /* added niceness of its threads, 0 to 19 */
     bool fair;           /* take turns between fair_keys; else first come, first served */
     /* On the new thread, before its first batch: makes the thread's own state (a connection).
      * What it returns is passed to run and thread_close; NULL is allowed. May be NULL itself. */
