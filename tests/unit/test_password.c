@@ -587,6 +587,17 @@ static void hash_beside(struct passwords *p, void (*let_ask)(void))
     pthread_barrier_destroy(&two);
 }
 
+static atomic_int given; /* tickets, in this process */
+
+void __real_tickets_give(struct tickets *t, int ticket);
+void __wrap_tickets_give(struct tickets *t, int ticket);
+
+void __wrap_tickets_give(struct tickets *t, int ticket)
+{
+    atomic_fetch_add(&given, 1);
+    __real_tickets_give(t, ticket);
+}
+
 static pthread_t rival_thread;
 
 static void let_a_thread_ask(void)
@@ -601,9 +612,11 @@ static void let_a_thread_ask(void)
 static void test_ticket_is_kept(void **state)
 {
     struct passwords *p = make_rival();
+    atomic_store(&given, 0);
     hash_beside(p, let_a_thread_ask);
     assert_int_equal(pthread_join(rival_thread, NULL), 0);
     assert_int_equal(atomic_load(&rival->hashes_before), 3);
+    assert_int_equal(atomic_load(&given), 2); /* once each */
     free_rival(p);
 }
 
@@ -750,6 +763,20 @@ static void *keep_busy(void *unused)
     return unused;
 }
 
+/* One hash after the other. */
+static void hash_until_raised(struct passwords *p, bool wanted)
+{
+    bool raised = !wanted;
+    for (int i = 0; raised != wanted; i++) {
+        assert_true(i < 200);
+        done_len = 0;
+        uint64_t before = counted(COUNTER_hashes_raised);
+        start_hash(p, 0, 1);
+        await(1);
+        raised = counted(COUNTER_hashes_raised) > before;
+    }
+}
+
 /* All threads on one core, which two of them want for themselves. The hashes come at normal priority
  * soon, and give way again when there is room. */
 static void test_hashes_are_not_starved(void **state)
@@ -764,20 +791,10 @@ static void test_hashes_are_not_starved(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&busy[i], NULL, keep_busy, NULL), 0);
     struct passwords *p = make((struct password_options){.memory_bytes = 8 << 20, .iterations = 3});
-    do {
-        done_len = 0;
-        start_hash(p, 0, 1);
-        await(1);
-    } while (counted(COUNTER_hashes_raised) == 0);
+    hash_until_raised(p, true);
     assert_true(counted(COUNTER_hashes) > 1);
     atomic_store(&core_is_free, true);
-    uint64_t raised;
-    do {
-        done_len = 0;
-        raised = counted(COUNTER_hashes_raised);
-        start_hash(p, 0, 1);
-        await(1);
-    } while (counted(COUNTER_hashes_raised) > raised);
+    hash_until_raised(p, false);
     for (int i = 0; i < 2; i++)
         pthread_join(busy[i], NULL);
     passwords_free(p);
