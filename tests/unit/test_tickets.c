@@ -6,6 +6,7 @@
 #include "tests/unit/asleep.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -519,65 +520,81 @@ static void test_processes(void **state)
     let_processes_pass(true);
 }
 
-enum { QUEUE = 4, TURNS_EACH = 20, TURNS_MOST = 200000 };
+enum { QUEUE = 4 };
 
 /* How often each had its turn. */
 static struct {
     _Atomic(int) turns[QUEUE];
     _Atomic(int) all;
-    int next; /* who is forked next */
+    int enough; /* of all */
+    int next;   /* who is forked next */
 } *queue;
-
-/* However the scheduler lets them run, all have had theirs before long. */
-static bool turns_go_on(void)
-{
-    int had_theirs = 0;
-    for (int i = 0; i < QUEUE; i++)
-        had_theirs += atomic_load(&queue->turns[i]) >= TURNS_EACH;
-    return had_theirs < QUEUE && atomic_load(&queue->all) < TURNS_MOST;
-}
 
 /* Has always more to do and keeps its ticket while it may. */
 static int insatiable(struct tickets *t)
 {
     int me = queue->next;
-    while (turns_go_on()) {
+    while (atomic_load(&queue->all) < queue->enough) {
         int ticket = tickets_take(t, LONG_MS);
         if (ticket < 0)
             return 1;
         do {
             atomic_fetch_add(&queue->turns[me], 1);
-            atomic_fetch_add(&queue->all, 1);
             sched_yield();
-        } while (turns_go_on() && tickets_may_keep(t));
+        } while (atomic_fetch_add(&queue->all, 1) < queue->enough && tickets_may_keep(t));
         tickets_give(t, ticket);
     }
     return 0;
 }
 
-/* More of them than tickets: none goes away empty. */
+/* Those who had least, and most. */
+struct extremes {
+    int least, most;
+};
+
+/* All of them ask, then the tickets are let go. */
+static struct extremes share(unsigned tickets, int enough)
+{
+    use(tickets);
+    queue = mmap(NULL, sizeof *queue, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(queue != MAP_FAILED);
+    queue->enough = enough;
+    pid_t pids[QUEUE];
+    for (unsigned i = 0; i < tickets; i++)
+        assert_int_equal(tickets_take(held.tickets, 0), i);
+    for (int i = 0; i < QUEUE; i++) {
+        queue->next = i;
+        pids[i] = child_that_waits(insatiable);
+    }
+    for (unsigned i = 0; i < tickets; i++)
+        tickets_give(held.tickets, (int)i);
+    for (int i = 0; i < QUEUE; i++)
+        assert_int_equal(reap(pids[i]), 0);
+    struct extremes found = {queue->turns[0], queue->turns[0]};
+    for (int i = 1; i < QUEUE; i++) {
+        found.least = queue->turns[i] < found.least ? queue->turns[i] : found.least;
+        found.most = queue->turns[i] > found.most ? queue->turns[i] : found.most;
+    }
+    munmap(queue, sizeof *queue);
+    return found;
+}
+
+/* One ticket for four: strictly in turn, unless somebody is kept from a core before he has asked
+ * again, which a busy machine may do now and then, but not each time. */
 static void test_turns(void **state)
 {
-    for (unsigned tickets = 1; tickets < QUEUE; tickets++) {
-        use(tickets);
-        queue = mmap(NULL, sizeof *queue, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        assert_true(queue != MAP_FAILED);
-        pid_t pids[QUEUE];
-        for (unsigned i = 0; i < tickets; i++)
-            assert_int_equal(tickets_take(held.tickets, 0), i);
-        for (int i = 0; i < QUEUE; i++) {
-            queue->next = i;
-            pids[i] = child_that_waits(insatiable);
-        }
-        for (unsigned i = 0; i < tickets; i++)
-            tickets_give(held.tickets, (int)i);
-        for (int i = 0; i < QUEUE; i++)
-            assert_int_equal(reap(pids[i]), 0);
-        for (int i = 0; i < QUEUE; i++)
-            if (queue->turns[i] < TURNS_EACH)
-                fail_msg("%u tickets: %d had %d turns", tickets, i, queue->turns[i]);
-        munmap(queue, sizeof *queue);
-    }
+    struct extremes had = {0, INT_MAX};
+    for (int i = 0; i < 100 && had.most - had.least > 4; i++)
+        had = share(1, 2000);
+    assert_in_range(had.most - had.least, 0, 4);
+}
+
+/* Fewer tickets than those who want one: which one comes next is also a matter of who is on a core,
+ * but none goes away empty. */
+static void test_nobody_starves(void **state)
+{
+    for (unsigned tickets = 2; tickets < QUEUE; tickets++)
+        assert_in_range(share(tickets, 20000).least, 20, 20000 / QUEUE);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -600,6 +617,7 @@ int main(void)
         TEST(test_processes),
         TEST(test_threads),
         TEST(test_turns),
+        TEST(test_nobody_starves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
