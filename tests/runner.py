@@ -40,7 +40,7 @@ SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/deb
            "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
 PYTHON_SCRIPTS = ["bench/**/*.py", "pictures/*.py"]    # what no test imports must at least be Python
 # Programs whose subject runs on threads or is shared between processes.
-TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|tickets|throttle_crowd|counters|scoreboard|log|client)")
+TSAN_UNITS = re.compile(r"test_(executor|task|loop|ledger|store|sqlite|driver|password|priority|tickets|throttle_crowd|counters|scoreboard|log|client)")
 PROGRAM_TIMEOUT_S = 600     # a program that takes longer hangs
 PYTEST_TIMEOUT_S = 240      # one test function
 COMPUTING_S = 4 * 60 * 60   # patience with a program that only computes, on a busy machine
