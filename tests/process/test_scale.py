@@ -101,12 +101,14 @@ def test_scaling_while_a_reload_settles(serve):
 def test_ramps_under_load(serve):
     server = serve(workers=1, config=FAST)
     with Load(server, keepalive=10, connect=6, slow=4, pipelined=4) as load:
-        for _ in range(2):
+        for ramp in range(10):
             for step in [*range(2, 9), *range(7, 0, -1)]:
                 server.ctl("scale", str(step))
                 load.await_progress(1)
             server.await_workers(1)
-    totals = server.status()["totals"]
+            totals = server.status()["totals"]
+            if ramp > 0 and totals["connections_handed_over"] > 0:   # who accepts is the kernel's choice
+                break
     assert totals["connections_cut"] == totals["accept_errors"] == 0
     assert totals["connections_handed_over"] == totals["connections_taken_over"] > 0
     load.judge()
