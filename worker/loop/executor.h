@@ -1,5 +1,5 @@
-/* executor.h: the only place with threads. An executor is one kind of thread (store reader, store
- * writer, hashing) with a bounded queue in front. What one loop turn submits reaches the threads in
+/* executor.h: where threads come from, but for the companions of those that hash (auth/priority.h). An
+ * executor is one kind of thread (store reader, store writer, hashing) with a bounded queue in front. What one loop turn submits reaches the threads in
  * one hop (one lock, one wake-up), and what a thread finishes comes back in one.
  *
  * Thread: all functions are called on the loop's thread; thread_open(), run() and thread_close() run
