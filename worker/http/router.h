@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-/* One row. Paths are matched segment by segment; "{name}" matches one non-empty segment. */
+/* One row. "{name}", which is a whole segment of the path, matches one that is not empty. */
 struct route {
     enum http_method method;
     const char *path;     /* "/users/{user_id}"; static */
