@@ -36,7 +36,8 @@ static void answer_echo(struct request *r)
 static void answer_who(struct request *r)
 {
     struct buf b = buf_in_arena(r->arena);
-    buf_printf(&b, "%.*s|%s|%.*s", SLICE_ARGS(r->peer), r->secure ? "https" : "http",
+    struct slice peer = request_peer_name(r);
+    buf_printf(&b, "%.*s|%s|%.*s", SLICE_ARGS(peer), r->secure ? "https" : "http",
                SLICE_ARGS(r->id));
     response_send(r, 200, SLICE("application/json"), buf_slice(&b), NULL);
 }

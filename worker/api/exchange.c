@@ -47,7 +47,7 @@ bool exchange_abandoned(struct exchange *x)
 
 struct audit_origin exchange_origin(const struct exchange *x)
 {
-    return (struct audit_origin){.from = x->r->peer, .request_id = x->r->id};
+    return (struct audit_origin){.from = request_peer_name(x->r), .request_id = x->r->id};
 }
 
 void exchange_record(const struct exchange *x, enum audit_event event, enum audit_outcome outcome,
@@ -58,7 +58,7 @@ void exchange_record(const struct exchange *x, enum audit_event event, enum audi
                                 .who = x->current.email,
                                 .account = account->email,
                                 .account_id = account->id,
-                                .from = x->r->peer,
+                                .from = request_peer_name(x->r),
                                 .request_id = x->r->id,
                                 .why = slice_of(why)});
 }
@@ -79,7 +79,7 @@ void exchange_record_denied(const struct exchange *x)
         .outcome = AUDIT_DENIED,
         .who = x->current.email.ptr ? x->current.email : x->claims.sub,
         .account_id = x->current.id,
-        .from = x->r->peer,
+        .from = request_peer_name(x->r),
         .request_id = x->r->id,
         .what = what_was_asked(x, room, sizeof room),
         .why = slice_of(x->why)});

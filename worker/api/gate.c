@@ -8,12 +8,12 @@
 
 static struct attempt_origin origin_of(const struct exchange *x)
 {
-    struct peer peer;
-    if (!peer_parse(x->r->peer, &peer)) /* "unix": all who come that way are one */
+    const struct peer *peer = &x->r->peer;
+    if (peer->family == AF_UNIX) /* all who come that way are one */
         return (struct attempt_origin){.exempt = true};
     return (struct attempt_origin){
-        .address = throttle_address_of(peer.family, peer.address),
-        .exempt = x->api->exempt && proxies_trust(x->api->exempt, &peer),
+        .address = throttle_address_of(peer->family, peer->address),
+        .exempt = x->api->exempt && proxies_trust(x->api->exempt, peer),
     };
 }
 
@@ -30,7 +30,8 @@ static void record_throttled(struct exchange *x)
 /* The one place that hears of each attempt that was refused. */
 static void throttled(struct exchange *x, int64_t wait_ms)
 {
-    log_debug("%.*s is throttled for %lld ms", SLICE_ARGS(x->r->peer), (long long)wait_ms);
+    struct slice from = request_peer_name(x->r);
+    log_debug("%.*s is throttled for %lld ms", SLICE_ARGS(from), (long long)wait_ms);
     record_throttled(x);
     response_status(x->r, 429,
                     &(struct response_headers){.retry_after_s = (int)((wait_ms + 999) / 1000)});

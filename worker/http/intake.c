@@ -39,16 +39,14 @@ static struct slice choose_id(struct session *s, struct turn *t)
 /* Who asks, over what, and under which name: false without memory. */
 static bool identify(struct session *s, struct turn *t)
 {
-    char name[PROXY_NAME_MAX];
-    struct peer peer = s->peer;
+    t->r.peer = s->peer;
     t->r.secure = conn_is_secure(&s->conn);
     if (s->trusted) {
-        proxies_forwarded_for(s->home->proxies, t->r.headers, t->r.headers_len, &peer);
+        proxies_forwarded_for(s->home->proxies, t->r.headers, t->r.headers_len, &t->r.peer);
         t->r.secure |= proxies_forwarded_https(t->r.headers, t->r.headers_len);
     }
-    t->r.peer = slice_dup(t->r.arena, (struct slice){name, peer_name(&peer, name)});
     t->r.id = choose_id(s, t);
-    return t->r.peer.ptr && t->r.id.ptr;
+    return t->r.id.ptr != NULL;
 }
 
 /* Fills in what the head says. The parser is done with it. */
@@ -107,7 +105,7 @@ void intake_refuse(struct session *s, int status, struct slice head)
         t->r.started_us = s->home->now_us;
         t->r.method = guess_method(head);
         if (!identify(s, t))
-            t->r.peer = t->r.id = SLICE("");
+            t->r.id = SLICE("");
     }
     refuse_turn(s, t, status);
 }

@@ -47,6 +47,13 @@ struct slice request_header(const struct request *r, struct slice name)
     return (struct slice){NULL, 0};
 }
 
+struct slice request_peer_name(const struct request *r)
+{
+    char name[PROXY_NAME_MAX];
+    struct slice copy = slice_dup(r->arena, (struct slice){name, peer_name(&r->peer, name)});
+    return copy.ptr ? copy : SLICE("");
+}
+
 static void note_handler(struct request *r)
 {
     stall_note_handler(loop_stall(r->loop), r->route->name);

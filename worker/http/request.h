@@ -12,6 +12,7 @@
 #include "shared/clock.h"
 #include "shared/str.h"
 #include "worker/http/header.h"
+#include "worker/http/proxy.h"
 #include "worker/loop/loop.h"
 
 #include <stdbool.h>
@@ -56,7 +57,7 @@ struct request {
     struct slice params[REQUEST_PARAMS_MAX];
     size_t params_len;
 
-    struct slice peer;   /* "127.0.0.1:40312" (X-Forwarded-For from a trusted proxy), "unix" */
+    struct peer peer;    /* who asks: the client, as told by X-Forwarded-For from a trusted proxy */
     struct slice id;     /* for logs: from a trusted proxy's X-Request-Id, or made */
     struct arena *arena; /* this request's */
     struct loop *loop;   /* borrowed */
@@ -70,6 +71,9 @@ struct request {
 
 /* The value of the first header of that name (ASCII case-insensitive), or {NULL, 0}. */
 struct slice request_header(const struct request *r, struct slice name);
+
+/* "127.0.0.1:40312" or "unix", for logs; made anew in the arena with each call, "" without memory. */
+struct slice request_peer_name(const struct request *r);
 
 /* The present callback goes on with this request, after its handler has been left for a task: who
  * holds the loop from now on is known by it (debug mode). */

@@ -153,7 +153,7 @@ void response_log(const struct turn *t, int status, size_t body_len)
     if (!service->access_log)
         return;
     log_access(&(struct log_access){
-        .peer = t->r.peer,
+        .peer = request_peer_name(&t->r),
         .method = t->r.method_name.ptr ? t->r.method_name : SLICE("-"),
         .target = t->r.target.ptr ? t->r.target : SLICE("-"),
         .request_id = t->r.id,
