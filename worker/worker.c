@@ -374,7 +374,7 @@ static void keep_asking_store(struct worker *w)
     bool wanted = w->entry->config->admin_bind.len > 0 && w->acceptor && !w->left;
     int64_t age_ms = loop_now(w->loop).ms - atomic_load(&w->slot->store_ok_ms);
     if (wanted && !w->asks_store && age_ms >= STORE_ASKED_EVERY_MS)
-        w->asks_store = store_user_by_id(w->store, 0, on_store_asked, w);
+        w->asks_store = store_user_profile(w->store, 0, on_store_asked, w);
 }
 
 static void count_lost_lines(struct worker *w)

@@ -100,7 +100,8 @@ static enum store_result show(struct store_call *call, size_t *capacity, const s
 static enum store_result show_one(struct store_call *call, const struct row *row)
 {
     size_t capacity = 0;
-    return row ? show(call, &capacity, row, true) : STORE_NOT_FOUND;
+    bool with_password = call->operation != STORE_OP_PROFILE;
+    return row ? show(call, &capacity, row, with_password) : STORE_NOT_FOUND;
 }
 
 /* ---- operations ---- */
@@ -190,6 +191,7 @@ static enum store_result operate(struct fake *f, struct store_call *call)
 {
     switch (call->operation) {
     case STORE_OP_BY_ID:
+    case STORE_OP_PROFILE:
         return show_one(call, find_id(f, call->id));
     case STORE_OP_BY_EMAIL:
         return by_email(f, call);

@@ -116,6 +116,7 @@ static const struct iovec piece = {(char *)(uintptr_t)"x", 1};
     X(request_resumed, request_resumed(t->request))                                                \
     X(response_send, response_json(t->request, 200, SLICE("1")))                                   \
     X(store_user_by_id, store_user_by_id(t->store, 1, on_store, NULL))                             \
+    X(store_user_profile, store_user_profile(t->store, 1, on_store, NULL))                         \
     X(store_user_by_email, store_user_by_email(t->store, SLICE("x"), on_store, NULL))              \
     X(store_user_conflict, store_user_conflict(t->store, SLICE("x"), SLICE("x"), on_store, NULL))  \
     X(store_user_list, store_user_list(t->store, 0, 1, on_store, NULL))                            \

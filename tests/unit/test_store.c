@@ -66,6 +66,15 @@ static void create_and_read(void **state)
     assert_slice(a.users[0].email, "alice@example.com");
     assert_slice(a.users[0].password, "hash1");
 
+    answer_fini(&a);
+    assert_non_null(store_user_profile(t->store, 1, answer_on_done, &a));
+    assert_int_equal(tester_await(t, &a), STORE_OK);
+    assert_int_equal(a.users_len, 1);
+    assert_int_equal(a.users[0].id, 1);
+    assert_slice(a.users[0].username, "alice");
+    assert_slice(a.users[0].email, "alice@example.com");
+    assert_null(a.users[0].password.ptr);
+
     const int64_t absent[] = {0, -1, 2, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         assert_int_equal(tester_by_id(t, absent[i], &a), STORE_NOT_FOUND);

@@ -209,7 +209,7 @@ void api_read_user(struct exchange *x)
     if (x->path.overflow)
         no_such_user(x);
     else
-        exchange_await(x, store_user_by_id(x->api->store, x->path.number, on_read, x));
+        exchange_await(x, store_user_profile(x->api->store, x->path.number, on_read, x));
 }
 
 /* ---- PUT and DELETE /users/{user_id} ---------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #define STORE_OPERATIONS(X)                                                                        \
     X(BY_ID, read)                                                                                 \
     X(BY_EMAIL, read)                                                                              \
+    X(PROFILE, read)                                                                               \
     X(CONFLICT, read)                                                                              \
     X(LIST, read)                                                                                  \
     X(LIST_AFTER, read)                                                                            \

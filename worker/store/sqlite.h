@@ -113,7 +113,8 @@ bool sqlite_nowait(void);
 enum {
     SQLITE_BATCH_MAX = 256,
     SQLITE_NOWAIT_US = 1000,   /* reads on the loop: so long in one turn … */
-    SQLITE_NOWAIT_STEPS = 1000 /* … looked at after so many of SQLite's steps: some 50 us */
+    SQLITE_NOWAIT_LOOK = 4,     /* … looked at after so many reads, */
+    SQLITE_NOWAIT_STEPS = 1000 /* … and, within one, so many of SQLite's steps: some 50 us */
 };
 
 struct sqlite {

@@ -40,9 +40,9 @@ static enum store_result one_row(struct sqlite_connection *c, struct store_call 
     return result == STORE_OK && call->reply.users_len == 0 ? STORE_NOT_FOUND : result;
 }
 
-static enum store_result read_by_id(struct sqlite_connection *c, struct store_call *call)
+static enum store_result read_by_id(struct sqlite_connection *c, struct store_call *call,
+                                    sqlite3_stmt *by_id)
 {
-    sqlite3_stmt *by_id = c->statements[SQL_BY_ID];
     int rc = sqlite3_bind_int64(by_id, 1, call->id);
     return rc == SQLITE_OK ? one_row(c, call, by_id) : sqlite_connection_failed(c, rc);
 }
@@ -89,7 +89,9 @@ static enum store_result read_one(struct sqlite_connection *c, struct store_call
 {
     switch (call->operation) {
     case STORE_OP_BY_ID:
-        return read_by_id(c, call);
+        return read_by_id(c, call, c->statements[SQL_BY_ID]);
+    case STORE_OP_PROFILE:
+        return read_by_id(c, call, c->statements[SQL_PROFILE]);
     case STORE_OP_BY_EMAIL:
         return read_by_email(c, call);
     case STORE_OP_CONFLICT:
@@ -189,7 +191,7 @@ static size_t read_while_memory_answers(struct sqlite_connection *c, struct stor
     if (sqlite_connection_run(c, SQL_BEGIN_READ) == SQLITE_OK) {
         while (answered < len && read_one_nowait(c, calls[answered])) {
             answered++;
-            if (time_is_over(&until_us))
+            if (answered % SQLITE_NOWAIT_LOOK == 0 && time_is_over(&until_us))
                 break;
         }
         end_snapshot(c);

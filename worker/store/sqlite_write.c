@@ -141,6 +141,7 @@ static enum store_result write_one(struct sqlite_connection *c, struct store_cal
         return STORE_OK; /* the transaction around it is the test */
     case STORE_OP_BY_ID:
     case STORE_OP_BY_EMAIL:
+    case STORE_OP_PROFILE:
     case STORE_OP_CONFLICT:
     case STORE_OP_LIST:
     case STORE_OP_LIST_AFTER:

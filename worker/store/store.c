@@ -377,15 +377,28 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     return true;
 }
 
-struct task *(store_user_by_id)(struct store *s, int64_t id, store_done_fn *done, void *ctx,
-                                const char *made_at)
+static struct task *ask_by_id(struct store *s, enum store_operation operation, int64_t id,
+                              store_done_fn *done, void *ctx, const char *made_at)
 {
-    LOOP_ASSERT_OWNER(s->loop);
-    struct store_call *c = call_new(s, STORE_OP_BY_ID, done, ctx, made_at);
+    struct store_call *c = call_new(s, operation, done, ctx, made_at);
     if (!c)
         return NULL;
     c->id = id;
     return start(c, true);
+}
+
+struct task *(store_user_by_id)(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                                const char *made_at)
+{
+    LOOP_ASSERT_OWNER(s->loop);
+    return ask_by_id(s, STORE_OP_BY_ID, id, done, ctx, made_at);
+}
+
+struct task *(store_user_profile)(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                                  const char *made_at)
+{
+    LOOP_ASSERT_OWNER(s->loop);
+    return ask_by_id(s, STORE_OP_PROFILE, id, done, ctx, made_at);
 }
 
 struct task *(store_user_by_email)(struct store *s, struct slice email, store_done_fn *done,

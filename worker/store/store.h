@@ -43,7 +43,7 @@ struct store_user {
 /* What done() gets. Valid until it returns; copy what is needed longer. */
 struct store_reply {
     enum store_result result;
-    const struct store_user *users; /* OK: the row (create, update, by_…), or the rows of a list */
+    const struct store_user *users; /* OK: the row (create, update, by_…, profile), or the rows of a list */
     size_t users_len;
 };
 typedef void store_done_fn(void *ctx, const struct store_reply *reply);
@@ -73,6 +73,9 @@ void store_close(struct store *s);
  * without memory (then done() is not called). Slices are copied. */
 struct task *store_user_by_id(struct store *s, int64_t id, store_done_fn *done, void *ctx,
                               const char *made_at);
+/* The same row as everybody may see it: its stored password is not read. */
+struct task *store_user_profile(struct store *s, int64_t id, store_done_fn *done, void *ctx,
+                                const char *made_at);
 struct task *store_user_by_email(struct store *s, struct slice email, store_done_fn *done,
                                  void *ctx, const char *made_at);
 /* The first row that has this username or this email: USERNAME_TAKEN, EMAIL_TAKEN or NOT_FOUND. The
@@ -109,6 +112,7 @@ unsigned store_queued(const struct store *s);
 
 /* Where a call is made is its last argument, for reports; nobody writes it. */
 #define store_user_by_id(...) store_user_by_id(__VA_ARGS__, MADE_HERE)
+#define store_user_profile(...) store_user_profile(__VA_ARGS__, MADE_HERE)
 #define store_user_by_email(...) store_user_by_email(__VA_ARGS__, MADE_HERE)
 #define store_user_conflict(...) store_user_conflict(__VA_ARGS__, MADE_HERE)
 #define store_user_list(...) store_user_list(__VA_ARGS__, MADE_HERE)
