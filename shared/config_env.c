@@ -24,24 +24,38 @@ static void full_name(const struct option *o, char name_r[static NAME_MAX_LEN])
         name_r[i] = (char)toupper((unsigned char)name_r[i]);
 }
 
-/* The option that a name sets; *further_r: it is the further name of it. NULL: none. */
-static const struct option *find_name(struct slice name, bool *further_r)
+/* Cuts *text* off the beginning of *rest, whatever its case; false: it does not begin so. */
+static bool take(struct slice *rest, const char *text)
 {
-    char full[NAME_MAX_LEN];
-    for (size_t i = 0; i < OPTIONS_LEN; i++) {
-        const struct option *o = &config_options[i];
-        full_name(o, full);
-        *further_r = o->environment[0] && slice_equals_nocase(name, slice_of(o->environment));
-        if (*further_r || slice_equals_nocase(name, slice_of(full)))
-            return o;
-    }
-    return NULL;
+    struct slice want = slice_of(text);
+    if (rest->len < want.len || !slice_equals_nocase((struct slice){rest->ptr, want.len}, want))
+        return false;
+    *rest = (struct slice){rest->ptr + want.len, rest->len - want.len};
+    return true;
 }
 
 static bool has_prefix(struct slice name)
 {
-    size_t len = sizeof prefix - 1;
-    return name.len >= len && slice_equals_nocase((struct slice){name.ptr, len}, slice_of(prefix));
+    return take(&name, prefix);
+}
+
+/* Without making it: each variable of the environment is compared with each option. */
+static bool is_full_name(const struct option *o, struct slice name)
+{
+    return take(&name, prefix) && take(&name, o->section) && take(&name, "_") &&
+           slice_equals_nocase(name, slice_of(o->key));
+}
+
+/* The option that a name sets; *further_r: it is the further name of it. NULL: none. */
+static const struct option *find_name(struct slice name, bool *further_r)
+{
+    for (size_t i = 0; i < OPTIONS_LEN; i++) {
+        const struct option *o = &config_options[i];
+        *further_r = o->environment[0] && slice_equals_nocase(name, slice_of(o->environment));
+        if (*further_r || is_full_name(o, name))
+            return o;
+    }
+    return NULL;
 }
 
 /* A name that begins as ours do is probably meant for us. */

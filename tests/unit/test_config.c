@@ -215,6 +215,8 @@ static void test_environment(void **state)
         {"an empty full name does not hide the further one",
          .environ = {"COLMEIA_SERVER_WORKERS=", "WEB_CONCURRENCY=3"},
          .lines = {"workers = 3  # environment WEB_CONCURRENCY"}},
+        {"without the prefix it is not ours", .environ = {"SERVER_BIND=x", "LOG_LEVEL=debug", "_SERVER_BIND=x"},
+         .lines = {"bind = 127.0.0.1:8000  # default", "level = info  # default"}},
         {"letter case", .environ = {"secret_key=abc"},
          .lines = {"# secret_key = ********  # environment secret_key"}},
         {"an empty key is a key", .environ = {"SECRET_KEY="},
