@@ -21,7 +21,7 @@ static bool is_name(struct slice s)
             if (s.len - i < 3 || !is_hex(s.ptr[i + 1]) || !is_hex(s.ptr[i + 2]))
                 return false;
             i += 2;
-        } else if (!alnum && (c == 0 || !strchr("-._~!$&'()*+,;=", c))) {
+        } else if (!alnum && c != '.' && (c == 0 || !strchr("-_~!$&'()*+,;=", c))) {
             return false;
         }
     }

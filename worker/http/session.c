@@ -387,7 +387,7 @@ void session_answered(struct session *s)
 {
     if (s->corked)
         return;
-    s->home->now_us = clock_now_us();
+    s->home->now_us = loop_entered_us(s->conn.shared->loop);
     session_advance(s);
 }
 

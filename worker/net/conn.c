@@ -250,7 +250,7 @@ void conn_read_now(struct conn *c)
     struct conn_shared *sh = c->shared;
     LOOP_ASSERT_OWNER(sh->loop);
     ASSERT(!sh->read_buffer_in_use);
-    ssize_t n = read(c->io.fd, sh->read_buffer, CONN_READ_MAX);
+    ssize_t n = recv(c->io.fd, sh->read_buffer, CONN_READ_MAX, 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             conn_end(c, c->lingering ? CONN_END_LINGERED : CONN_END_BROKEN);
