@@ -137,6 +137,12 @@ void jsonw_name(struct jsonw *w, struct slice name)
     w->comma = false;
 }
 
+void jsonw_written_name(struct jsonw *w, struct slice name)
+{
+    jsonw_raw(w, name);
+    w->comma = false;
+}
+
 void jsonw_string(struct jsonw *w, struct slice value)
 {
     quoted(w, value);

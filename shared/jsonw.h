@@ -24,6 +24,10 @@ void jsonw_array_open(struct jsonw *w);
 void jsonw_array_close(struct jsonw *w);
 /* "name": — the next call writes its value. */
 void jsonw_name(struct jsonw *w, struct slice name);
+/* The same for a literal that needs no escape, in one copy: jsonw_key(w, "id"). */
+#define jsonw_key(w, name) jsonw_written_name(w, SLICE("\"" name "\":"))
+/* A name with its quotes and colon. */
+void jsonw_written_name(struct jsonw *w, struct slice name);
 void jsonw_string(struct jsonw *w, struct slice value);
 void jsonw_i64(struct jsonw *w, int64_t value);
 void jsonw_u64(struct jsonw *w, uint64_t value);

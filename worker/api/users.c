@@ -14,7 +14,7 @@ static void write_user(struct jsonw *w, const struct store_user *user)
 {
     jsonw_object_open(w);
 #define MEMBER(member, kind)                                                                       \
-    jsonw_name(w, SLICE(#member));                                                                 \
+    jsonw_key(w, #member);                                                                         \
     WRITE_##kind(w, user->member);
     USER_PUBLIC(MEMBER)
 #undef MEMBER

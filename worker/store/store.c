@@ -348,6 +348,17 @@ void store_close(struct store *s)
         free_store(s);
 }
 
+/* A copy at *at, which moves on; of {NULL, 0}, just that. */
+static struct slice keep(char **at, struct slice text)
+{
+    if (!text.ptr)
+        return text;
+    struct slice copy = {*at, text.len};
+    memcpy(*at, text.ptr, text.len);
+    *at += text.len;
+    return copy;
+}
+
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
 {
     /* the reply shows its rows as const; here they are made */
@@ -364,16 +375,16 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
         call->reply.users = rows = more;
         *capacity = wanted;
     }
-    struct store_user copy = {.id = user->id};
-    copy.username = slice_dup(&call->arena, user->username);
-    copy.email = slice_dup(&call->arena, user->email);
-    if (user->password.ptr)
-        copy.password = slice_dup(&call->arena, user->password);
-    if (!copy.username.ptr || !copy.email.ptr || (user->password.ptr && !copy.password.ptr)) {
+    char *text = arena_alloc(&call->arena, user->username.len + user->email.len + user->password.len);
+    if (!text) {
         call->reply.result = STORE_NO_MEMORY;
         return false;
     }
-    rows[call->reply.users_len++] = copy;
+    struct store_user *copy = &rows[call->reply.users_len++];
+    copy->id = user->id;
+    copy->username = keep(&text, user->username);
+    copy->email = keep(&text, user->email);
+    copy->password = keep(&text, user->password);
     return true;
 }
 
