@@ -61,7 +61,7 @@ static void tell_parts(struct buf *story, struct slice method, struct slice targ
 
 static void tell(struct run *run, const struct request *r)
 {
-    ASSERT(r->path.ptr && r->raw_path.ptr && r->peer.len > 0 && r->id.len > 0);
+    ASSERT(r->path.ptr && r->raw_path.ptr && request_peer_name(r).len > 0 && r->id.len > 0);
     tell_parts(&run->story, r->method_name, r->target, r->body);
     buf_append_char(&run->methods, r->method == HTTP_HEAD ? 'H' : '-');
 }
