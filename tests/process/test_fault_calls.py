@@ -175,11 +175,12 @@ def test_listener_of_a_reload_cannot_be_opened(serve, faults, point):
     load.judge()
 
 
-@pytest.mark.parametrize("visit", [0, 1])
-def test_old_worker_cannot_be_told_to_move(serve, faults, visit):
-    """The master's message fails: it gets TERM, and ends politely. (Of each new worker's messages the
-    first is READY.)"""
+@pytest.mark.parametrize("visit, whom", [(0, "new"), (1, "new"), (2, "old"), (3, "old")])
+def test_worker_cannot_be_told_at_a_reload(serve, faults, visit, whom):
+    """The master's message fails: who should have heard it gets TERM, and ends politely. New workers are told
+    to accept, then the old ones to move."""
     server = serve(config=FAST, env=faults.env)
+    old = server.workers()
     with Load(server, keepalive=4, connect=4, slow=2) as load:
         load.await_progress(3)
         faults.set("reload_commit", "once signal STOP")
@@ -189,8 +190,10 @@ def test_old_worker_cannot_be_told_to_move(serve, faults, visit):
         os.kill(server.process.pid, signal.SIGCONT)
         server.await_line(r"reload 1: 2 workers replaced, .* 0 cut")
         assert faults.is_struck("message_send")
+        untold = re.findall(r"\(pid (\d+)\) cannot be told; it gets SIGTERM", server.log)
+        assert len(untold) == 1 and (int(untold[0]) in old) == (whom == "old"), untold
+        server.await_workers(2, without=[int(untold[0])])
         load.await_progress(3)
-    assert len(re.findall("cannot be told; it gets SIGTERM", server.log)) == 1
     load.judge()
 
 
