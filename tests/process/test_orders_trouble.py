@@ -59,9 +59,10 @@ def test_every_way_to_fail(api, upstream, server):
         match = "/packages/" if mode in OF_ITEMS else "/maestro/"
         upstream.set(mode=mode, match=match, zero=True)
         expect_failed(api, numbered(1))
-        report = upstream.set(mode="ok", zero=True)
-        before = 1 if mode in OF_ITEMS else 0
-        assert report["calls"] in (0, before + tries), mode
+        report = upstream.set(mode="ok")
+        wanted = tries + (1 if mode in OF_ITEMS else 0)
+        # a kept connection that ends without a byte is tried again by libcurl itself (RFC 9112, 9.3.1)
+        assert report["calls"] == wanted or tries > 1 and report["calls"] > wanted, (mode, report)
         server.await_line(r"order 00000000-0000-4000-8000-000000000001: the upstream failed: /maestro.*502")
     assert breaker(server) == "closed"
     assert api.get(items_path(KNOWN)).status_code == 200

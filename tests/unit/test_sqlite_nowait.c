@@ -2,6 +2,7 @@
  * hold it are not: pages that are on the disk only, an index that has to be rebuilt, locks of others,
  * and whatever takes long. */
 #include "store_tester.h"
+#include "shared/fault.h"
 
 #include "worker/loop/stall.h"
 
