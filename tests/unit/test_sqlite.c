@@ -678,6 +678,40 @@ static void refused_by_another_table(void **state)
     assert_int_equal(tester_sql(t, "SELECT count(*) FROM todos"), 1);
 }
 
+/* The id is that of the user, whatever else was inserted by the same statement; and a row that a trigger
+ * leaves out is nobody's. */
+static void triggers_of_others(void **state)
+{
+    struct tester *t = *state;
+    char text[100];
+    tester_open(t);
+    tester_close(t);
+    tester_sql(t, "CREATE TABLE log (id INTEGER PRIMARY KEY, who TEXT);"
+                  "INSERT INTO log VALUES (700, 'first');"
+                  "CREATE TRIGGER logs AFTER INSERT ON users BEGIN "
+                  "INSERT INTO log (who) VALUES (new.username); END;"
+                  "CREATE TRIGGER ignores BEFORE INSERT ON users WHEN new.username = 'nobody' BEGIN "
+                  "SELECT raise(IGNORE); END");
+    tester_open(t);
+    stderr_capture_start();
+    struct answer a[3] = {0};
+    store_user_create(t->store, SLICE("alice"), SLICE("a"), SLICE("h"), answer_on_done, &a[0]);
+    store_user_create(t->store, SLICE("nobody"), SLICE("n"), SLICE("h"), answer_on_done, &a[1]);
+    store_user_create(t->store, SLICE("bob"), SLICE("b"), SLICE("h"), answer_on_done, &a[2]);
+    assert_int_equal(tester_await(t, &a[0]), STORE_OK);
+    assert_int_equal(tester_await(t, &a[1]), STORE_UNAVAILABLE);
+    assert_int_equal(tester_await(t, &a[2]), STORE_OK);
+    char *said = stderr_capture_end();
+    assert_int_equal(count_of(said, "a trigger ignored it"), 1);
+    free(said);
+    assert_int_equal(a[0].users[0].id, 1);
+    assert_int_equal(a[2].users[0].id, 2);
+    assert_string_equal(tester_list(t, text, sizeof text), "1 alice a; 2 bob b; ");
+    assert_int_equal(tester_sql(t, "SELECT count(*) FROM log"), 3);
+    for (int i = 0; i < 3; i++)
+        answer_fini(&a[i]);
+}
+
 static void updated_at_is_kept(void **state)
 {
     struct tester *t = *state;
@@ -799,6 +833,7 @@ int main(void)
         OPEN(foreign_writer_is_noticed),
         CLOSED(todos_go_with_their_user),
         CLOSED(refused_by_another_table),
+        CLOSED(triggers_of_others),
         CLOSED(updated_at_is_kept),
         CLOSED(schema_of_the_benchmark),
         CLOSED(open_refuses),

@@ -345,7 +345,8 @@ enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc)
         /* this row's own affair: another table refers to it, a trigger refuses */
         if (seldom_due(&c->odd_gap, ODD_GAP_MS))
             log_error("a write was refused by the database: %s; it is answered 503",
-                      sqlite3_errmsg(c->db));
+                      sqlite3_errcode(c->db) == SQLITE_OK ? "a trigger ignored it"
+                                                          : sqlite3_errmsg(c->db));
         return STORE_UNAVAILABLE;
     }
     struct buf line = {0};

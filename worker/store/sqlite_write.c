@@ -51,19 +51,22 @@ static enum store_result failed(struct sqlite_connection *c, const struct store_
 static enum store_result create(struct sqlite_connection *c, struct store_call *call)
 {
     sqlite3_stmt *insert = c->statements[SQL_CREATE];
-    int64_t id = 0;
     int rc = sqlite_bind_slice(insert, 1, call->username);
     if (rc == SQLITE_OK)
         rc = sqlite_bind_slice(insert, 2, call->email);
     if (rc == SQLITE_OK)
         rc = sqlite_bind_slice(insert, 3, call->password);
     if (rc == SQLITE_OK) {
-        /* all changes are made before the first row of RETURNING comes */
-        if (sqlite3_step(insert) == SQLITE_ROW)
-            id = sqlite3_column_int64(insert, 0);
+        sqlite3_step(insert);
         rc = sqlite3_reset(insert);
     }
-    return rc == SQLITE_OK ? reply_user(call, id) : failed(c, call, rc);
+    if (rc == SQLITE_OK && sqlite3_changes(c->db) == 0) /* RAISE(IGNORE), lang_createtrigger.html */
+        rc = SQLITE_CONSTRAINT_TRIGGER;
+    if (rc != SQLITE_OK)
+        return failed(c, call, rc);
+    /* id is the rowid (schema.c looks). RETURNING, for each row, would make a table in memory and
+     * copies of all pages it changes. */
+    return reply_user(call, sqlite3_last_insert_rowid(c->db));
 }
 
 /* Runs a bound statement that changes the row as the caller saw it, or none. */
