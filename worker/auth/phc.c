@@ -4,7 +4,7 @@
 #include "shared/check.h"
 
 #include <sodium.h>
-#include <stdio.h>
+#include <string.h>
 
 enum {
     SALT_MIN = 8, /* libsodium's and RFC 9106's lower bounds */
@@ -67,17 +67,31 @@ bool phc_parse(struct slice text, struct phc *phc_r)
     return true;
 }
 
+static char *put(char *at, struct slice text)
+{
+    return mempcpy(at, text.ptr, text.len);
+}
+
+/* Unpadded; *room* counts the NUL that it puts behind. */
+static char *put_base64(char *at, size_t room, const unsigned char *bytes, size_t len)
+{
+    sodium_bin2base64(at, room, bytes, len, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+    return at + sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) - 1;
+}
+
 size_t phc_format(char text_r[static PHC_TEXT_MAX + 1], uint64_t memory_kib, uint64_t passes,
                   const unsigned char salt[static PHC_SALT_LEN],
                   const unsigned char tag[static PHC_TAG_LEN])
 {
-    const int variant = sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
-    char salt64[sodium_base64_ENCODED_LEN(PHC_SALT_LEN, sodium_base64_VARIANT_ORIGINAL_NO_PADDING)];
-    char tag64[sodium_base64_ENCODED_LEN(PHC_TAG_LEN, sodium_base64_VARIANT_ORIGINAL_NO_PADDING)];
-    sodium_bin2base64(salt64, sizeof salt64, salt, PHC_SALT_LEN, variant);
-    sodium_bin2base64(tag64, sizeof tag64, tag, PHC_TAG_LEN, variant);
-    int len = snprintf(text_r, PHC_TEXT_MAX + 1, "$argon2id$v=19$m=%llu,t=%llu,p=1$%s$%s",
-                       (unsigned long long)memory_kib, (unsigned long long)passes, salt64, tag64);
-    ASSERT(len > 0 && len <= PHC_TEXT_MAX);
-    return (size_t)len;
+    const char *end = text_r + PHC_TEXT_MAX + 1;
+    ASSERT(memory_kib <= PHC_MEMORY_MAX_KIB && passes <= PHC_PASSES_MAX);
+    char *at = put(text_r, SLICE("$argon2id$v=19$m="));
+    at += str_u64(at, memory_kib);
+    at = put(at, SLICE(",t="));
+    at += str_u64(at, passes);
+    at = put(at, SLICE(",p=1$"));
+    at = put_base64(at, (size_t)(end - at), salt, PHC_SALT_LEN);
+    at = put(at, SLICE("$"));
+    at = put_base64(at, (size_t)(end - at), tag, PHC_TAG_LEN);
+    return (size_t)(at - text_r);
 }
