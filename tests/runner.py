@@ -17,6 +17,7 @@ A test is a name and a function that returns what went wrong. Names say where to
     systemd/test_unit.py::test_x       pytest: the package and the units in a machine of their own
     bench/test_report.py::test_x       pytest: the benchmark's arithmetic; nothing is measured
     mutants/17-name                    only with --mutants: a planted fault must turn its test red
+    patches                            each planted fault applies, compiles and names a test that is there
 """
 
 import argparse
@@ -306,6 +307,17 @@ def find_pytest(preset, long):
         yield Test(name, None, () if name.startswith("bench/") else (preset, target_of(name)))
 
 
+def check_patches(preset):
+    from mutants import patches
+    begin = time.monotonic()
+    wrong = patches.check(ROOT, ROOT / "build" / preset)
+    return Outcome("failed" if wrong else "passed", time.monotonic() - begin, wrong)
+
+
+def find_patches(preset):
+    yield Test("patches", lambda: check_patches(preset), (preset, "colmeia"))
+
+
 def find_mutants():
     from mutants import mutants
     return mutants.find(ROOT, sys.modules[__name__])
@@ -406,7 +418,7 @@ def main():
     if args.mutants:
         tests = list(find_mutants())
     else:
-        tests = [*find_scripts(), *find_units(args.preset, args.long), *find_tsan(),
+        tests = [*find_scripts(), *find_patches(args.preset), *find_units(args.preset, args.long), *find_tsan(),
                  *find_fuzz(args.fuzz_time if args.long else 0), *find_pytest(args.preset, args.long)]
     tests = [t for t in tests if chosen(t, args.k)]
     if args.list:
