@@ -15,6 +15,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from . import patches
+
 HERE = Path(__file__).resolve().parent
 SOURCES = ["CMakeLists.txt", "CMakePresets.json", "README.md", "etc", "master", "shared", "worker", "tests", ".ci"]
 PATIENCE_S = "20"           # what a red test may wait for
@@ -97,11 +99,8 @@ class Nursery:
             raise RuntimeError(f"{test} is red without the fault:\n{output}")
 
     def patch(self, mutant):
-        done = subprocess.run(["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-r", "-",
-                               "-i", str(mutant.path)], cwd=self.tree, capture_output=True)
-        if done.returncode:
-            raise RuntimeError("it does not apply:\n" + done.stdout.decode(errors="replace"))
-        for name in re.findall(r"^\+\+\+ b/(\S+)", mutant.path.read_text(), re.MULTILINE):
+        patches.apply(mutant.path, self.tree)
+        for name in patches.changed_files(mutant.path):
             os.utime(self.tree / name)
 
     def judge(self, mutant):

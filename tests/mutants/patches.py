@@ -16,6 +16,18 @@ CHANGED = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 NAMED = re.compile(r"^(test|target): (\S+)", re.MULTILINE)
 
 
+def changed_files(patch):
+    return CHANGED.findall(patch.read_text())
+
+
+def apply(patch, tree):
+    """Raises RuntimeError when it does not fit exactly."""
+    done = subprocess.run(["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-r", "-",
+                           "-i", str(patch)], cwd=tree, capture_output=True)
+    if done.returncode:
+        raise RuntimeError("it does not apply:\n" + done.stdout.decode(errors="replace"))
+
+
 def compile_commands(build):
     """{source: (directory, its arguments)}; one of them where it is compiled several times."""
     rows = json.loads((build / "compile_commands.json").read_text())
@@ -52,23 +64,25 @@ def is_there(root, kind, name):
     return path.exists() and f"def {function.split('[')[0]}(" in path.read_text()
 
 
+def errors_in_a_copy(root, commands, patch):
+    with tempfile.TemporaryDirectory() as directory:
+        place, names = Path(directory), changed_files(patch)
+        for name in names:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, place / name)
+        try:
+            apply(patch, place)
+        except RuntimeError as e:
+            return [str(e)]
+        return [e for e in (compile_error(root, commands, place, name) for name in names) if e]
+
+
 def what_is_wrong(root, commands, patch):
-    text = patch.read_text()
-    names = NAMED.findall(text.split("\n--- ", 1)[0])
+    names = NAMED.findall(patch.read_text().split("\n--- ", 1)[0])
     wrong = [f"there is no {kind} {name}" for kind, name in names if not is_there(root, kind, name)]
     if not names:
         wrong.append("it names no test")
-    with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        for name in CHANGED.findall(text):
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, place / name)
-        done = subprocess.run(["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-r", "-", "-i",
-                               str(patch)], cwd=place, capture_output=True, text=True)
-        if done.returncode:
-            wrong.append("it does not apply:\n" + done.stdout)
-        else:
-            wrong += [e for e in (compile_error(root, commands, place, n) for n in CHANGED.findall(text)) if e]
+    wrong += errors_in_a_copy(root, commands, patch)
     return "".join(f"{patch.name}: {line}\n" for line in wrong)
 
 
