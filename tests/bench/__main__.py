@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -303,10 +303,13 @@ def main():
         sys.exit(f"tests/bench/run: port {args.port} is taken; --port names another")
     reps, seconds = (1, QUICK_S) if args.quick else (args.r, args.d)
     special = counting if args.count else profiling if args.profile else None
-    peers = prepare(["colmeia"] if special or args.scale else args.peers)
+    peers = prepare(["colmeia"] if special else scaling.PEERS_OF_RUN if args.scale else args.peers)
+    if args.scale and set(peers) != set(scaling.PEERS_OF_RUN):
+        sys.exit("tests/bench/run: --scale compares with " + ", ".join(scaling.PEERS_OF_RUN))
     try:
         if args.scale:
-            scaling.run(lambda: fresh_place(PEERS["colmeia"], args.port, False), seconds, OUT)
+            scaling.run(lambda peer, **special: replace(fresh_place(PEERS[peer], args.port, False), **special), seconds,
+                        OUT)
             return 0
         if special:
             special.run(lambda item: measuring_place(item, args.port), COLMEIA, args.items, seconds, OUT)

@@ -40,6 +40,8 @@ class Place:
     light: bool        # hashes that cost next to nothing
     orders: bool = False    # the orders API is there, its upstream on the next port
     secure: bool = False    # a listener with TLS is there, on the port behind that
+    workers: int = WORKERS
+    connections: int = 1024     # for how many there must be room
 
     @property
     def upstream_port(self):
@@ -91,6 +93,8 @@ def start_colmeia(place):
         "log.access": "off",
         "log.audit": "off",
     }
+    if place.connections > Place.connections:
+        values["limits.max_connections"] = 2 * place.connections
     if place.light:
         values.update({"auth.hash_memory": "8k", "auth.hash_iterations": "1"})
     if place.orders:
@@ -99,7 +103,7 @@ def start_colmeia(place):
         make_pair(place.directory)
         values.update({"server.bind": f"127.0.0.1:{place.port}, 127.0.0.1:{place.secure_port} tls",
                        "tls.certificate": place.directory / "server.pem", "tls.key": place.directory / "server.key"})
-    return [COLMEIA, "--config", write_ini(place.directory, values), "--workers", WORKERS], {}
+    return [COLMEIA, "--config", write_ini(place.directory, values), "--workers", place.workers], {}
 
 
 def start_nginx(place):
@@ -109,7 +113,8 @@ def start_nginx(place):
         pair = make_pair(place.directory)
         tls = (f"listen 127.0.0.1:{place.secure_port} ssl reuseport backlog=1024; ssl_protocols TLSv1.3; "
                f"ssl_certificate {pair}; ssl_certificate_key {pair.with_suffix('.key')};")
-    for name, value in {"PORT": place.port, "WORKERS": WORKERS, "PLACE": place.directory, "TLS": tls}.items():
+    for name, value in {"PORT": place.port, "WORKERS": place.workers, "CONNECTIONS": place.connections,
+                        "PLACE": place.directory, "TLS": tls}.items():
         text = text.replace(f"@{name}@", str(value))
     config = place.directory / "nginx.conf"
     config.write_text(text)
@@ -117,18 +122,18 @@ def start_nginx(place):
 
 
 def start_ceil(place, **env):
-    return ([place.binaries / "ceil", place.port, WORKERS, place.database],
+    return ([place.binaries / "ceil", place.port, place.workers, place.database],
             {"BENCH_SECRET": SECRET, **place.hash_cost(), **env})
 
 
 def start_go(place):
     return ([place.binaries / "users", place.port, place.database],
-            {"BENCH_SECRET": SECRET, "GOMAXPROCS": str(WORKERS), **place.hash_cost()})
+            {"BENCH_SECRET": SECRET, "GOMAXPROCS": str(place.workers), **place.hash_cost()})
 
 
 def start_fastapi(place):
     argv = ["/usr/bin/python3", "-B", "-m", "uvicorn", "--host", "127.0.0.1", "--port", place.port,
-            "--workers", WORKERS, "--loop", "uvloop", "--http", "httptools", "--no-access-log",
+            "--workers", place.workers, "--loop", "uvloop", "--http", "httptools", "--no-access-log",
             "--log-level", "warning", "users_fastapi:app"]
     return argv, {"PYTHONPATH": str(APPS), "BENCH_DATABASE": str(place.database), "BENCH_SECRET": SECRET,
                   **place.hash_cost()}
@@ -137,7 +142,7 @@ def start_fastapi(place):
 PEERS = {p.name: p for p in [
     Peer("colmeia", "ours", ALL + SECURE + ORDERS, "this tree, preset release, access and audit log off", start_colmeia),
     Peer("epoll", "bound", HELLO, "the floor: bare epoll, a constant answer, parses nothing",
-         lambda p: ([p.binaries / "epoll", p.port, WORKERS], {}), "epoll"),
+         lambda p: ([p.binaries / "epoll", p.port, p.workers], {}), "epoll"),
     Peer("ceil", "bound", ALL, "a bound in C: believes what it reads; prepared statements, one transaction for all "
          "that waits, hashes on threads of lowest priority", start_ceil, "ceil"),
     Peer("ceil-each", "bound", ("W9",), "the same with one commit for each insert",
@@ -146,7 +151,7 @@ PEERS = {p.name: p for p in [
     Peer("nginx-tls", "bound", SECURE, "nginx again, with W2's answer by `return 200`: TLS without a database",
          start_nginx),
     Peer("mhd", "server", HELLO, "GNU libmicrohttpd, epoll, two threads",
-         lambda p: ([p.binaries / "mhd", p.port, WORKERS], {}), "mhd"),
+         lambda p: ([p.binaries / "mhd", p.port, p.workers], {}), "mhd"),
     Peer("go", "server", ALL, "net/http, mattn/go-sqlite3, x/crypto/argon2", start_go, "users"),
     Peer("fastapi", "server", ALL, "uvicorn (uvloop, httptools) and FastAPI, plain SQL by aiosqlite, argon2 in the "
          "thread pool", start_fastapi),
