@@ -35,7 +35,8 @@ struct phc {
  * another algorithm, leading zeros, padding, bytes behind the tag. */
 bool phc_parse(struct slice text, struct phc *phc_r);
 
-/* Writes the text (NUL-terminated) of a tag with p=1; returns its length. */
+/* Writes the text (NUL-terminated) of a tag with p=1; returns its length. memory_kib and passes are
+ * within the bounds above. */
 size_t phc_format(char text_r[static PHC_TEXT_MAX + 1], uint64_t memory_kib, uint64_t passes,
                   const unsigned char salt[static PHC_SALT_LEN],
                   const unsigned char tag[static PHC_TAG_LEN]);
