@@ -229,10 +229,23 @@ def write_results(samples, where, to_readme):
     say("\n" + report.goal_table(summary))
     say(f"\n{OUT.relative_to(ROOT)}: result.tsv, report.md, result.svg")
     if to_readme:
-        readme = ROOT / "README.md"
-        readme.write_text(report.rewrite(readme.read_text(), report.readme_part(summary, where, PLOT)))
+        write_readme(report.SPEED, report.readme_part(summary, where, PLOT))
         (ROOT / PLOT).write_text((OUT / "result.svg").read_text())
         say(f"README.md and {PLOT} are rewritten")
+
+
+def write_readme(part, content):
+    readme = ROOT / "README.md"
+    readme.write_text(report.rewrite(readme.read_text(), part, content))
+
+
+def measure_scale(args, seconds, load):
+    text = scaling.run(lambda peer, **special: replace(fresh_place(PEERS[peer], args.port, False), **special), seconds)
+    where = surroundings(seconds, scaling.ROUNDS, load)
+    (OUT / "scale.md").write_text(f"{where}\n\n{text}\n")
+    say(text)
+    if args.readme:
+        write_readme(report.SCALE, f"{where}\n\n{text}")
 
 
 # ---- the command ----------------------------------------------------------------------------------
@@ -269,7 +282,7 @@ def arguments():
     parser.add_argument("--peers", type=some_of(PEERS, "peer"), default=list(PEERS), metavar='"colmeia nginx"')
     parser.add_argument("--quick", action="store_true", help=f"one repetition of {QUICK_S} s: does it work at all?")
     parser.add_argument("--port", type=positive, default=8790, help="of the servers (default: 8790)")
-    parser.add_argument("--readme", action="store_true", help="also rewrite the README's table and plot")
+    parser.add_argument("--readme", action="store_true", help="also rewrite the README's table and plot (with --scale: its other table)")
     parser.add_argument("--from-tsv", action="store_true", help="measure nothing: the report anew from result.tsv")
     parser.add_argument("--count", action="store_true",
                         help="instead: system calls a request, batches of reads and writes, of colmeia")
@@ -308,8 +321,7 @@ def main():
         sys.exit("tests/bench/run: --scale compares with " + ", ".join(scaling.PEERS_OF_RUN))
     try:
         if args.scale:
-            scaling.run(lambda peer, **special: replace(fresh_place(PEERS[peer], args.port, False), **special), seconds,
-                        OUT)
+            measure_scale(args, seconds, load)
             return 0
         if special:
             special.run(lambda item: measuring_place(item, args.port), COLMEIA, args.items, seconds, OUT)

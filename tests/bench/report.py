@@ -5,7 +5,12 @@ from bench.figures import GOALS
 from bench.items import ITEMS, LEFT_OUT
 from bench.peers import PEERS
 
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
+SPEED, SCALE = "speed", "scale"     # the README's parts
+
+
+def marks(part):
+    return f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+
 NAMES = {"rate": "rate", "cpu_us": "CPU per request", "p99_us": "p99", "served": "reads served",
          "logins": "logins beside", "p50_us": "median", "quiet_ratio": "p99 ÷ quiet p99",
          "onlooker_ratio": "p99 ÷ onlooker's p99",
@@ -158,7 +163,7 @@ def readme_part(summary, surroundings, plot_path):
     who = "\n".join(f"- `{p}`{' (no server, a bound)' if PEERS[p].kind == 'bound' else ''}: {PEERS[p].what}"
                     for p in peers)
     return "\n\n".join([surroundings, f"![{', '.join(peers)} side by side]({plot_path})",
-                        table(["", *peers], rows),
+                        table(["", *peers], rows), goal_table(summary),
                         f"In brackets: the part of the reads due that was served. {not_measured()}".strip(), *remarks(summary), who])
 
 
@@ -167,10 +172,10 @@ def cell_of(summary, item, peer, name):
     return "" if value is None else value_of(name, value)
 
 
-def rewrite(text, part):
-    """The README's text with the marked part replaced."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN} … {END} in it")
-    return f"{before}{BEGIN}\n{part}\n{END}{after}"
+def rewrite(text, part, content):
+    """The README's text with one of its parts replaced."""
+    begin, end = marks(part)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"no {begin} … {end} in it")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"

@@ -216,8 +216,8 @@ def by_users(make, seconds):
             [f"page at offset {FAR}, ms", f"{ours:.1f}", f"SQLite alone: {bare:.1f}", "no slower", f"{ours / bare:.2f} ×"]]
 
 
-def run(make, seconds, out):
-    """Measures and prints; *make*: (peer's name, **what is special) → a fresh Place."""
+def run(make, seconds):
+    """Measures; the table. *make*: (peer's name, **what is special) → a fresh Place."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     rows = [*size_and_time(make),
@@ -225,6 +225,4 @@ def run(make, seconds, out):
             growth_row("workers, 64 connections", 1.25, make, WORKERS, lambda n: 64, lambda n: n, seconds),
             *by_users(make, seconds)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    text = table(["", "colmeia", "others, in the same minutes", "goal", "measured"], rows, right=False) + "\n"
-    (out / "scale.md").write_text(text)
-    print(text, flush=True)
+    return table(["", "colmeia", "others, in the same minutes", "goal", "measured"], rows, right=False)

@@ -141,13 +141,20 @@ def test_every_row_of_a_table_has_as_many_columns():
         assert len({line.count("|") for line in text.splitlines()}) == 1, text
 
 
-def test_rewriting_the_readme():
-    old = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    assert report.rewrite(old, "new") == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
-    with pytest.raises(ValueError):
-        report.rewrite("no marks", "new")
+@pytest.mark.parametrize("part", [report.SPEED, report.SCALE])
+def test_rewriting_the_readme(part):
+    begin, end = report.marks(part)
+    old = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert report.rewrite(old, part, "new") == f"before\n{begin}\nnew\n{end}\nafter\n"
+    for wrong in ("no marks", begin, end, old + old):
+        with pytest.raises(ValueError):
+            report.rewrite(wrong, part, "new")
     readme = (command.ROOT / "README.md").read_text()
-    assert readme.count(report.BEGIN) == readme.count(report.END) == 1
+    assert readme.count(begin) == readme.count(end) == 1
+
+
+def test_the_plot_is_in_the_readme():
+    readme = (command.ROOT / "README.md").read_text()
     assert (command.ROOT / command.PLOT).exists() and str(command.PLOT) in readme
 
 
@@ -157,6 +164,7 @@ def test_the_readmes_part():
     assert "| W1: GET / (requests/s) | **300** | 200 |  |" in part
     assert "| **250 µs (100 %)** |  | 1.00 s (10 %) |" in part and "\n- `nginx`: `return 200`" in part
     assert "| memory of an idle worker | 2.0 MiB | 2.0 MiB |  |" in part
+    assert report.goal_table(Summary(samples())) in part
 
 
 def test_bars_are_in_proportion():
