@@ -68,6 +68,7 @@ static enum http_input take_head(struct reading *r, const char *bytes, size_t le
     *taken = r->head.skipped + r->head.len;
     char *copy = arena_dup(&r->arena, from, r->head.len);
     ASSERT(copy);
+    parser_prepare_head(copy, r->head.len);
     rebase(&r->head.method, from, copy);
     rebase(&r->head.target, from, copy);
     rebase(&r->head.version, from, copy);

@@ -60,7 +60,10 @@ static void take(struct taken *t, const char *bytes, size_t len)
     if (t->input != INPUT_COMPLETE)
         return;
     t->used = t->head.skipped + t->head.len;
-    t->input = parser_head(&t->parser, &t->arena, &limits, &t->head, bytes + t->head.skipped);
+    char *head = arena_dup(&t->arena, bytes + t->head.skipped, t->head.len);
+    ASSERT(head);
+    parser_prepare_head(head, t->head.len);
+    t->input = parser_head(&t->parser, &t->arena, &limits, &t->head, head);
     if (t->input != INPUT_MORE || t->used == len)
         return;
     size_t used;

@@ -158,6 +158,21 @@ static void test_lengths(void **state)
     }
 }
 
+/* The longest line there may be is no longer for want of its LF. */
+static void test_longest_line_in_two_pieces(void **state)
+{
+    char bytes[128];
+    int target_len = 64, method_len = 32 - 2 - 8; /* what guard.c leaves for all but the target */
+    int len = snprintf(bytes, sizeof bytes, "%.*s /%0*d HTTP/1.1\r\n", method_len,
+                       "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", target_len - 1, 0);
+    struct guard_head head;
+    for (int first = len - 3; first <= len; first++) {
+        struct guard g = {0};
+        assert_int_equal(guard_scan(&g, &limits, bytes, (size_t)first, &head), INPUT_MORE);
+        assert_int_equal(guard_scan(&g, &limits, bytes, (size_t)len, &head), INPUT_MORE);
+    }
+}
+
 /* Endless lines are refused as soon as they are too long, not when they end. */
 static void test_endless(void **state)
 {
@@ -179,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_describes),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_longest_line_in_two_pieces),
         cmocka_unit_test(test_endless),
     };
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

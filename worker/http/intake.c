@@ -130,26 +130,13 @@ static void finish(struct session *s, struct turn *t)
     session_enqueue(s, t);
 }
 
-/* Tabs behind a value are blanks (RFC 9112, 5.1), but llhttp takes none behind a length or coding. */
-static void blank_tabs_at_line_ends(char *head, size_t len)
-{
-    if (!memchr(head, '\t', len))
-        return;
-    bool at_end = false;
-    for (char *c = head + len; c-- > head;) {
-        if (*c == '\t' && at_end)
-            *c = ' ';
-        at_end = *c == '\r' || (at_end && *c == ' ');
-    }
-}
-
 /* The head's copy, and the slices into it. */
 static bool copy_head(struct turn *t, const char *bytes, struct guard_head *head)
 {
     char *copy = arena_dup(t->r.arena, bytes + head->skipped, head->len);
     if (!copy)
         return false;
-    blank_tabs_at_line_ends(copy, head->len);
+    parser_prepare_head(copy, head->len);
     ptrdiff_t method_at = head->method.ptr - (bytes + head->skipped);
     ptrdiff_t target_at = head->target.ptr - (bytes + head->skipped);
     ptrdiff_t version_at = head->version.ptr - (bytes + head->skipped);

@@ -238,6 +238,18 @@ static enum http_input run(struct parser *p, const char *bytes, size_t len, size
     return INPUT_MALFORMED;
 }
 
+void parser_prepare_head(char *head, size_t len)
+{
+    if (!memchr(head, '\t', len))
+        return;
+    bool at_end = false;
+    for (char *c = head + len; c-- > head;) {
+        if (*c == '\t' && at_end)
+            *c = ' ';
+        at_end = *c == '\r' || (at_end && *c == ' ');
+    }
+}
+
 enum http_input parser_head(struct parser *p, struct arena *arena,
                             const struct input_limits *limits, const struct guard_head *described,
                             const char *head)

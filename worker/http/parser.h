@@ -41,7 +41,11 @@ struct parser {
     enum http_input failure; /* why a callback stopped llhttp; MORE: it did not */
 };
 
-/* Parses a head that guard_scan() found complete. *head* is its bytes, which must stay valid as
+/* To be done with a head's bytes before they are parsed: tabs behind a value become the blanks they mean
+ * (RFC 9112, 5.1), for llhttp takes none behind a length or a coding. */
+void parser_prepare_head(char *head, size_t len);
+
+/* Parses a head that guard_scan() found complete. *head* is its bytes, prepared, which must stay valid as
  * long as the headers are used. INPUT_COMPLETE: the message is whole, there is no body; INPUT_MORE:
  * a body follows; else what is wrong. *limits* is kept. */
 enum http_input parser_head(struct parser *p, struct arena *arena,
