@@ -224,6 +224,8 @@ void conn_take_eof(struct conn *c)
 {
     c->eof = true;
     watch(c);
+    if (c->lingering && c->blocked)
+        return; /* the last sealed bytes wait for room: linger_on() */
     if (c->lingering)
         conn_end(c, CONN_END_LINGERED);
     else if (is_hung_up(c->io.fd))
