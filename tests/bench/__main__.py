@@ -282,7 +282,8 @@ def arguments():
     parser.add_argument("--peers", type=some_of(PEERS, "peer"), default=list(PEERS), metavar='"colmeia nginx"')
     parser.add_argument("--quick", action="store_true", help=f"one repetition of {QUICK_S} s: does it work at all?")
     parser.add_argument("--port", type=positive, default=8790, help="of the servers (default: 8790)")
-    parser.add_argument("--readme", action="store_true", help="also rewrite the README's table and plot (with --scale: its other table)")
+    parser.add_argument("--readme", action="store_true",
+                        help="also rewrite the README's table and plot (with --scale: its other table)")
     parser.add_argument("--from-tsv", action="store_true", help="measure nothing: the report anew from result.tsv")
     parser.add_argument("--count", action="store_true",
                         help="instead: system calls a request, batches of reads and writes, of colmeia")

@@ -41,7 +41,7 @@ class Place:
     orders: bool = False    # the orders API is there, its upstream on the next port
     secure: bool = False    # a listener with TLS is there, on the port behind that
     workers: int = WORKERS
-    connections: int = 1024     # for how many there must be room
+    connections: int = 1024     # for how many each worker must have room
 
     @property
     def upstream_port(self):
@@ -94,7 +94,7 @@ def start_colmeia(place):
         "log.audit": "off",
     }
     if place.connections > Place.connections:
-        values["limits.max_connections"] = 2 * place.connections
+        values["limits.max_connections"] = place.connections
     if place.light:
         values.update({"auth.hash_memory": "8k", "auth.hash_iterations": "1"})
     if place.orders:

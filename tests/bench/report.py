@@ -1,4 +1,4 @@
-"""report.py: the figures in words and tables: Markdown for people, and the marked part of the README.
+"""report.py: the figures in words and tables: Markdown for people, and the marked parts of the README.
 Pure: a summary in, text out."""
 
 from bench.figures import GOALS
@@ -6,11 +6,6 @@ from bench.items import ITEMS, LEFT_OUT
 from bench.peers import PEERS
 
 SPEED, SCALE = "speed", "scale"     # the README's parts
-
-
-def marks(part):
-    return f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
-
 NAMES = {"rate": "rate", "cpu_us": "CPU per request", "p99_us": "p99", "served": "reads served",
          "logins": "logins beside", "p50_us": "median", "quiet_ratio": "p99 ÷ quiet p99",
          "onlooker_ratio": "p99 ÷ onlooker's p99",
@@ -170,6 +165,10 @@ def readme_part(summary, surroundings, plot_path):
 def cell_of(summary, item, peer, name):
     value = summary.of(item, peer, name)
     return "" if value is None else value_of(name, value)
+
+
+def marks(part):
+    return f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
 
 
 def rewrite(text, part, content):

@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import loads, seed
 from bench.items import finish, serve
 from bench.loads import Request
-from bench.peers import COLMEIA, PEERS
+from bench.peers import COLMEIA, PEERS, Place
 from bench.processes import Server, Trouble, await_true, port_is_free, pss_kib
 from bench.report import table
 from harness.server import clean_environment
@@ -176,12 +176,13 @@ def beyond_the_floor(ours, floor):
     return max(ours[n] / ours[best] / (floor[n] / floor[best]) for n in ours)
 
 
-def growth_row(what, goal, make, counts, connections_of, workers_of, seconds):
+def growth_row(what, goal, make, counts, seconds):
+    """*counts*: {what is told of it: (connections, workers)}"""
     costs = {name: {} for name in COMPARED}
-    for n in counts:
-        def measure(peer, n=n):
-            place = make(peer, workers=workers_of(n), connections=max(1024, 2 * connections_of(n)))
-            return cpu_us(peer, place, HELLO, connections_of(n), seconds)
+    for n, (connections, workers) in counts.items():
+        def measure(peer):
+            place = make(peer, workers=workers, connections=max(Place.connections, 2 * connections))
+            return cpu_us(peer, place, HELLO, connections, seconds)
         for name, cost in in_turns(COMPARED, measure).items():
             costs[name][n] = cost
     words = {name: ", ".join(f"{n}: {us:.1f}" for n, us in each.items()) for name, each in costs.items()}
@@ -221,8 +222,8 @@ def run(make, seconds):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     rows = [*size_and_time(make),
-            growth_row("connections", 1.15, make, CONNECTIONS, lambda n: n, lambda n: 2, seconds),
-            growth_row("workers, 64 connections", 1.25, make, WORKERS, lambda n: 64, lambda n: n, seconds),
+            growth_row("connections", 1.15, make, {n: (n, Place.workers) for n in CONNECTIONS}, seconds),
+            growth_row("workers, 64 connections", 1.25, make, {n: (64, n) for n in WORKERS}, seconds),
             *by_users(make, seconds)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return table(["", "colmeia", "others, in the same minutes", "goal", "measured"], rows, right=False)

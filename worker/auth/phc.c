@@ -8,7 +8,8 @@
 
 enum {
     SALT_MIN = 8, /* libsodium's and RFC 9106's lower bounds */
-    TAG_MIN = 16
+    TAG_MIN = 16,
+    UNPADDED = sodium_base64_VARIANT_ORIGINAL_NO_PADDING
 };
 
 static bool skip(struct slice *rest, struct slice literal)
@@ -43,7 +44,7 @@ static bool base64(struct slice text, unsigned char *bytes_r, size_t cap, size_t
         if ((unsigned char)text.ptr[i] >= 0x80)
             return false;
     return text.len > 0 && sodium_base642bin(bytes_r, cap, text.ptr, text.len, NULL, len_r, NULL,
-                                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0;
+                                             UNPADDED) == 0;
 }
 
 bool phc_parse(struct slice text, struct phc *phc_r)
@@ -75,8 +76,8 @@ static char *put(char *at, struct slice text)
 /* Unpadded; *room* counts the NUL that it puts behind. */
 static char *put_base64(char *at, size_t room, const unsigned char *bytes, size_t len)
 {
-    sodium_bin2base64(at, room, bytes, len, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
-    return at + sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) - 1;
+    sodium_bin2base64(at, room, bytes, len, UNPADDED);
+    return at + sodium_base64_ENCODED_LEN(len, UNPADDED) - 1;
 }
 
 size_t phc_format(char text_r[static PHC_TEXT_MAX + 1], uint64_t memory_kib, uint64_t passes,

@@ -63,8 +63,8 @@ static enum http_input judge_unfinished_request_line(const struct input_limits *
 {
     if (line.len > 0 && line.ptr[0] != '\r' && !begins_like_a_method(line))
         return INPUT_MALFORMED; /* a TLS hello, for one, never ends in CR LF */
-    size_t len = line.len > 0 && line.ptr[line.len - 1] == '\r' ? line.len - 1 : line.len;
-    if (len > limits->max_target + LINE_SLACK || len > limits->max_head)
+    size_t ended = line.len > 0 && line.ptr[line.len - 1] == '\r'; /* only its LF is missing */
+    if (line.len - ended > limits->max_target + LINE_SLACK || line.len > limits->max_head)
         return INPUT_TARGET_LONG;
     return INPUT_MORE;
 }

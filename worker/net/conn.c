@@ -225,7 +225,7 @@ void conn_take_eof(struct conn *c)
     c->eof = true;
     watch(c);
     if (c->lingering && c->blocked)
-        return; /* the last sealed bytes wait for room: linger_on() */
+        return; /* linger_on() ends it when the last sealed bytes have had room */
     if (c->lingering)
         conn_end(c, CONN_END_LINGERED);
     else if (is_hung_up(c->io.fd))

@@ -151,9 +151,10 @@ static int set_pragmas(struct sqlite_connection *c)
                      "PRAGMA journal_size_limit = 16777216");
     /* What a batch changes is written once, at its end. Who only reads keeps SQLite's 2,000 KiB: more does
      * not fit the core's own cache, and made pages far behind a fifth slower. */
-    if (rc == SQLITE_OK && (c->sides & SQLITE_SIDE_WRITE))
+    bool writes = c->sides & SQLITE_SIDE_WRITE;
+    if (rc == SQLITE_OK && writes)
         rc = exec(c, "PRAGMA cache_size = -8192");
-    if (rc == SQLITE_OK && c->path && (c->sides & SQLITE_SIDE_WRITE))
+    if (rc == SQLITE_OK && writes && c->path)
         rc = exec(c, c->durability == CONFIG_DURABILITY_NORMAL ? "PRAGMA synchronous = NORMAL"
                                                                : "PRAGMA synchronous = FULL");
     if (rc == SQLITE_OK && c->sides == SQLITE_SIDE_READ)
