@@ -7,12 +7,13 @@
 #include "shared/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PACKETS_MAX = 16 };
+enum { PACKETS_MAX = 16, HANGUP_MS = 10000 };
 
 struct stream {
     struct message good[PACKETS_MAX]; /* what must come out */
@@ -61,6 +62,18 @@ static void try_ours(int pair[2], const uint8_t *data)
     ASSERT(message_receive(pair[1], &m) == MESSAGE_NONE);
 }
 
+/* The other end is closed only when nobody else holds it: who looks through /proc/PID/fd (lsof, ss -p)
+ * does so for a moment, and close(2) returns before. */
+static void await_end(int fd)
+{
+    struct pollfd hangup = {.fd = fd};
+    int ready;
+    do {
+        ready = poll(&hangup, 1, HANGUP_MS);
+    } while (ready < 0 && errno == EINTR);
+    ASSERT(ready == 1 && hangup.revents & POLLHUP);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -75,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(message_receive_all(pair[1], take, &s));
     ASSERT(s.taken == s.good_len);
     close(pair[0]);
+    await_end(pair[1]);
     ASSERT(!message_receive_all(pair[1], take, &s) && s.taken == s.good_len);
     close(pair[1]);
     ASSERT(message_send(-1, MESSAGE_READY, 1, 0) < 0 && errno == EBADF);

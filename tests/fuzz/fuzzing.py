@@ -31,7 +31,7 @@ from fuzz import guards                                         # noqa: E402
 CORPUS, DICTIONARIES, CANARIES = HERE / "corpus", HERE / "dictionaries", HERE / "canaries"
 BUILD = ROOT / "build" / "fuzz"
 CRASHES, FOUND, REPORT = BUILD / "crashes", BUILD / "found", BUILD / "report.txt"
-SHORT_S = 3
+SHORT_S = 5
 CANARY_S = 60
 INPUT_TIMEOUT_S = 20    # one input
 SLACK_S = 600           # of a busy machine
