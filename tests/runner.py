@@ -36,7 +36,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-PYTEST_FOLDERS = ["process", "contract", "browser", "bench", "systemd"]
+PYTEST_FOLDERS = ["process", "contract", "browser", "bench", "fuzz", "systemd"]
 SCRIPTS = [".ci/run", "etc/packages", "etc/run", "etc/debian/postinst", "etc/debian/prerm", "etc/debian/postrm",
            "tests/run", "tests/layering.sh", "tests/bench/run", "tests/harness/machine.sh"]
 PYTHON_SCRIPTS = ["bench/**/*.py", "pictures/*.py"]    # what no test imports must at least be Python
@@ -304,7 +304,7 @@ def find_pytest(preset, long):
         yield Test("process/collect", lambda: outcome)
     for name in names:
         # the folder says who needs no server
-        yield Test(name, None, () if name.startswith("bench/") else (preset, target_of(name)))
+        yield Test(name, None, () if name.startswith(("bench/", "fuzz/")) else (preset, target_of(name)))
 
 
 def check_patches(preset):

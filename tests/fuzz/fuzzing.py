@@ -11,6 +11,8 @@ For tests/runner.py. By hand:
     python3 tests/fuzz/fuzzing.py missed [TARGET…]     the guarded lines that the corpus does not reach
 """
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -31,6 +33,7 @@ from fuzz import guards                                         # noqa: E402
 CORPUS, DICTIONARIES, CANARIES = HERE / "corpus", HERE / "dictionaries", HERE / "canaries"
 BUILD = ROOT / "build" / "fuzz"
 CRASHES, FOUND, REPORT = BUILD / "crashes", BUILD / "found", BUILD / "report.txt"
+LEDGER = BUILD / "ledger.json"      # target: what Account says
 SHORT_S = 5
 CANARY_S = 60
 INPUT_TIMEOUT_S = 20    # one input
@@ -50,14 +53,50 @@ class Run:
     since_new_s: float = 0      # before the end
     failed: bool = False
     output: str = ""
+    in_all: str = ""            # with the runs before
 
     def note(self):
         per_s = self.executions / self.cpu_s if self.cpu_s else 0
         news = f"{self.new_edges} new, the last {self.since_new_s:.0f} s ago" if self.new_edges else "none new"
-        return f"{self.executions} runs in {self.seconds:.0f} s, {per_s:.0f} a CPU-second, {self.edges} edges, {news}"
+        return "; ".join(filter(None, (
+            f"{self.executions} runs in {self.seconds:.0f} s, {per_s:.0f} a CPU-second, {self.edges} edges, {news}",
+            self.in_all)))
+
+
+@dataclass
+class Account:
+    """What all long runs of one target came to, in this build directory."""
+    executions: int = 0
+    cpu_s: float = 0
+    quiet_cpu_s: float = 0      # of *program*, since its last new edge or crash
+    program: str = ""           # its SHA-256
+
+    def enter(self, run, program):
+        quiet = run.cpu_s * run.since_new_s / run.seconds if run.seconds else 0
+        going_on = program == self.program and not run.new_edges
+        self.executions += run.executions
+        self.cpu_s += run.cpu_s
+        self.quiet_cpu_s = 0 if run.failed else self.quiet_cpu_s + run.cpu_s if going_on else quiet
+        self.program = program
+
+    def note(self):
+        return (f"in all {self.executions} runs, {self.cpu_s / 60:.1f} CPU-minutes, "
+                f"the last {self.quiet_cpu_s / 60:.1f} without a new edge")
 
 
 runs, runs_lock = [], threading.Lock()
+
+
+def enter(run, program):
+    """Into the ledger; for how it stands."""
+    accounts = json.loads(LEDGER.read_text()) if LEDGER.exists() else {}
+    account = Account(**accounts.get(run.name, {}))
+    account.enter(run, hashlib.sha256(Path(program).read_bytes()).hexdigest())
+    accounts[run.name] = vars(account)
+    new = LEDGER.with_suffix(".new")
+    new.write_text(json.dumps(accounts, indent=4, sort_keys=True) + "\n")
+    new.replace(LEDGER)
+    return account
 
 
 def total():
@@ -141,6 +180,8 @@ def fuzz(runner, name, long_s):
             run = run_target(runner, runner.program("fuzz", name), name, SHORT_S, found, CRASHES)
     with runs_lock:
         runs.append(run)
+        if long_s:
+            run.in_all = enter(run, runner.program("fuzz", name)).note()
     return runner.Outcome("failed" if run.failed else "passed", time.monotonic() - begin, run.output, run.note())
 
 
