@@ -156,16 +156,8 @@ static bool is_sound(struct session *s)
     struct stat st;
     if (stat(s->plain_path, &st) || st.st_size > CHECK_MAX_BYTES)
         return true;
-    char answer[200];
-    int rc = ask(s->db, "PRAGMA quick_check(1)", answer, sizeof answer);
-    if (rc != SQLITE_OK)
-        return refuse(s, rc);
-    if (strcmp(answer, "ok") == 0)
+    if (sqlite_inspect(s->db, s->path, s->out))
         return true;
-    for (char *c = answer; *c; c++)
-        if (*c == '\n')
-            *c = ' ';
-    sqlite_explain(s->out, s->path, SQLITE_CORRUPT, answer);
     buf_append_char(s->out, '\n');
     return false;
 }

@@ -94,6 +94,12 @@ struct slice sqlite_column_slice(sqlite3_stmt *statement, int i);
 int sqlite_find_id(struct sqlite_connection *c, enum sqlite_statement statement, struct slice text,
                    int64_t *id_r);
 
+/* ---- inspect.c: in one-shot children ---------------------------------------------------------- */
+
+/* SQLite's quick_check of an open database; *path* is for the text. True: nothing is wrong; else one
+ * clause in *error* that says what is and what to do. Blocks while it reads the whole file. */
+bool sqlite_inspect(sqlite3 *db, const char *path, struct buf *error);
+
 /* ---- sqlite_nowait.c: for the calling thread ------------------------------------------------- */
 
 /* Once, before the first connection is opened: from then on SQLite reads and waits through functions
