@@ -217,17 +217,18 @@ static int verb_config(const struct cli *cli)
 }
 
 /* Root's files beside the database would be closed to those who serve it. */
-static int spawn_as_configured(struct spawn_order *order)
+static int spawn_as_configured(const struct spawn_order *order)
 {
     struct identity identity = {0};
+    struct spawn_order configured = *order;
+    configured.identity = &identity;
     struct buf error = {0};
     bool anybody = order->entry.role == ROLE_OPENAPI || order->entry.role == ROLE_CALIBRATE;
     bool known = anybody || identity_find(order->entry.config, &identity, &error);
     if (!known)
         fprintf(stderr, "colmeia: %.*s\n", SLICE_ARGS(buf_slice(&error)));
     buf_free(&error);
-    order->identity = &identity;
-    return known ? spawn_and_wait(order) : EXIT_CODE_CONFIG;
+    return known ? spawn_and_wait(&configured) : EXIT_CODE_CONFIG;
 }
 
 static int verb_migrate(const struct cli *cli)
