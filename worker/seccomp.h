@@ -1,6 +1,6 @@
 /* seccomp.h: takes from a process the system calls that it never needs and an intruder would
- * (seccomp.def): they fail with EPERM, as do all calls of another architecture's numbering. Workers and
- * the admin child only: a filter outlives execve(2), and the master must be able to become the next
+ * (seccomp.def): they fail with EPERM, as do new namespaces and all calls of another architecture's
+ * numbering; clone3(2) fails with ENOSYS. Workers and the admin child only: a filter outlives execve(2), and the master must be able to become the next
  * program. seccomp(2), prctl(2). */
 #pragma once
 

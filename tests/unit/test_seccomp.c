@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/sched.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -104,6 +106,36 @@ static void test_other_architectures_are_refused(void **state)
 }
 #endif
 
+/* How a process of its own namespaces is asked for, or any; the child, if there is one, ends at once. */
+static int clone_error(unsigned long flags)
+{
+    errno = 0;
+    long pid = syscall(SYS_clone, flags | SIGCHLD, 0L, 0L, 0L, 0L);
+    if (pid == 0)
+        _exit(0);
+    return pid < 0 ? errno : waitpid((pid_t)pid, NULL, 0) == pid ? 0 : ECHILD;
+}
+
+static int try_namespaces(void)
+{
+    static const unsigned long namespaces[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                                               CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
+    if (seccomp_start() != 0)
+        return 99;
+    for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++)
+        if (clone_error(namespaces[i]) != EPERM)
+            return 1 + (int)i;
+    if (error_of(SYS_clone3) != ENOSYS)
+        return 50;
+    return clone_error(0) == 0 ? 0 : 51;
+}
+
+static void test_new_namespaces_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(try_namespaces), 0);
+}
+
 static void *on_thread(void *arg)
 {
     (void)arg;
@@ -142,6 +174,7 @@ int main(void)
 #ifdef __x86_64__
         cmocka_unit_test(test_other_architectures_are_refused),
 #endif
+        cmocka_unit_test(test_new_namespaces_are_refused),
         cmocka_unit_test(test_the_rest_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
