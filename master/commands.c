@@ -195,21 +195,36 @@ static void forget_address(struct throttle *t, int family, const uint8_t *bytes)
     throttle_forget(t, throttle_key_sign_up(t, address));
 }
 
+static bool forget_as_address(struct throttle *t, const char *text)
+{
+    uint8_t bytes[16];
+    for (size_t i = 0; i < 2; i++) {
+        int family = i == 0 ? AF_INET : AF_INET6;
+        if (inet_pton(family, text, bytes) != 1)
+            continue;
+        forget_address(t, family, bytes);
+        return true;
+    }
+    return false;
+}
+
 static void do_throttle(struct master *m, const struct control_call *call)
 {
     struct throttle *t = m->estate.throttle;
-    uint8_t bytes[16];
-    if (call->how == CONTROL_ALL)
+    struct slice told;
+    if (call->how == CONTROL_ALL) {
         throttle_forget_all(t);
-    else if (inet_pton(AF_INET, call->path, bytes) == 1)
-        forget_address(t, AF_INET, bytes);
-    else if (inet_pton(AF_INET6, call->path, bytes) == 1)
-        forget_address(t, AF_INET6, bytes);
-    else
+        told = SLICE("all that was counted is forgotten");
+    } else if (forget_as_address(t, call->path)) {
+        told = SLICE("what the address as a whole was counted for is forgotten, and its sign-ups; an account "
+                     "that has to wait there is cleared by its own name");
+    } else {
         throttle_forget_account(t, slice_of(call->path));
+        told = SLICE("what was counted for that account is forgotten, wherever it came from");
+    }
     log_info("throttle: cleared %s, as asked for",
              call->how == CONTROL_ALL ? "for all" : "for an account or address");
-    answer_text(m, call->id, true, SLICE("what was counted there is forgotten"));
+    answer_text(m, call->id, true, told);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */

@@ -277,7 +277,8 @@ def test_the_operator_lifts_a_lock(serve):
         for i in range(40):
             log_in(api, f"u{i}@test.com")
         assert sign_up(api, "a").status_code == 201 and sign_up(api, "b").status_code == 429
-        server.ctl("throttle", "clear", "192.0.2.1")
+        assert "by its own name" in server.ctl("throttle", "clear", "192.0.2.1")["text"]
+        assert 429 in statuses(api, 2, "other@test.com")    # from there, but the account's
         assert sign_up(api, "b").status_code == 201 and sign_up(api, "c").status_code == 429
         assert [log_in(api, f"v{i}@test.com").status_code for i in range(20)] == [401] * 20
         lock(api, "jörg@test.com")
