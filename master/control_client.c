@@ -141,7 +141,8 @@ static void dismiss(struct control_client *cl, struct slice text)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The next whole line goes up; false when there is none. */
+/* The next whole line goes up; false when there is none. It stays readable to its end, also when the
+ * client is closed over it (no memory for the answer): what came is put aside meanwhile. */
 static bool take_line(struct control_client *cl)
 {
     if (cl->scanned == cl->in.len)
@@ -151,11 +152,16 @@ static bool take_line(struct control_client *cl)
     if (!end)
         return false;
     size_t len = (size_t)(end - cl->in.data);
-    cl->host->line(cl->host->ctx, cl, (struct slice){cl->in.data, len});
-    if (cl->fd < 0)
-        return true;
-    buf_consume(&cl->in, len + 1);
+    struct buf in = cl->in;
+    cl->in = (struct buf){0};
+    cl->host->line(cl->host->ctx, cl, (struct slice){in.data, len});
     cl->scanned = 0;
+    if (cl->fd >= 0) {
+        buf_consume(&in, len + 1);
+        cl->in = in;
+    } else {
+        buf_free(&in);
+    }
     return true;
 }
 

@@ -126,14 +126,13 @@ COMMANDS = ["status", "metrics", "top", "events", "retry", "why 0", "dump 0", "d
             "reload --dry-run", "scale +0", "nonsense"]
 
 
-@SOME_OR_ALL
-def test_commands(serve, failing, some):
+def test_commands(serve, failing):
     """The answer, or "out of memory", or a closed connection; then the answer."""
     server = serve(env=failing.env, workers=1).await_served()
     for command in COMMANDS:
         good = ask(server, command)
         count = failing.count("MEMORY", lambda: ask(server, command), pid=server.process.pid)
-        for n in range(0, count + 1, 3 if some else 1):
+        for n in range(count + 1):
             with failing.at("MEMORY", skip=n, pid=server.process.pid):
                 told = ask(server, command)
             assert told is None or told["ok"] == good["ok"] or told["error"], (command, n, told)
