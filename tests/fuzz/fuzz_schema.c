@@ -94,8 +94,7 @@ static void check_secret_body(struct arena *a, const struct body *body)
     schema_read_object(&account, body, values, &problems);
     for (const struct json_value *p = check_document(a, &problems); p; p = p->next) {
         const struct json_value *input = json_member(p, SLICE("input"));
-        ASSERT(shows_nothing(input) ||
-               shows_its_own(a, input, json_member(p, SLICE("loc")), body));
+        ASSERT(shows_nothing(input) || shows_its_own(a, input, json_member(p, SLICE("loc")), body));
     }
 }
 

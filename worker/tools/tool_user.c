@@ -350,7 +350,7 @@ static enum exit_code user_passwd(struct job *j)
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
     return write_found(j, &user, hash,
-                      ": password changed; tokens given out before are refused now");
+                       ": password changed; tokens given out before are refused now");
 }
 
 /* False: said why not, or the answer was no. */
