@@ -1,6 +1,7 @@
 /* fuzz_schema.c: worker/validate/schema*.c with problem.c and pyint.c. The input's first line is a
  * path parameter, the second a query string, the third a content type, the rest a body. Whatever is
- * wrong with them, the document that says so is JSON, and what is right keeps its bounds. */
+ * wrong with them, the document that says so is JSON, and what is right keeps its bounds. With a
+ * secret in the schema it shows nothing in which that may stand. */
 #include "worker/validate/schema.h"
 
 #include "shared/check.h"
@@ -26,10 +27,22 @@ static const struct field login_fields[] = {
     {.name = "username", .kind = FIELD_STRING, .required = true},
 };
 static const struct schema login = SCHEMA(login_fields);
+static const struct field account_fields[] = {
+    {.name = "username", .kind = FIELD_STRING, .required = true, .max_length = 20},
+    {.name = "email", .kind = FIELD_EMAIL, .required = true},
+    {.name = "password", .kind = FIELD_STRING, .required = true, .min_length = 8, .secret = true},
+};
+static const struct schema account = SCHEMA(account_fields);
+static const struct field secret_login_fields[] = {
+    {.name = "grant_type", .kind = FIELD_STRING, .pattern = "^password$"},
+    {.name = "username", .kind = FIELD_STRING, .required = true, .secret = true},
+};
+static const struct schema secret_login = SCHEMA(secret_login_fields);
 
-enum { FIELDS_MOST = 2 };
+enum { FIELDS_MOST = 3 };
 
-static void check_document(struct arena *a, const struct problems *problems)
+/* Its list of problems, read back. */
+static const struct json_value *check_document(struct arena *a, const struct problems *problems)
 {
     struct buf out = buf_in_arena(a);
     struct json_value *value;
@@ -39,6 +52,59 @@ static void check_document(struct arena *a, const struct problems *problems)
     ASSERT(json_read(a, buf_slice(&out), &value, &error) == JSON_OK);
     const struct json_value *detail = json_member(value, SLICE("detail"));
     ASSERT(detail && detail->type == JSON_ARRAY && detail->items.len == problems->count);
+    return detail->items.first;
+}
+
+static bool is_container(const struct json_value *v)
+{
+    return v->type == JSON_ARRAY || v->type == JSON_OBJECT;
+}
+
+static bool says_the_same(struct arena *a, const struct json_value *x, const struct json_value *y)
+{
+    struct buf one = buf_in_arena(a), two = buf_in_arena(a);
+    struct jsonw w = jsonw_on(&one), v = jsonw_on(&two);
+    json_write(&w, x);
+    json_write(&v, y);
+    return slice_equals(buf_slice(&one), buf_slice(&two));
+}
+
+static bool shows_nothing(const struct json_value *input)
+{
+    return input->type == JSON_NULL || (input->type == JSON_OBJECT && input->items.len == 0) ||
+           (input->type == JSON_STRING && slice_equals(input->text, SCHEMA_HIDDEN));
+}
+
+/* The named member of the body, which is neither a secret nor a place for one. */
+static bool shows_its_own(struct arena *a, const struct json_value *input,
+                          const struct json_value *loc, const struct body *body)
+{
+    if (body->kind != BODY_JSON || body->value->type != JSON_OBJECT || loc->items.len != 2)
+        return false;
+    struct slice name = loc->items.first->next->text;
+    const struct json_value *member = json_member(body->value, name);
+    return member && !slice_equals(name, SLICE("password")) && !is_container(member) &&
+           says_the_same(a, input, member);
+}
+
+static void check_secret_body(struct arena *a, const struct body *body)
+{
+    struct field_value values[FIELDS_MOST];
+    struct problems problems = problems_in(a);
+    schema_read_object(&account, body, values, &problems);
+    for (const struct json_value *p = check_document(a, &problems); p; p = p->next) {
+        const struct json_value *input = json_member(p, SLICE("input"));
+        ASSERT(shows_nothing(input) || shows_its_own(a, input, json_member(p, SLICE("loc")), body));
+    }
+}
+
+static void check_secret_form(struct arena *a, const struct form *form)
+{
+    struct field_value values[FIELDS_MOST];
+    struct problems problems = problems_in(a);
+    schema_read_form(&secret_login, form, values, &problems);
+    for (const struct json_value *p = check_document(a, &problems); p; p = p->next)
+        ASSERT(shows_nothing(json_member(p, SLICE("input"))));
 }
 
 static void check_page(struct arena *a, struct slice query)
@@ -59,6 +125,7 @@ static void read_body(struct arena *a, struct slice type, struct slice bytes,
     switch (schema_parse_body(a, type, bytes, &body, problems)) {
     case BODY_OK:
         schema_read_object(&user, &body, values, problems);
+        check_secret_body(a, &body);
         break;
     case BODY_SYNTAX:
     case BODY_UNDECODABLE:
@@ -76,8 +143,10 @@ static void read_form(struct arena *a, struct slice type, struct slice bytes,
     const char *error;
     enum form_result result = form_read(a, type, bytes, &form, &error);
     ASSERT(result != FORM_NO_MEMORY);
-    if (result == FORM_OK)
+    if (result == FORM_OK) {
         schema_read_form(&login, &form, values, problems);
+        check_secret_form(a, &form);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

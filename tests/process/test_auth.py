@@ -11,6 +11,7 @@ import time
 import jwt
 import pytest
 
+from harness.clock import Clock
 from harness.server import bearer
 
 KEY = "4f1d7a0c9b8e6d5f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f"
@@ -119,6 +120,21 @@ def test_session_max_ends_a_session(api):
     assert fresh["exp"] == claims["iat"] + 600, "never beyond auth_time + session_max"
     over = jwt.encode({**claims, "auth_time": claims["iat"] - month - 1}, KEY)
     assert refresh(api, bearer(over)).status_code == 401
+
+
+def test_clock_is_set_back(serve, place):
+    """A little: who has just logged in stays so, also with a worker that did not see the token before."""
+    clock = Clock(place)
+    server = serve(workers=1, env=clock.env)
+    with server.api() as api:
+        api.sign_up()
+        token = api.login()
+        clock.set("+5s")
+        other = api.login()
+        clock.set("-50s")
+        assert refresh(api, bearer(token)).status_code == 200
+        clock.set("-10m")
+        assert refresh(api, bearer(other)).status_code == 401
 
 
 def sign(claims, key=KEY, header=None):

@@ -84,6 +84,63 @@ def test_what_was_sent_is_not_shown(api):
         assert not re.search("oak|short-secret|in a list", answer.text), answer.text
 
 
+MARK = "4 marks of 1 secret"
+MARKED = {"username": "a", "email": "a@test.com", "password": MARK, "current_password": MARK}
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=b"
+
+
+def part(name, value, file=None):
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{file or ""}\r\n\r\n{value}\r\n'
+
+
+BODIES = {
+    "an array": (JSON, json.dumps([MARKED])),
+    "a text": (JSON, json.dumps(MARK)),
+    "the object in a text": (JSON, json.dumps(json.dumps(MARKED))),
+    "the object in a field": (JSON, json.dumps({**MARKED, "username": MARKED})),
+    "an array in a field": (JSON, json.dumps({**MARKED, "email": [MARKED]})),
+    "the object in the password": (JSON, json.dumps({**MARKED, "password": MARKED, "current_password": [MARK]})),
+    "another name": (JSON, json.dumps({"passwort": MARK})),
+    "twice": (JSON, f'{{"password":"{MARK}","password":1}}'),
+    "half of a pair": (JSON, json.dumps({**MARKED, "password": MARK + "\ud800", "username": 1})),
+    "cut": (JSON, json.dumps(MARKED)[:-1]),
+    "not quoted": (JSON, f'{{"password":{MARK}}}'),
+    "no escape": (JSON, f'{{"password":"{MARK}\\x"}}'),
+    "plain text": ("text/plain", json.dumps(MARKED)),
+    "no type": (None, json.dumps(MARKED)),
+    "curl's type": (FORM, json.dumps(MARKED)),
+    "a form": (FORM, "username=a&password=" + MARK),
+    "no UTF-8": ("text/plain", json.dumps(MARKED).encode() + b"\xff"),
+}
+FORMS = {
+    "no username": (FORM, "password=" + MARK),
+    "semicolons": (FORM, f"grant_type=x;username=a;password={MARK}"),
+    "password as the grant": (FORM, f"grant_type={MARK}&username=a&password={MARK}"),
+    "JSON": (JSON, json.dumps(MARKED)),
+    "JSON as a form": (FORM, json.dumps(MARKED)),
+    "a file": (PARTS, part("username", "a") + part("password", MARK, f'; filename="{MARK}"') + "--b--\r\n"),
+    "two files": (PARTS, part("username", MARK, f'; filename="{MARK}"') + part("password", MARK) + "--b--\r\n"),
+    "a part that is no part": (PARTS, part("grant_type", f"x\r\n--b{MARK}\r\n\r\n{MARK}") + "--b--\r\n"),
+    "a boundary that is none": (PARTS, f"--{MARK}\r\n" + part("password", MARK)),
+    "no boundary": ("multipart/form-data", part("password", MARK)),
+}
+
+
+@pytest.mark.parametrize("method, path, bodies", [("POST", "/users/", BODIES), ("PUT", "/users/1", BODIES),
+                                                  ("POST", "/auth/token", FORMS)], ids=["add", "change", "login"])
+def test_no_shape_of_a_body_shows_a_password(api, method, path, bodies):
+    sign_up(api)
+    token = bearer(api.login(password=GOOD)) if method == "PUT" else {}
+    api.server.secrets.add(MARK)
+    for name, (content_type, content) in bodies.items():
+        headers = {**token, **({"content-type": content_type} if content_type else {})}
+        answer = api.request(method, path, content=content, headers=headers)
+        assert answer.status_code in (400, 422), (name, answer.text)
+        assert "mark" not in answer.text and "secret" not in answer.text, (name, answer.text)
+
+
 def test_the_length_can_be_chosen(serve):
     server = serve(config={**HARDENED, "auth.password_min_length": "8"}, workers=1)
     with server.api() as api:

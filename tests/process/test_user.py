@@ -364,6 +364,75 @@ def test_ctrl_c_deletes_nothing(user, place):
     assert len(rows(place)) == 1
 
 
+# ---- what becomes of the account while somebody is asked ----
+
+QUESTIONS = {"passwd": ("Password: ", "again: "), "delete": (r"\[y/N\] ",)}
+
+
+def answer_late(place, verb, who, meanwhile):
+    """The verb's exit code and what it showed: *meanwhile* has run between its look at the account and the answer."""
+    with terminal(place, verb, who) as t:
+        first, *more = QUESTIONS[verb]
+        t.await_text(first)
+        meanwhile()
+        t.type("yes\n")
+        for question in more:
+            t.await_text(question)
+            t.type("yes\n")
+        return t.wait(), t.shown
+
+
+@pytest.mark.parametrize("who", ["alice@test.com", "1"])
+@pytest.mark.parametrize("verb", QUESTIONS)
+def test_id_of_another_by_now(user, place, verb, who):
+    """Ids are given out again. Who was meant is gone; who has the id now was not meant."""
+    user("add", "alice", "alice@test.com", password="x")
+
+    def change():
+        assert user("delete", "--yes", "1").returncode == 0
+        assert user("add", "bob", "bob@test.com", password="y").returncode == 0
+        seen.extend(rows(place))
+    seen = []
+    code, shown = answer_late(place, verb, who, change)
+    assert code == 1 and "user 1 has changed meanwhile" in shown, shown
+    assert rows(place) == seen and seen[0][:2] == (1, "bob")
+
+
+@pytest.mark.parametrize("verb", QUESTIONS)
+def test_changed_by_its_owner_meanwhile(user, place, verb):
+    user("add", "alice", "alice@test.com", password="x")
+    seen = []
+
+    def change():
+        assert user("passwd", "1", password="y").returncode == 0
+        seen.extend(rows(place))
+    code, shown = answer_late(place, verb, "1", change)
+    assert code == 1 and "user 1 has changed meanwhile" in shown and "look again" in shown, shown
+    assert rows(place) == seen
+
+
+@pytest.mark.parametrize("verb", QUESTIONS)
+def test_gone_meanwhile(user, place, verb):
+    user("add", "alice", "alice@test.com", password="x")
+    code, shown = answer_late(place, verb, "1", lambda: user("delete", "--yes", "1"))
+    assert code == 1 and "user 1 is gone" in shown, shown
+
+
+@pytest.mark.parametrize("verb", QUESTIONS)
+def test_hashed_again_meanwhile(user, place, verb):
+    """As a login does when the cost has risen: the password and its salt are the same, so is the account."""
+    user("add", "alice", "alice@test.com", password="x")
+
+    def change():
+        db = sqlite3.connect(place / "database.db")
+        with db:
+            assert db.execute("UPDATE users SET password = replace(password, 'm=8,', 'm=9,')").rowcount == 1
+        db.close()
+    code, shown = answer_late(place, verb, "1", change)
+    assert code == 0, shown
+    assert [row for row in rows(place) if "m=9," in row[3]] == [] and len(rows(place)) == (verb == "passwd")
+
+
 # ---- beside a running server ----
 
 def beside(server, *words, password=""):

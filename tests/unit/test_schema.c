@@ -99,8 +99,11 @@ static const struct schema secret_schema = SCHEMA(secret_fields);
 #define LONG(field, input, most) "{\"type\":\"string_too_long\",\"loc\":[\"body\",\"" field "\"],\"msg\":\"String " \
     "should have at most " most " characters\",\"input\":\"" input "\",\"ctx\":{\"max_length\":" most "}}"
 #define ABSENT(field) "{\"type\":\"missing\",\"loc\":[\"body\",\"" field "\"],\"msg\":\"Field required\",\"input\":{}}"
-#define NO_TEXT "{\"type\":\"string_type\",\"loc\":[\"body\",\"pin\"],\"msg\":\"Input should be a valid string\"," \
-    "\"input\":\"**********\"}"
+#define NO_TEXT(field, input) "{\"type\":\"string_type\",\"loc\":[\"body\",\"" field "\"],\"msg\":\"Input should be a " \
+    "valid string\",\"input\":" input "}"
+#define HIDDEN "\"**********\""
+#define NO_OBJECT "{\"type\":\"model_attributes_type\",\"loc\":[\"body\"],\"msg\":\"Input should be a valid dictionary " \
+    "or object to extract fields from\",\"input\":" HIDDEN "}"
 
 static void test_lengths_and_secrets(void **state)
 {
@@ -115,7 +118,13 @@ static void test_lengths_and_secrets(void **state)
         {"{\"name\":\"abcd\",\"pin\":\"123456\"}", LONG("name", "abcd", "3") "," LONG("pin", "**********", "5")},
         {"{\"pin\":\"4711\"}", ABSENT("name")},
         {"{\"name\":\"a\"}", ABSENT("pin")},
-        {"{\"name\":\"a\",\"pin\":4711}", NO_TEXT},
+        {"{\"name\":\"a\",\"pin\":4711}", NO_TEXT("pin", HIDDEN)},
+        {"{\"name\":47,\"pin\":[4711]}", NO_TEXT("name", "47") "," NO_TEXT("pin", HIDDEN)},
+        {"{\"name\":{\"pin\":\"4711\"},\"pin\":\"4711\"}", NO_TEXT("name", HIDDEN)},
+        {"{\"name\":[\"4711\"],\"pin\":\"4711\"}", NO_TEXT("name", HIDDEN)},
+        {"[{\"name\":\"a\",\"pin\":\"4711\"}]", NO_OBJECT},
+        {"\"4711\"", NO_OBJECT},
+        {"4711", NO_OBJECT},
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct arena a;

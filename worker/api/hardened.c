@@ -15,11 +15,13 @@ enum {
     ROWS
 };
 
-/* Of JSON bodies; the shortest password is the configuration's affair. */
+/* Of bodies; the shortest password is the configuration's affair. */
 struct hardened_schemas {
     struct field fields[USER_CURRENT_PASSWORD + 1];
     struct schema user;        /* without the last field */
     struct schema user_update; /* all of them */
+    struct field login_fields[SCHEMA_FIELDS_MAX];
+    struct schema login;
 };
 
 struct hardened {
@@ -49,6 +51,9 @@ static void make_schemas(struct hardened_schemas *s, const struct config *config
                                                       .secret = true};
     s->user = (struct schema){s->fields, USER_CURRENT_PASSWORD, schema_user.name};
     s->user_update = (struct schema){s->fields, USER_CURRENT_PASSWORD + 1, "UserUpdateSchema"};
+    memcpy(s->login_fields, schema_login.fields, schema_login.fields_len * sizeof *s->login_fields);
+    s->login_fields[LOGIN_PASSWORD].secret = true;
+    s->login = (struct schema){s->login_fields, schema_login.fields_len, schema_login.name};
 }
 
 /* ---- checks ----------------------------------------------------------------------------------- */
@@ -90,6 +95,7 @@ static const struct endpoint *original(const char *name)
 #define BODY_SAME NULL
 #define BODY_user &h->schemas.user
 #define BODY_user_update &h->schemas.user_update
+#define BODY_login &h->schemas.login
 
 static struct endpoint harden(const struct endpoint *original, enum credentials credentials,
                               const struct schema *body, void (*check)(struct exchange *x))

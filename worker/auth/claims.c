@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+/* How far ahead an iat may lie: clocks are set back, and who logged in just before is not to wait
+ * until the same second comes again. */
+enum { IAT_LEEWAY_S = 60 };
+
 bool claims_header_fits(const json_t *header)
 {
     const json_t *kid = json_object_get(header, "kid");
@@ -85,7 +89,7 @@ static bool times_fit(const json_t *payload, int64_t now_s, int64_t *exp_s)
     int64_t nbf_s;
     if (nbf && (!number(nbf, &nbf_s) || nbf_s > now_s))
         return false;
-    if (iat && (!json_is_integer(iat) || json_integer_value(iat) > now_s))
+    if (iat && (!json_is_integer(iat) || json_integer_value(iat) > now_s + IAT_LEEWAY_S))
         return false;
     return !exp || number(exp, exp_s);
 }

@@ -1,6 +1,7 @@
 /* tool_user.c: `colmeia user add|list|passwd|delete`. See tools.h. What may be a name or an address
  * is judged by the code that judges them for the API (worker/validate). */
 #include "shared/audit.h"
+#include "worker/auth/password.h"
 #include "worker/tools/ask.h"
 #include "worker/tools/desk.h"
 #include "worker/tools/tool.h"
@@ -17,8 +18,8 @@ enum {
     NAME_COLUMNS = 24,
     CHANGED_TRIES = 3 /* a login may re-hash the password between our look and our write */
 };
-/* Of an address and its checks. */
-static const size_t ADDRESS_MAX_BYTES = 1 << 20;
+/* Of an address and its checks, and of an account. */
+static const size_t ARENA_MAX_BYTES = (size_t)64 << 20;
 
 struct job {
     const char *verb; /* "user add" */
@@ -27,7 +28,7 @@ struct job {
     struct tool_words words;
     bool json;
     bool yes;
-    struct arena arena; /* of the normalised address */
+    struct arena arena; /* of the normalised address, and of the account that was found */
     struct desk *desk;  /* NULL until it is needed */
     uid_t caller;
 };
@@ -263,9 +264,22 @@ static enum store_result find(struct job *j, struct store_user *user_r)
     return desk_by_email(j->desk, email, user_r);
 }
 
+/* The desk's rows live only until its next answer. False without memory. */
+static bool keep(struct job *j, const struct store_user *user, struct store_user *kept_r)
+{
+    *kept_r = (struct store_user){.id = user->id,
+                                  .username = slice_dup(&j->arena, user->username),
+                                  .email = slice_dup(&j->arena, user->email),
+                                  .password = slice_dup(&j->arena, user->password)};
+    return kept_r->username.ptr && kept_r->email.ptr && kept_r->password.ptr;
+}
+
 static bool find_or_say(struct job *j, struct store_user *user_r)
 {
-    enum store_result result = find(j, user_r);
+    struct store_user found;
+    enum store_result result = find(j, &found);
+    if (result == STORE_OK && !keep(j, &found, user_r))
+        result = STORE_NO_MEMORY;
     if (result == STORE_OK)
         return true;
     if (result == STORE_NOT_FOUND)
@@ -276,36 +290,52 @@ static bool find_or_say(struct job *j, struct store_user *user_r)
     return false;
 }
 
-/* Repeats a write that found the row changed since it was read. The row may also be gone by then.
- */
-static enum exit_code write_seen(struct job *j, struct store_user *user, struct slice hash,
-                                 const char *what)
+/* An id may be another's by now. The salt of a password never is; a login that hashes it again
+ * keeps it. */
+static bool is_same(const struct store_user *then, const struct store_user *now)
+{
+    struct slice salt = password_salt(then->password);
+    return slice_equals(then->password, now->password) ||
+           (salt.ptr && slice_equals(salt, password_salt(now->password)));
+}
+
+/* Brings *user* up to date. CHANGED: it is another one, or has another password, by now. */
+static enum store_result look_again(struct job *j, struct store_user *user)
+{
+    struct store_user now;
+    enum store_result result = desk_by_id(j->desk, user->id, &now);
+    if (result != STORE_OK)
+        return result;
+    if (!is_same(user, &now))
+        return STORE_CHANGED;
+    return keep(j, &now, user) ? STORE_OK : STORE_NO_MEMORY;
+}
+
+/* Deletes the user that was found, or gives it this password, and repeats that when a login has
+ * just hashed its password again. Whoever it was found for has been asked since: the row may be
+ * gone by now, or not be what was meant. */
+static enum exit_code write_found(struct job *j, struct store_user *user, struct slice hash,
+                                  const char *what)
 {
     enum store_result result = STORE_CHANGED;
-    int64_t id = user->id;
     for (int i = 0; i < CHANGED_TRIES && result == STORE_CHANGED; i++) {
-        enum store_result found = desk_by_id(j->desk, id, user);
-        if (found != STORE_OK) {
-            result = found;
+        result = look_again(j, user);
+        if (result != STORE_OK)
             break;
-        }
-        struct store_user seen = *user;
-        struct buf kept = {0}; /* the row's texts live only until the next answer */
-        buf_append_slice(&kept, user->username);
-        buf_append_slice(&kept, user->email);
-        result = hash.ptr ? desk_set_password(j->desk, &seen, hash) : desk_delete(j->desk, &seen);
-        if (result == STORE_OK && !kept.failed) {
-            user->username = (struct slice){buf_slice(&kept).ptr, seen.username.len};
-            user->email = (struct slice){buf_slice(&kept).ptr + seen.username.len, seen.email.len};
-            record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, user);
-            enum exit_code code = finish(j, user, what);
-            buf_free(&kept);
-            return code;
-        }
-        buf_free(&kept);
+        result = hash.ptr ? desk_set_password(j->desk, user, hash) : desk_delete(j->desk, user);
+    }
+    if (result == STORE_OK) {
+        record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, user);
+        return finish(j, user, what);
     }
     if (result == STORE_NOT_FOUND)
-        tool_say(j->verb, "user %lld is gone: somebody else has just deleted it", (long long)id);
+        tool_say(j->verb, "user %lld is gone: somebody else has just deleted it",
+                 (long long)user->id);
+    else if (result == STORE_CHANGED)
+        tool_say(j->verb,
+                 "user %lld has changed meanwhile: it has another password, or is another user; "
+                 "look again (\"colmeia user list\"). Nothing was done",
+                 (long long)user->id);
     else
         complain(j, result);
     return EXIT_CODE_FAILED;
@@ -319,8 +349,8 @@ static enum exit_code user_passwd(struct job *j)
     struct slice hash = new_hash(j, user.username, user.email);
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
-    return write_seen(j, &user, hash,
-                      ": password changed; tokens given out before are refused now");
+    return write_found(j, &user, hash,
+                       ": password changed; tokens given out before are refused now");
 }
 
 /* False: said why not, or the answer was no. */
@@ -349,7 +379,7 @@ static enum exit_code user_delete(struct job *j)
     struct store_user user;
     if (!open_desk(j) || !find_or_say(j, &user) || !is_meant(j, &user))
         return EXIT_CODE_FAILED;
-    return write_seen(j, &user, (struct slice){NULL, 0}, ", deleted");
+    return write_found(j, &user, (struct slice){NULL, 0}, ", deleted");
 }
 
 /* ---- the verbs ------------------------------------------------------------------------------- */
@@ -423,7 +453,7 @@ int tools_user(const struct entry *entry)
         code = EXIT_CODE_CONFIG;
     if (code != EXIT_CODE_OK)
         return code;
-    arena_init(&j.arena, NULL, 0, ADDRESS_MAX_BYTES);
+    arena_init(&j.arena, NULL, 0, ARENA_MAX_BYTES);
     code = v->run(&j);
     desk_close(j.desk);
     audit_stop();

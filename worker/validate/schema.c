@@ -72,21 +72,27 @@ enum body_result schema_parse_body(struct arena *a, struct slice content_type, s
     return BODY_OK;
 }
 
-/* A body that is no object. */
-static void add_body_problem(struct problems *problems, const struct body *body)
+bool schema_has_secret(const struct schema *schema)
+{
+    for (size_t i = 0; i < schema->fields_len; i++)
+        if (schema->fields[i].secret)
+            return true;
+    return false;
+}
+
+/* A body that is no object. Where in it a secret would stand, nobody can tell. */
+static void add_body_problem(const struct schema *schema, const struct body *body,
+                             struct problems *problems)
 {
     struct problem p = {.type = PROBLEM_MODEL_ATTRIBUTES, .where = "body"};
-    switch (body->kind) {
-    case BODY_ABSENT:
+    if (body->kind == BODY_ABSENT)
         p.type = PROBLEM_MISSING;
-        break;
-    case BODY_JSON:
+    else if (schema_has_secret(schema))
+        p.input = problem_input_text(SCHEMA_HIDDEN);
+    else if (body->kind == BODY_JSON)
         p.input = problem_input_json(body->value);
-        break;
-    case BODY_OTHER:
+    else
         p.input = problem_input_text(body->raw);
-        break;
-    }
     problems_add(problems, &p);
 }
 
@@ -125,14 +131,24 @@ static void read_string(const struct field *field, struct slice text, struct pro
     }
 }
 
-static void read_member(const struct field *field, const struct json_value *member,
-                        struct field_value *value_r, struct problems *problems)
+/* A list or an object may be the whole body once more, out of place. */
+static struct problem_input shown_member(const struct schema *schema, const struct field *field,
+                                         const struct json_value *member)
 {
-    struct problem p = {
-        .where = "body", .field = slice_of(field->name), .input = problem_input_json(member)};
+    bool may_hold_others = member->type == JSON_ARRAY || member->type == JSON_OBJECT;
+    if (field->secret || (may_hold_others && schema_has_secret(schema)))
+        return problem_input_text(SCHEMA_HIDDEN);
+    return problem_input_json(member);
+}
+
+static void read_member(const struct schema *schema, const struct field *field,
+                        const struct json_value *member, struct field_value *value_r,
+                        struct problems *problems)
+{
+    struct problem p = {.where = "body",
+                        .field = slice_of(field->name),
+                        .input = shown_member(schema, field, member)};
     ASSERT(field->kind == FIELD_STRING || field->kind == FIELD_EMAIL);
-    if (field->secret)
-        p.input = problem_input_text(SCHEMA_HIDDEN);
     value_r->present = true;
     if (member->type != JSON_STRING) {
         p.type = PROBLEM_STRING_TYPE;
@@ -150,9 +166,8 @@ static void read_member(const struct field *field, const struct json_value *memb
 /* What a field that is missing is missing in. */
 static struct problem_input whole_body(const struct schema *schema, const struct json_value *body)
 {
-    for (size_t i = 0; i < schema->fields_len; i++)
-        if (schema->fields[i].secret)
-            return (struct problem_input){.kind = PROBLEM_INPUT_EMPTY_OBJECT};
+    if (schema_has_secret(schema))
+        return (struct problem_input){.kind = PROBLEM_INPUT_EMPTY_OBJECT};
     return problem_input_json(body);
 }
 
@@ -161,14 +176,14 @@ void schema_read_object(const struct schema *schema, const struct body *body,
 {
     schema_defaults(schema, values_r);
     if (body->kind != BODY_JSON || body->value->type != JSON_OBJECT) {
-        add_body_problem(problems, body);
+        add_body_problem(schema, body, problems);
         return;
     }
     for (size_t i = 0; i < schema->fields_len; i++) {
         const struct field *field = &schema->fields[i];
         const struct json_value *member = json_member(body->value, slice_of(field->name));
         if (member)
-            read_member(field, member, &values_r[i], problems);
+            read_member(schema, field, member, &values_r[i], problems);
         else if (field->required)
             problems_add(problems, &(struct problem){.type = PROBLEM_MISSING,
                                                      .where = "body",

@@ -45,7 +45,8 @@ struct field {
                           * NULL */
     int64_t min_length;  /* FIELD_STRING in a JSON body: fewest characters … */
     int64_t max_length;  /* … and most; 0: any */
-    bool secret;         /* a JSON body that has it is never shown, whole or in part, in a problem */
+    bool secret;         /* of a body: no problem shows it, nor what it may stand in: a body, a
+                          * list or an object in place of a text, any field of a form */
 
     /* Said of it in descriptions of the API; reading does not look at these. */
     const char *title;          /* NULL: its name in other letters, "user_id" as "User Id" */

@@ -145,11 +145,18 @@ static bool matches(const char *pattern, struct slice text)
     return slice_equals((struct slice){all.ptr + 1, all.len - 2}, text);
 }
 
-static void read_form_field(const struct field *field, const struct form_field *sent,
-                            struct field_value *value_r, struct problems *problems)
+/* Where a form is cut wrongly (by ';', say) a text has other fields in it. */
+static struct problem_input shown_text(const struct schema *schema, const struct form_field *sent)
+{
+    return problem_input_text(schema_has_secret(schema) ? SCHEMA_HIDDEN : sent->value);
+}
+
+static void read_form_field(const struct schema *schema, const struct field *field,
+                            const struct form_field *sent, struct field_value *value_r,
+                            struct problems *problems)
 {
     struct problem p = {
-        .where = "body", .field = slice_of(field->name), .input = problem_input_text(sent->value)};
+        .where = "body", .field = slice_of(field->name), .input = shown_text(schema, sent)};
     ASSERT(field->kind == FIELD_STRING);
     *value_r = (struct field_value){.present = true, .text = sent->value};
     if (sent->file) {
@@ -170,7 +177,7 @@ void schema_read_form(const struct schema *schema, const struct form *form,
         const struct field *field = &schema->fields[i];
         const struct form_field *sent = form_field(form, slice_of(field->name));
         if (sent && (sent->file || sent->value.len))
-            read_form_field(field, sent, &values_r[i], problems);
+            read_form_field(schema, field, sent, &values_r[i], problems);
         else if (field->required)
             add_missing(problems, field, "body");
     }
