@@ -1,6 +1,6 @@
 /* hardened.h: the routes as [server] profile = hardened has them: the list of users for who is logged in,
- * rules for new passwords, the present password for a change, no password in a 422. What else is different is in users.c, by
- * exchange_is_hardened(). Made once at the start, then constant. Loop thread. */
+ * rules for new passwords, the present password for a change, no password in a 422. What else is
+ * different is in users.c, by exchange_is_hardened(). Made once at the start, then constant. Loop thread. */
 #pragma once
 
 #include "worker/api/endpoint.h"
