@@ -54,7 +54,7 @@ def stored(place):
 @SOME_OR_ALL
 def test_requests(serve, place, failing, some):
     """Once each: an answer, 503, or a closed connection; the next is served by the same worker."""
-    server = serve(env=failing.env, workers=1).await_served()
+    server = serve(env=failing.env, workers=1, config={"auth.throttle": "no"}).await_served()
     (pid,) = server.workers()
     requests = Requests(server)
     acknowledged = {"first"}
