@@ -26,6 +26,7 @@ struct exchange {
     struct field_value body[SCHEMA_FIELDS_MAX];
 
     struct store_user account;   /* the handler's: the row it works on */
+    unsigned writes;             /* of a PUT or DELETE: how often it was tried */
     struct attempt attempt;      /* that was let through (gate.h) and has no end yet */
     const char *why;             /* the credentials are refused, for the audit log; NULL: no more to say */
 };
