@@ -11,7 +11,7 @@ import time
 import jwt
 import pytest
 
-from harness.database import writer_locked_out
+from harness.database import await_writes, writer_locked_out
 from harness.server import bearer
 from harness.wire import Wire
 
@@ -344,12 +344,26 @@ def test_change_right_after_a_login_that_makes_a_dearer_hash(serve, place, metho
             token = [api.login() for _ in range(2)][0]
             wire = Wire(dear.tcp()).ask(method, "/users/1", [*bearer(token).items(),
                                                              ("Content-Type", "application/json")], body)
-            dear.await_status("three writes wait for the lock",
-                              lambda status: sum(slot["store_queued"] for slot in status["slots"]) == 3)
+            await_writes(api, 3)
         answer = wire.answer()
         assert answer.status == 200, answer.body
         if method == "PUT":
             api.login(password="second-pw")
+
+
+def test_change_behind_one_that_ends_its_session(serve, place):
+    """Both were let in with the same token; the first sets a password, and be it the same one."""
+    server = serve(workers=1, config={"database.timeout": "1h"})
+    body = b'{"username":"Teste","email":"teste@test.com","password":"testtest-pw"}'
+    with server.api() as api:
+        api.sign_up()
+        headers = [*bearer(api.login()).items(), ("Content-Type", "application/json")]
+        with writer_locked_out(place):
+            wires = []
+            for method in "PUT", "DELETE":
+                wires.append(Wire(server.tcp()).ask(method, "/users/1", headers, body if method == "PUT" else b""))
+                await_writes(api, len(wires))
+        assert [wire.answer().status for wire in wires] == [200, 401]
 
 
 def test_busy_hashing_is_refused_politely(serve):

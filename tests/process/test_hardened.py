@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.database import writer_locked_out
+from harness.database import await_writes, writer_locked_out
 from harness.server import bearer, run_verb, write_ini
 from harness.wire import Wire
 
@@ -165,10 +165,10 @@ def test_a_change_right_after_a_login_that_makes_a_dearer_hash(serve, place):
     body = {"username": "Teste", "email": "teste@test.com", "password": OTHER, "current_password": GOOD}
     with dear.api() as api:
         with writer_locked_out(place):
-            headers = [*bearer(api.login(password=GOOD)).items(), ("Content-Type", "application/json")]
+            who = bearer(api.login(password=GOOD))
+            headers = [*who.items(), ("Content-Type", "application/json")]
             wire = Wire(dear.tcp()).ask("PUT", "/users/1", headers, json.dumps(body).encode())
-            dear.await_status("both writes wait for the lock",
-                              lambda status: sum(slot["store_queued"] for slot in status["slots"]) == 2)
+            await_writes(api, 2, headers=who)
         assert wire.answer().status == 200
         assert api.login(password=OTHER)
 
