@@ -154,6 +154,23 @@ def test_who_does_not_wait_is_recorded_all_the_same(audited, faults, password, o
     assert len([row for row in trail.rows() if row["event"] == "login"]) == 1
 
 
+def test_who_leaves_a_sign_up_is_counted_and_recorded(audited):
+    """A taken address is answered at once. Who could leave for nothing when there is no answer would learn which
+    ones are free, of as many as he likes."""
+    server, trail = audited(auth__hash_memory="64m", auth__hash_iterations=20, auth__create_limit=1)
+    server.secrets.add("left-4711")
+    wire = Wire(server.tcp()).ask("POST", "/users/", [("Content-Type", "application/json")],
+                                  b'{"username":"ana","email":"ana@test.com","password":"left-4711"}')
+    server.await_status("it is being hashed", lambda status: status["slots"][0]["hashes_queued"] == 1)
+    reset(wire)
+    trail.one("account created", "abandoned", account="ana@test.com")
+    with server.api() as api:
+        assert api.sign_up("bob").status_code == 429
+        assert api.get("/users/").json() == {"users": []}
+    server.stop()
+    assert [row["outcome"] for row in trail.rows() if row["event"] == "account created"] == ["abandoned", "throttled"]
+
+
 FORGERIES = {
     "newline": "a\n2026-01-01T00:00:00.000Z AUDIT [worker 0 pid 1] event=\"login\" outcome=ok who=\"root\"",
     "return": "a\r\"level\":\"audit\"",

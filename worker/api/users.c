@@ -57,29 +57,31 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
-/* Recorded first: also what is done when the client has left. */
-static void record(const struct exchange *x, enum audit_event event, enum store_result result,
+/* Recorded first: also what is done when the client has left. False: nothing was done, and by no fault
+ * of who asked, so that there is no line. */
+static bool record(const struct exchange *x, enum audit_event event, enum store_result result,
                    const struct store_user *account)
 {
     switch (result) {
     case STORE_OK:
         exchange_record(x, event, AUDIT_OK, account, NULL);
-        return;
+        return true;
     case STORE_USERNAME_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the name is taken");
-        return;
+        return true;
     case STORE_EMAIL_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the address is taken");
-        return;
+        return true;
     case STORE_CHANGED:
         exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
-        return;
+        return true;
     case STORE_NOT_FOUND:
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
     case STORE_NO_MEMORY:
-        return; /* trouble of ours: the log has it, and nothing was done */
+        return false; /* trouble of ours, which the log has, or called off */
     }
+    UNREACHABLE();
 }
 
 /* ---- POST /users/ ----------------------------------------------------------------------------- */
@@ -96,12 +98,23 @@ static void answer_created(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
+/* Its client has left, and there is no account. Who is not told at once that name or address is taken has
+ * learnt that both are free: that is recorded, and stays counted. */
+static void sign_up_is_left(struct exchange *x)
+{
+    exchange_record(x, AUDIT_EVENT_create, AUDIT_ABANDONED, &x->account, NULL);
+    gate_signed_up(x);
+}
+
 static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
-    record(x, AUDIT_EVENT_create, reply->result,
-           reply->result == STORE_OK ? &reply->users[0] : &x->account);
-    if (reply->result == STORE_OK || request_is_gone(x->r)) /* gone: it may have been made */
+    bool gone = request_is_gone(x->r);
+    bool recorded = record(x, AUDIT_EVENT_create, reply->result,
+                           reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    if (gone && !recorded)
+        sign_up_is_left(x);
+    else if (gone || reply->result == STORE_OK)
         gate_signed_up(x);
     else
         gate_undone(x);
@@ -120,8 +133,6 @@ static void wipe_passwords(struct exchange *x)
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
     wipe_passwords(x);
-    if (reply->result != PASSWORD_OK || request_is_gone(x->r))
-        gate_undone(x);
     if (exchange_abandoned(x))
         return false;
     if (reply->result != PASSWORD_OK)
@@ -132,6 +143,10 @@ static bool take_hash(struct exchange *x, const struct password_reply *reply)
 static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
+    if (request_is_gone(x->r)) /* whether or not its turn had come */
+        sign_up_is_left(x);
+    else if (reply->result != PASSWORD_OK)
+        gate_undone(x);
     if (take_hash(x, reply))
         gate_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
                                         reply->hash, on_created, x));
