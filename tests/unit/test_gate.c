@@ -328,6 +328,15 @@ static void test_accounts_that_are_not_made(void **state)
     assert_int_equal(used(w), 0);
 }
 
+static void test_account_that_may_come_to_be(void **state)
+{
+    struct world *w = *state;
+    const struct fake_step steps[] = {{0}, {.replace = true, .result = STORE_UNKNOWN}};
+    fake_driver_script(steps, 2);
+    assert_int_equal(sign_up(w, here, "a"), 503);
+    assert_int_equal(used(w), 1);
+}
+
 static void test_client_leaves_during_the_look_for_a_conflict(void **state)
 {
     struct world *w = *state;
@@ -375,6 +384,7 @@ int main(void)
         TEST(test_too_busy_to_hash),
         TEST(test_accounts_stay),
         TEST(test_accounts_that_are_not_made),
+        TEST(test_account_that_may_come_to_be),
         TEST(test_client_leaves_during_the_look_for_a_conflict),
         TEST(test_client_leaves_before_its_account),
         TEST(test_client_leaves_while_its_account_is_made),

@@ -75,6 +75,9 @@ static bool record(const struct exchange *x, enum audit_event event, enum store_
     case STORE_CHANGED:
         exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
         return true;
+    case STORE_UNKNOWN:
+        exchange_record(x, event, AUDIT_UNKNOWN, account, "the database took too long");
+        return true;
     case STORE_NOT_FOUND:
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
@@ -110,11 +113,12 @@ static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     bool gone = request_is_gone(x->r);
+    bool may_be = reply->result == STORE_OK || reply->result == STORE_UNKNOWN;
     bool recorded = record(x, AUDIT_EVENT_create, reply->result,
                            reply->result == STORE_OK ? &reply->users[0] : &x->account);
     if (gone && !recorded)
         sign_up_is_left(x);
-    else if (gone || reply->result == STORE_OK)
+    else if (gone || may_be)
         gate_signed_up(x);
     else
         gate_undone(x);
