@@ -663,7 +663,7 @@ static void slow_is_answered(void **state)
     answer_fini(&quick);
 }
 
-/* Of a write that was under way nobody knows how it ends; a read or a probe leaves nothing to know. */
+/* Of a write that was under way nobody knows how it ends; of a read or a probe nobody needs to. */
 static void slow_write_that_has_begun(void **state)
 {
     struct tester *t = *state;

@@ -58,7 +58,8 @@ void exchange_not_authenticated(struct exchange *x);
 void exchange_bad_credentials(struct exchange *x);
 /* The 401 of a login. */
 void exchange_bad_login(struct exchange *x);
-/* 503 with Retry-After for a store result that is no answer (BUSY, UNKNOWN, UNAVAILABLE, NO_MEMORY). */
+/* 503 with Retry-After for a store result that is no answer (BUSY, UNKNOWN, UNAVAILABLE,
+ * NO_MEMORY). */
 void exchange_store_failed(struct exchange *x, enum store_result result);
 /* 503 with Retry-After for a password result that is no answer (BUSY, NO_MEMORY). */
 void exchange_password_failed(struct exchange *x, enum password_result result);

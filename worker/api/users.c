@@ -101,8 +101,8 @@ static void answer_created(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
-/* Its client has left, and there is no account. Who is not told at once that name or address is taken has
- * learnt that both are free: that is recorded, and stays counted. */
+/* Its client has left, and there is no account. Who is not told at once that name or address is
+ * taken has learnt that both are free: that is recorded, and stays counted. */
 static void sign_up_is_left(struct exchange *x)
 {
     exchange_record(x, AUDIT_EVENT_create, AUDIT_ABANDONED, &x->account, NULL);
@@ -292,9 +292,9 @@ static void end_write(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
-/* A re-hash is of the same password and keeps its salt; whoever sets a password, be it the same one, brings a
- * new salt. So what was proved of the text before holds for this one: the token, and in the hardened
- * profile the present password. */
+/* A re-hash is of the same password and keeps its salt; whoever sets a password, be it the same one,
+ * brings a new salt. So what was proved of the text before holds for this one: the token, and in the
+ * hardened profile the present password. */
 static bool is_only_rehashed(const struct exchange *x, const struct store_user *now)
 {
     struct slice salt = password_salt(now->password);

@@ -27,8 +27,8 @@ void task_cancel(struct task *t)
         t->on_cancel(t);
 }
 
-/* The executor marks a task as running before it looks whether it was cancelled: of two that write and
- * then look, one at least sees the other. */
+/* The executor marks a task as running before it looks whether it was cancelled: of two that write
+ * and then look, one at least sees the other. */
 bool task_may_have_begun(const struct task *t)
 {
     LOOP_ASSERT_OWNER(t->loop);

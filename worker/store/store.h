@@ -1,8 +1,8 @@
 /* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
  * the loop's thread and answered by its done function exactly once, after the callback that
  * started it has returned: also when the store is full or too slow (STORE_BUSY, STORE_UNKNOWN) or
- * broken (STORE_UNAVAILABLE). Only a write that was answered UNKNOWN may still come to be. Results are
- * an enum, never text. Nothing here blocks, but store_open() and store_close().
+ * broken (STORE_UNAVAILABLE). Only a write that was answered UNKNOWN may still come to be. Results
+ * are an enum, never text. Nothing here blocks, but store_open() and store_close().
  *
  * Thread: all functions and all done functions run on the loop's thread; the database is worked on
  * elsewhere (driver.h), but for reads that neither have to wait nor take long (sqlite.c). */
