@@ -130,18 +130,45 @@ def test_a_token_that_has_expired(audited):
     trail.one("access", "denied", why="the token has expired")
 
 
-def test_who_does_not_wait_is_recorded_all_the_same(audited, faults):
-    """A guess whose answer nobody reads is a guess: the client is gone before the password was looked at."""
+def reset(wire):
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.close()
+
+
+@pytest.mark.parametrize("password, outcome", [("guess-4711", "failed"), ("right-4711", "ok")])
+def test_who_does_not_wait_is_recorded_all_the_same(audited, faults, password, outcome):
+    """A guess whose answer nobody reads is a guess, and so is a right one: the client is gone before the password
+    was looked at."""
     server, trail = audited(env=faults.env, auth__hash_memory="16m", auth__hash_iterations=4)
+    with server.api() as api:
+        api.sign_up("ana", password="right-4711")
     (worker,) = server.workers()
     faults.set("password_mmap", "once signal STOP")
-    with Wire(server.tcp()) as wire:
-        wire.ask("POST", "/auth/token", [("Content-Type", "application/x-www-form-urlencoded")],
-                 b"username=ana%40test.com&password=guess-4711")
-        await_held(worker)
-        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))    # a reset
+    wire = Wire(server.tcp()).ask("POST", "/auth/token", [("Content-Type", "application/x-www-form-urlencoded")],
+                                  f"username=ana%40test.com&password={password}".encode())
+    await_held(worker)
+    reset(wire)
     go_on(worker)
-    trail.one("login", "failed", who="ana@test.com")
+    trail.one("login", outcome, who="ana@test.com")
+    server.stop()
+    assert len([row for row in trail.rows() if row["event"] == "login"]) == 1
+
+
+def test_who_leaves_a_sign_up_is_counted_and_recorded(audited):
+    """A taken address is answered at once. Who could leave for nothing when there is no answer would learn which
+    ones are free, of as many as he likes."""
+    server, trail = audited(auth__hash_memory="64m", auth__hash_iterations=20, auth__create_limit=1)
+    server.secrets.add("left-4711")
+    wire = Wire(server.tcp()).ask("POST", "/users/", [("Content-Type", "application/json")],
+                                  b'{"username":"ana","email":"ana@test.com","password":"left-4711"}')
+    server.await_status("it is being hashed", lambda status: status["slots"][0]["hashes_queued"] == 1)
+    reset(wire)
+    trail.one("account created", "abandoned", account="ana@test.com")
+    with server.api() as api:
+        assert api.sign_up("bob").status_code == 429
+        assert api.get("/users/").json() == {"users": []}
+    server.stop()
+    assert [row["outcome"] for row in trail.rows() if row["event"] == "account created"] == ["abandoned", "throttled"]
 
 
 FORGERIES = {

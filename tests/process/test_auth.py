@@ -12,7 +12,9 @@ import jwt
 import pytest
 
 from harness.clock import Clock
+from harness.database import await_writes, writer_locked_out
 from harness.server import bearer
+from harness.wire import Wire
 
 KEY = "4f1d7a0c9b8e6d5f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f"
 OTHER_KEY = "9" * 31 + "abcdefghijklmnopqrstuvwxyz012345"
@@ -341,6 +343,43 @@ def test_dearer_hashes_are_made_at_login(serve, place):
     with sqlite3.connect(place / "database.db") as db:
         (stored,) = db.execute("SELECT password FROM users").fetchone()
     assert stored.startswith("$argon2id$v=19$m=16,t=2,p=1$")
+
+
+@pytest.mark.parametrize("method, body", [
+    ("DELETE", b""), ("PUT", b'{"username":"Teste","email":"teste@test.com","password":"second-pw"}')])
+def test_change_right_after_a_login_that_makes_a_dearer_hash(serve, place, method, body):
+    """Two devices log in, and what they re-hash is still on its way when one goes on: it is the same account, with
+    the same password."""
+    cheap = serve(workers=1)
+    with cheap.api() as api:
+        api.sign_up()
+    cheap.stop()
+    dear = serve(workers=1, config={"auth.hash_iterations": "2", "database.timeout": "1h"})
+    with dear.api() as api:
+        with writer_locked_out(place):
+            token = [api.login() for _ in range(2)][0]
+            wire = Wire(dear.tcp()).ask(method, "/users/1", [*bearer(token).items(),
+                                                             ("Content-Type", "application/json")], body)
+            await_writes(api, 3)
+        answer = wire.answer()
+        assert answer.status == 200, answer.body
+        if method == "PUT":
+            api.login(password="second-pw")
+
+
+def test_change_behind_one_that_ends_its_session(serve, place):
+    """Both were let in with the same token; the first sets a password, and be it the same one."""
+    server = serve(workers=1, config={"database.timeout": "1h"})
+    body = b'{"username":"Teste","email":"teste@test.com","password":"testtest-pw"}'
+    with server.api() as api:
+        api.sign_up()
+        headers = [*bearer(api.login()).items(), ("Content-Type", "application/json")]
+        with writer_locked_out(place):
+            wires = []
+            for method in "PUT", "DELETE":
+                wires.append(Wire(server.tcp()).ask(method, "/users/1", headers, body if method == "PUT" else b""))
+                await_writes(api, len(wires))
+        assert [wire.answer().status for wire in wires] == [200, 401]
 
 
 def test_busy_hashing_is_refused_politely(serve):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from harness.database import await_writes, writer_locked_out
 from harness.server import bearer, run_verb, write_ini
 from harness.wire import Wire
 
@@ -209,6 +210,24 @@ def test_a_change_asks_for_the_present_password(api):
     assert change(api, token, name="Alicia").json()["username"] == "Alicia"
     assert api.get("/users/1", headers=bearer(token)).status_code == 401, "the password is another one"
     assert api.login(password=OTHER)
+
+
+def test_a_change_right_after_a_login_that_makes_a_dearer_hash(serve, place):
+    """The present password was proved of the text before, and the re-hash is of the same one."""
+    cheap = serve(config=HARDENED, workers=1)
+    with cheap.api() as api:
+        sign_up(api)
+    cheap.stop()
+    dear = serve(config={**HARDENED, "auth.hash_iterations": "2", "database.timeout": "1h"}, workers=1)
+    body = {"username": "Teste", "email": "teste@test.com", "password": OTHER, "current_password": GOOD}
+    with dear.api() as api:
+        with writer_locked_out(place):
+            who = bearer(api.login(password=GOOD))
+            headers = [*who.items(), ("Content-Type", "application/json")]
+            wire = Wire(dear.tcp()).ask("PUT", "/users/1", headers, json.dumps(body).encode())
+            await_writes(api, 2, headers=who)
+        assert wire.answer().status == 200
+        assert api.login(password=OTHER)
 
 
 def test_the_account_of_another_is_none_of_it(api):

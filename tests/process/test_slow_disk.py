@@ -3,6 +3,7 @@ keeps its pace."""
 
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.database import writer_locked_out
-from harness.server import await_true
+from harness.server import await_true, bearer
 from harness.trace import thread_id, traced
 from harness.wire import Wire
 
@@ -32,11 +33,12 @@ def ask_sign_up(server, name):
 KEPT_PACE = 3
 
 
-def started(serve, faults, timeout):
+def started(serve, faults, timeout, **config):
     """One worker, both of whose store threads have been at work: pages that its reader does not have in its
     cache are not in the kernel's, either."""
     faults.set("read_nowait", "errno EAGAIN")
-    server = serve(workers=1, config={"database.timeout": timeout}, env=faults.env)
+    settings = {"database.timeout": timeout, **{name.replace("__", "."): value for name, value in config.items()}}
+    server = serve(workers=1, config=settings, env=faults.env)
     with server.api() as api:
         assert api.sign_up("first").status_code == 201
         assert api.get("/users/1").status_code == 200
@@ -124,22 +126,39 @@ def test_reads_that_hang_are_503(server):
     await_true("reads work again", lambda: Wire(server.tcp()).get("/users/1").status == 200)
 
 
-def test_write_that_hangs_is_503_and_may_still_come_to_be(server):
+def unknown_ends(server):
+    """[(event, account)] of the audit lines that say that nobody knows how it ended."""
+    server.ctl("status")    # what was logged before is here by now
+    return re.findall(r'event="([^"]+)" outcome=unknown .*account="([^"]+)"', server.log)
+
+
+def test_write_that_hangs_is_503_and_may_still_come_to_be(serve, faults):
+    """It is recorded as such, and a sign-up is counted as if it had."""
+    server = started(serve, faults, "1s", auth__create_limit="3")
+    with server.api() as api:
+        token = api.login("first@test.com")
     with slow(server, "store writer", 3000, "fdatasync"):
         answer, quick = answers_meanwhile(server, ask_sign_up(server, "second"))
         judge_busy(answer)
         assert quick > KEPT_PACE, quick
         assert Wire(server.tcp()).get("/users/1").status == 200, "reads go on"
     await_true("the writer has ended", lambda: Wire(server.tcp()).get("/users/2").status == 200)
+    with slow(server, "store writer", 3000, "fdatasync"):
+        judge_busy(Wire(server.tcp()).ask("DELETE", "/users/1", list(bearer(token).items())).answer())
+    await_true("the writer has ended", lambda: Wire(server.tcp()).get("/users/1").status == 404)
     assert ask_sign_up(server, "third").answer().status == 201
+    assert ask_sign_up(server, "fourth").answer().status == 429
+    assert unknown_ends(server) == [("account created", "second@test.com"), ("account deleted", "first@test.com")]
 
 
-def test_write_whose_time_is_over_before_its_turn_never_comes_to_be(server, place):
+def test_write_whose_time_is_over_before_its_turn_never_comes_to_be(serve, faults, place):
+    server = started(serve, faults, "1s", auth__create_limit="2")
     with slow(server, "store writer", 3000, "fcntl"):  # the turnstile before the lock
         answer, quick = answers_meanwhile(server, ask_sign_up(server, "second"))
         judge_busy(answer)
         assert quick > KEPT_PACE, quick
     assert ask_sign_up(server, "third").answer().status == 201
+    assert unknown_ends(server) == []
     with sqlite3.connect(place / "database.db") as db:
         assert [name for (name,) in db.execute("SELECT username FROM users ORDER BY id")] == ["first", "third"]
 

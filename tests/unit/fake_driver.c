@@ -220,9 +220,10 @@ static enum store_result operate(struct fake *f, struct store_call *call)
 static void answer(struct fake *f, struct waiting *w)
 {
     struct task *t = &w->call->task;
-    task_begin(t);
+    if (!w->step.begin)
+        task_begin(t);
     bool late = mono_is_set(t->deadline) && mono_before(t->deadline, clock_now());
-    if (atomic_load(&t->cancelled) || late || w->step.refuse) {
+    if (!w->step.begin && (atomic_load(&t->cancelled) || late || w->step.refuse)) {
         task_complete(t, w->step.refuse ? TASK_REFUSED : late ? TASK_EXPIRED : TASK_CANCELLED);
         return;
     }
@@ -278,6 +279,8 @@ static bool fake_submit(void *state, struct store_call *call)
         w->step = *script++;
         script_len--;
     }
+    if (w->step.begin)
+        task_begin(&call->task);
     ev_idle_start(loop_ev(f->loop), &f->turn);
     return true;
 }

@@ -12,6 +12,7 @@ struct fake_step {
     bool replace;   /* answer *result* and leave the rows alone */
     enum store_result result;
     bool refuse; /* ends as TASK_REFUSED */
+    bool begin;  /* is under way from its submission on: cannot be called off */
 };
 
 extern const struct store_driver store_driver_fake;

@@ -253,7 +253,9 @@ static void test_challenge_and_allow(void **state)
 
 /* ---- what store results become ---- */
 
-enum { STEPS_MAX = 4 };
+enum { STEPS_MAX = 6 };
+
+#define CHANGED {.replace = true, .result = STORE_CHANGED}
 
 static void test_store_results(void **state)
 {
@@ -334,7 +336,20 @@ static void test_store_results(void **state)
         {"PUT",
          "/users/1",
          bob,
-         {{0}, {.replace = true, .result = STORE_CHANGED}},
+         {{0}, CHANGED, {.replace = true, .result = STORE_NOT_FOUND}},
+         401,
+         "Could not validate credentials"},
+        {"PUT",
+         "/users/1",
+         bob,
+         {{0}, CHANGED, {.replace = true, .result = STORE_BUSY}},
+         503,
+         "retry-after: 1\r\n"},
+        /* … and changed again and again, though the account is the same one */
+        {"PUT",
+         "/users/1",
+         bob,
+         {{0}, CHANGED, {0}, CHANGED, {0}, CHANGED},
          401,
          "Could not validate credentials"},
         {"PUT",
@@ -346,9 +361,15 @@ static void test_store_results(void **state)
         {"DELETE",
          "/users/1",
          "",
-         {{0}, {.replace = true, .result = STORE_CHANGED}},
+         {{0}, CHANGED, {0}, CHANGED, {0}, CHANGED},
          401,
          "Could not validate credentials"},
+        {"DELETE",
+         "/users/1",
+         "",
+         {{0}, {.replace = true, .result = STORE_UNKNOWN}},
+         503,
+         "retry-after: 1\r\n"},
         {"DELETE",
          "/users/1",
          "",

@@ -328,7 +328,16 @@ static void test_accounts_that_are_not_made(void **state)
     assert_int_equal(used(w), 0);
 }
 
-static void test_client_leaves_before_its_account(void **state)
+static void test_account_that_may_come_to_be(void **state)
+{
+    struct world *w = *state;
+    const struct fake_step steps[] = {{0}, {.replace = true, .result = STORE_UNKNOWN}};
+    fake_driver_script(steps, 2);
+    assert_int_equal(sign_up(w, here, "a"), 503);
+    assert_int_equal(used(w), 1);
+}
+
+static void test_client_leaves_during_the_look_for_a_conflict(void **state)
 {
     struct world *w = *state;
     const struct fake_step slow[] = {{.turns = 5}};
@@ -336,12 +345,17 @@ static void test_client_leaves_before_its_account(void **state)
     start_sign_up(w, here, "a");
     await_lookup(w);
     leave(w, 0);
-    fake_driver_script(NULL, 0);
+}
+
+/* It has not been told that the name is taken, and knows what that means. */
+static void test_client_leaves_before_its_account(void **state)
+{
+    struct world *w = *state;
     assert_int_equal(tickets_take(w->tickets, 0), 0);
     start_sign_up(w, here, "a");
     await_hash(w);
     assert_int_equal(used(w), 1);
-    leave(w, 0);
+    leave(w, 1);
     tickets_give(w->tickets, 0);
 }
 
@@ -370,6 +384,8 @@ int main(void)
         TEST(test_too_busy_to_hash),
         TEST(test_accounts_stay),
         TEST(test_accounts_that_are_not_made),
+        TEST(test_account_that_may_come_to_be),
+        TEST(test_client_leaves_during_the_look_for_a_conflict),
         TEST(test_client_leaves_before_its_account),
         TEST(test_client_leaves_while_its_account_is_made),
     };

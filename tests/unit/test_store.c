@@ -663,6 +663,33 @@ static void slow_is_answered(void **state)
     answer_fini(&quick);
 }
 
+/* Of a write that was under way nobody knows how it ends; of a read or a probe nobody needs to. */
+static void slow_write_that_has_begun(void **state)
+{
+    struct tester *t = *state;
+    t->options.timeout_ms = 50;
+    static const struct fake_step hang[] = {{.turns = UINT_MAX, .begin = true},
+                                            {.turns = UINT_MAX, .begin = true},
+                                            {0},
+                                            {.turns = UINT_MAX, .begin = true}};
+    reopen(t);
+    fake_driver_script(hang, 4);
+    struct answer slow[3] = {0}, look = {0};
+    store_user_create(t->store, SLICE("alice"), SLICE("a@x.com"), SLICE("h"), answer_on_done,
+                      &slow[0]);
+    store_user_by_id(t->store, 1, answer_on_done, &slow[1]);
+    store_probe(t->store, answer_on_done, &slow[2]);
+    assert_int_equal(tester_await(t, &slow[0]), STORE_UNKNOWN);
+    assert_int_equal(tester_await(t, &slow[1]), STORE_BUSY);
+    assert_int_equal(tester_await(t, &slow[2]), STORE_BUSY);
+    assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 3);
+    fake_driver_hurry();
+    assert_int_equal(tester_by_id(t, 1, &look), STORE_OK);
+    for (int i = 0; i < 3; i++)
+        answer_fini(&slow[i]);
+    answer_fini(&look);
+}
+
 static void result_names(void **state)
 {
     assert_string_equal(store_result_name(STORE_OK), "ok");
@@ -693,7 +720,8 @@ int main(void)
 {
     const struct CMUnitTest contract[] = {CONTRACT};
     const struct CMUnitTest fake_only[] = {CASE(late_and_reordered), CASE(scripted_results),
-                                           CASE(cancelled_late), CASE(slow_is_answered), CASE(result_names),
+                                           CASE(cancelled_late), CASE(slow_is_answered),
+                                           CASE(slow_write_that_has_begun), CASE(result_names),
                                            CASE(postgresql_is_refused)};
     int failed = 0;
     driver_under_test = &store_driver_sqlite;

@@ -116,6 +116,7 @@ void exchange_store_failed(struct exchange *x, enum store_result result)
 {
     switch (result) {
     case STORE_BUSY:
+    case STORE_UNKNOWN:
         unavailable(x, 1);
         return;
     case STORE_UNAVAILABLE:

@@ -26,6 +26,7 @@ struct exchange {
     struct field_value body[SCHEMA_FIELDS_MAX];
 
     struct store_user account;   /* the handler's: the row it works on */
+    unsigned writes;             /* of a PUT or DELETE: how often it was tried */
     struct attempt attempt;      /* that was let through (gate.h) and has no end yet */
     const char *why;             /* the credentials are refused, for the audit log; NULL: no more to say */
 };
@@ -57,7 +58,8 @@ void exchange_not_authenticated(struct exchange *x);
 void exchange_bad_credentials(struct exchange *x);
 /* The 401 of a login. */
 void exchange_bad_login(struct exchange *x);
-/* 503 with Retry-After for a store result that is no answer (BUSY, UNAVAILABLE, NO_MEMORY). */
+/* 503 with Retry-After for a store result that is no answer (BUSY, UNKNOWN, UNAVAILABLE,
+ * NO_MEMORY). */
 void exchange_store_failed(struct exchange *x, enum store_result result);
 /* 503 with Retry-After for a password result that is no answer (BUSY, NO_MEMORY). */
 void exchange_password_failed(struct exchange *x, enum password_result result);

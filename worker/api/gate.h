@@ -14,5 +14,5 @@ void gate_await(struct exchange *x, struct task *task);
 
 /* What became of it. None of them answers. */
 void gate_judged(struct exchange *x, enum password_result result); /* the password was right, or not */
-void gate_signed_up(struct exchange *x); /* an account was made */
+void gate_signed_up(struct exchange *x); /* an account was, or may be made, or its client left */
 void gate_undone(struct exchange *x);    /* nothing was judged, or made */

@@ -31,13 +31,21 @@ static void on_rehashed(void *ctx, const struct store_reply *reply)
 {
 }
 
+/* Also of one who did not wait for the answer. */
+static void record_judged(const struct exchange *x, enum password_result result)
+{
+    if (result == PASSWORD_OK)
+        audit_login(exchange_origin(x), AUDIT_OK, x->account.email, x->account.id);
+    else if (result == PASSWORD_MISMATCH)
+        audit_login(exchange_origin(x), AUDIT_FAILED, x->account.email, 0);
+}
+
 static void on_verified(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
     gate_judged(x, reply->result);
     exchange_wipe_password(x, &x->body[LOGIN_PASSWORD]);
-    if (reply->result == PASSWORD_MISMATCH) /* also of one who did not wait for the answer */
-        audit_login(exchange_origin(x), AUDIT_FAILED, x->account.email, 0);
+    record_judged(x, reply->result);
     if (exchange_abandoned(x))
         return;
     switch (reply->result) {
@@ -55,7 +63,6 @@ static void on_verified(void *ctx, const struct password_reply *reply)
         store_user_rehash(x->api->store, x->account.id, x->account.password, reply->hash, on_rehashed,
                           NULL);
     int64_t now_s = clock_wall_s();
-    audit_login(exchange_origin(x), AUDIT_OK, x->account.email, x->account.id);
     answer_token(x, &x->account, now_s, now_s);
 }
 

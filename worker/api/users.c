@@ -4,7 +4,10 @@
 
 #include "shared/check.h"
 
-enum { USER_JSON_GUESS = 96 }; /* bytes one account usually takes, to reserve once */
+enum {
+    USER_JSON_GUESS = 96, /* bytes one account usually takes, to reserve once */
+    WRITES_MAX = 3        /* tries of a change whose row has changed since it was seen */
+};
 
 #define WRITE_INT jsonw_i64
 #define WRITE_STRING jsonw_string
@@ -54,29 +57,34 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
-/* Recorded first: also what is done when the client has left. */
-static void record(const struct exchange *x, enum audit_event event, enum store_result result,
+/* Recorded first: also what is done when the client has left. False: nothing was done, and by no fault
+ * of who asked, so that there is no line. */
+static bool record(const struct exchange *x, enum audit_event event, enum store_result result,
                    const struct store_user *account)
 {
     switch (result) {
     case STORE_OK:
         exchange_record(x, event, AUDIT_OK, account, NULL);
-        return;
+        return true;
     case STORE_USERNAME_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the name is taken");
-        return;
+        return true;
     case STORE_EMAIL_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the address is taken");
-        return;
+        return true;
     case STORE_CHANGED:
         exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
-        return;
+        return true;
+    case STORE_UNKNOWN:
+        exchange_record(x, event, AUDIT_UNKNOWN, account, "the database took too long");
+        return true;
     case STORE_NOT_FOUND:
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
     case STORE_NO_MEMORY:
-        return; /* trouble of ours: the log has it, and nothing was done */
+        return false; /* trouble of ours, which the log has, or called off */
     }
+    UNREACHABLE();
 }
 
 /* ---- POST /users/ ----------------------------------------------------------------------------- */
@@ -93,12 +101,24 @@ static void answer_created(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
+/* Its client has left, and there is no account. Who is not told at once that name or address is
+ * taken has learnt that both are free: that is recorded, and stays counted. */
+static void sign_up_is_left(struct exchange *x)
+{
+    exchange_record(x, AUDIT_EVENT_create, AUDIT_ABANDONED, &x->account, NULL);
+    gate_signed_up(x);
+}
+
 static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
-    record(x, AUDIT_EVENT_create, reply->result,
-           reply->result == STORE_OK ? &reply->users[0] : &x->account);
-    if (reply->result == STORE_OK || request_is_gone(x->r)) /* gone: it may have been made */
+    bool gone = request_is_gone(x->r);
+    bool may_be = reply->result == STORE_OK || reply->result == STORE_UNKNOWN;
+    bool recorded = record(x, AUDIT_EVENT_create, reply->result,
+                           reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    if (gone && !recorded)
+        sign_up_is_left(x);
+    else if (gone || may_be)
         gate_signed_up(x);
     else
         gate_undone(x);
@@ -117,8 +137,6 @@ static void wipe_passwords(struct exchange *x)
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
     wipe_passwords(x);
-    if (reply->result != PASSWORD_OK || request_is_gone(x->r))
-        gate_undone(x);
     if (exchange_abandoned(x))
         return false;
     if (reply->result != PASSWORD_OK)
@@ -129,6 +147,10 @@ static bool take_hash(struct exchange *x, const struct password_reply *reply)
 static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
+    if (request_is_gone(x->r)) /* whether or not its turn had come */
+        sign_up_is_left(x);
+    else if (reply->result != PASSWORD_OK)
+        gate_undone(x);
     if (take_hash(x, reply))
         gate_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
                                         reply->hash, on_created, x));
@@ -225,13 +247,42 @@ static bool is_own(struct exchange *x)
     return false;
 }
 
-static void on_updated(void *ctx, const struct store_reply *reply)
+static void on_written(void *ctx, const struct store_reply *reply);
+
+static bool is_delete(const struct exchange *x)
 {
-    struct exchange *x = ctx;
-    record(x, AUDIT_EVENT_update, reply->result, reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    return x->endpoint->handler == api_delete_user;
+}
+
+/* Of the row as x->current has it; x->account is what it shall be. */
+static void start_write(struct exchange *x)
+{
+    struct store *store = x->api->store;
+    const struct store_user *seen = &x->current, *wanted = &x->account;
+    if (is_delete(x))
+        exchange_await(x, store_user_delete(store, seen->id, seen->password, on_written, x));
+    else
+        exchange_await(x, store_user_update(store, seen->id, seen->password, wanted->username,
+                                            wanted->email, wanted->password, on_written, x));
+}
+
+static void record_write(const struct exchange *x, const struct store_reply *reply)
+{
+    if (is_delete(x))
+        record(x, AUDIT_EVENT_delete, reply->result, &x->current);
+    else
+        record(x, AUDIT_EVENT_update, reply->result,
+               reply->result == STORE_OK ? &reply->users[0] : &x->account);
+}
+
+static void end_write(struct exchange *x, const struct store_reply *reply)
+{
+    record_write(x, reply);
     if (exchange_abandoned(x))
         return;
-    if (reply->result == STORE_OK)
+    if (reply->result == STORE_OK && is_delete(x))
+        response_json(x->r, 200, SLICE("{\"message\":\"User deleted\"}"));
+    else if (reply->result == STORE_OK)
         answer_user(x, 200, &reply->users[0]);
     else if (reply->result == STORE_USERNAME_TAKEN || reply->result == STORE_EMAIL_TAKEN)
         conflict(x, SLICE("Username or Email already exists"));
@@ -241,13 +292,53 @@ static void on_updated(void *ctx, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
+/* A re-hash is of the same password and keeps its salt; whoever sets a password, be it the same one,
+ * brings a new salt. So what was proved of the text before holds for this one: the token, and in the
+ * hardened profile the present password. */
+static bool is_only_rehashed(const struct exchange *x, const struct store_user *now)
+{
+    struct slice salt = password_salt(now->password);
+    return salt.ptr && slice_equals(salt, password_salt(x->current.password)) &&
+           slice_equals(now->email, x->current.email);
+}
+
+static void on_seen_again(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    if (reply->result == STORE_OK && is_only_rehashed(x, &reply->users[0])) {
+        if (exchange_abandoned(x))
+            return;
+        if (exchange_keep_user(x, &reply->users[0], &x->current))
+            start_write(x);
+        else
+            exchange_no_memory(x);
+        return;
+    }
+    bool other = reply->result == STORE_OK || reply->result == STORE_NOT_FOUND;
+    end_write(x, &(struct store_reply){.result = other ? STORE_CHANGED : reply->result});
+}
+
+/* Changed since the token was checked: a login may have re-hashed the password meanwhile. */
+static void on_written(void *ctx, const struct store_reply *reply)
+{
+    struct exchange *x = ctx;
+    x->writes++;
+    if (reply->result != STORE_CHANGED || x->writes == WRITES_MAX)
+        end_write(x, reply);
+    else if (!exchange_abandoned(x))
+        exchange_await(x, store_user_by_id(x->api->store, x->current.id, on_seen_again, x));
+}
+
 static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    if (take_hash(x, reply))
-        exchange_await(x, store_user_update(x->api->store, x->current.id, x->current.password,
-                                            x->account.username, x->account.email, reply->hash,
-                                            on_updated, x));
+    if (!take_hash(x, reply))
+        return;
+    x->account.password = slice_dup(x->r->arena, reply->hash);
+    if (x->account.password.ptr)
+        start_write(x);
+    else
+        exchange_no_memory(x);
 }
 
 /* Of the present password. Wrong: 403, for the token is good and is to be kept; a 401 would have clients
@@ -297,23 +388,8 @@ void api_update_user(struct exchange *x)
         start_hash(x, x->current.email, on_hashed_for_update);
 }
 
-static void on_deleted(void *ctx, const struct store_reply *reply)
-{
-    struct exchange *x = ctx;
-    record(x, AUDIT_EVENT_delete, reply->result, &x->current);
-    if (exchange_abandoned(x))
-        return;
-    if (reply->result == STORE_OK)
-        response_json(x->r, 200, SLICE("{\"message\":\"User deleted\"}"));
-    else if (reply->result == STORE_CHANGED)
-        exchange_bad_credentials(x);
-    else
-        exchange_store_failed(x, reply->result);
-}
-
 void api_delete_user(struct exchange *x)
 {
     if (is_own(x))
-        exchange_await(x, store_user_delete(x->api->store, x->current.id, x->current.password,
-                                            on_deleted, x));
+        start_write(x);
 }

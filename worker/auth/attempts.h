@@ -55,7 +55,8 @@ int64_t attempts_sign_up(struct attempts *a, const struct attempt_origin *origin
 void attempts_succeeded(struct attempts *a, struct attempt *attempt);
 /* Wrong password or unknown account: it stays counted. */
 void attempts_failed(struct attempts *a, struct attempt *attempt);
-/* An account was made: it stays counted. */
+/* An account was made, or may be yet, or would have been if the client had stayed: it stays counted. */
 void attempts_signed_up(struct attempt *attempt);
-/* Nothing was judged: too busy, no database, the client left; no account was made. */
+/* Nothing was judged: too busy, no database, the client left; no account was made, and by no fault of
+ * the client. */
 void attempts_undone(struct attempts *a, struct attempt *attempt);

@@ -81,16 +81,16 @@ struct batch {
 /* What becomes of a task that is taken now. */
 static enum task_outcome outcome_of(const struct task *t, mono_ms now)
 {
-    if (atomic_load_explicit(&t->cancelled, memory_order_relaxed))
+    if (atomic_load(&t->cancelled))
         return TASK_CANCELLED;
     return mono_is_set(t->deadline) && mono_before(t->deadline, now) ? TASK_EXPIRED : TASK_RAN;
 }
 
 static void batch_add(struct batch *b, struct task *t, mono_ms now)
 {
+    atomic_store(&t->state, TASK_RUNNING); /* before the look: see task_may_have_begun() */
     t->outcome = outcome_of(t, now);
     if (t->outcome == TASK_RAN) {
-        atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
         task_list_push(&b->run, t);
         b->run_len++;
         return;

@@ -22,9 +22,18 @@ void task_discard(struct task *t)
 void task_cancel(struct task *t)
 {
     LOOP_ASSERT_OWNER(t->loop);
-    atomic_store_explicit(&t->cancelled, true, memory_order_relaxed);
+    atomic_store(&t->cancelled, true);
     if (t->on_cancel && atomic_load(&t->state) == TASK_RUNNING)
         t->on_cancel(t);
+}
+
+/* The executor marks a task as running before it looks whether it was cancelled: of two that write
+ * and then look, one at least sees the other. */
+bool task_may_have_begun(const struct task *t)
+{
+    LOOP_ASSERT_OWNER(t->loop);
+    enum task_state state = atomic_load(&t->state);
+    return state == TASK_RUNNING || state == TASK_DONE;
 }
 
 void task_begin(struct task *t)

@@ -99,6 +99,8 @@ void task_discard(struct task *t);
  * One that runs on the loop and has an on_cancel() is told, each time, and ends as soon as it can.
  * Harmless when it is already over. */
 void task_cancel(struct task *t);
+/* Of a cancelled one. False: it has not begun, and will not. */
+bool task_may_have_begun(const struct task *t);
 
 /* For clients that work on the loop: marks the task as running, then as over with this outcome;
  * done() follows before the loop sleeps. */

@@ -120,6 +120,7 @@ static bool is_answer(enum store_result result)
     case STORE_CHANGED:
         return true;
     case STORE_BUSY:
+    case STORE_UNKNOWN:
     case STORE_UNAVAILABLE:
     case STORE_NO_MEMORY:
         return false;

@@ -148,6 +148,13 @@ static void note_answer(const struct store_call *c, enum store_result result, bo
         atomic_store_explicit(&slot->store_bad_ms, now_us / 1000, memory_order_relaxed);
 }
 
+/* What the caller gets whose time is over, and who has called it off. A probe changes nothing. */
+static enum store_result judge_late(const struct store_call *c)
+{
+    bool changes = timed_as(c) == TIMED_store_write && c->operation != STORE_OP_PROBE;
+    return changes && task_may_have_begun(&c->task) ? STORE_UNKNOWN : STORE_BUSY;
+}
+
 /* What began in the database goes on; what has not will not. */
 static void give_up(struct store *s, struct pooled_call *p)
 {
@@ -159,7 +166,7 @@ static void give_up(struct store *s, struct pooled_call *p)
         count_error(s);
         note_answer(&p->call, STORE_UNAVAILABLE, true);
     }
-    p->call.done(p->call.ctx, &(struct store_reply){.result = STORE_BUSY});
+    p->call.done(p->call.ctx, &(struct store_reply){.result = judge_late(&p->call)});
 }
 
 static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)

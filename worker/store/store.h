@@ -1,8 +1,8 @@
 /* store.h: the accounts, behind one asynchronous interface for every database. A call is started on
  * the loop's thread and answered by its done function exactly once, after the callback that
- * started it has returned: also when the store is full or too slow (STORE_BUSY) or broken (STORE_UNAVAILABLE). A write that
- * was answered BUSY because the disk took too long may still come to be. Results are an enum, never
- * text. Nothing here blocks, but store_open() and store_close().
+ * started it has returned: also when the store is full or too slow (STORE_BUSY, STORE_UNKNOWN) or
+ * broken (STORE_UNAVAILABLE). Only a write that was answered UNKNOWN may still come to be. Results
+ * are an enum, never text. Nothing here blocks, but store_open() and store_close().
  *
  * Thread: all functions and all done functions run on the loop's thread; the database is worked on
  * elsewhere (driver.h), but for reads that neither have to wait nor take long (sqlite.c). */
@@ -23,6 +23,7 @@
     X(EMAIL_TAKEN, "email taken")                                                                  \
     X(CHANGED, "changed meanwhile") /* the row is not (any more) as the caller saw it */           \
     X(BUSY, "busy")                 /* queue full, or the lock was not to be had in time: retry */ \
+    X(UNKNOWN, "outcome unknown")   /* a write that had begun took too long */                     \
     X(UNAVAILABLE, "unavailable")   /* disk full, read-only, I/O error, connection lost */         \
     X(NO_MEMORY, "no memory")
 
@@ -57,7 +58,7 @@ struct store_options {
     struct scoreboard *scoreboard; /* for the lock holder's name; may be NULL */
     struct scoreboard_slot *slot;  /* counters; may be NULL */
     unsigned max_queue;            /* calls in flight, reads and writes each; 0: a default */
-    int64_t timeout_ms;            /* a call is answered by then: STORE_BUSY; 0: a default */
+    int64_t timeout_ms;            /* a call is answered by then: BUSY, or UNKNOWN; 0: a default */
 };
 
 /* Opens the store for this process: after the fork, on the loop's thread, before serving (it may

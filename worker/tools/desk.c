@@ -239,6 +239,12 @@ void desk_complain(const struct desk *d, enum store_result result)
     case STORE_BUSY:
         complain_busy(d);
         return;
+    case STORE_UNKNOWN:
+        tool_say(d->verb,
+                 "the database %s took longer than [database] timeout allows, and may have done it "
+                 "all the same: \"colmeia user list\" shows that",
+                 d->path);
+        return;
     case STORE_UNAVAILABLE:
         tool_say(d->verb, "the database %s did not take it; the line before says why", d->path);
         return;
