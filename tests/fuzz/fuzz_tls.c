@@ -195,6 +195,7 @@ struct play {
     unsigned how;
     bool said_end;
     bool half_closed;
+    unsigned turned; /* so often new keys */
     bool spoilt; /* not all of that need arrive */
 };
 
@@ -203,6 +204,7 @@ static void turn_keys(struct play *p, unsigned number)
     if (p->said_end || p->half_closed || p->client.failed || p->client.ended) /* its last word is said */
         return;
     if (SSL_version(p->client.ssl) == TLS1_3_VERSION) {
+        p->spoilt |= ++p->turned > TLS_MESSAGES_MAX;
         tls_client_turn_keys(&p->client, number % 2);
     } else {
         p->spoilt = true; /* the server will have none of that */

@@ -90,6 +90,35 @@ def s_client(server, *words, text=b""):
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
+class Typed:
+    """`openssl s_client` at a terminal: what is typed, and what it says, standard output and error together."""
+
+    def __init__(self, server, *words):
+        host, port = server.tcp()
+        self.process = subprocess.Popen(["openssl", "s_client", "-connect", f"{host}:{port}", *words],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def type(self, text):
+        """False: it has ended."""
+        try:
+            self.process.stdin.write(text)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
+    def await_line(self, wanted):
+        """False: it has ended without."""
+        return any(wanted in line for line in self.process.stdout)
+
+
 def raw(server):
     """A plain connection to where TLS is spoken."""
     made = socket.create_connection(server.tcp(), timeout=PATIENCE_S)

@@ -7,11 +7,12 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
 from harness import tls
-from harness.server import FAST, await_true, run_verb, write_ini
+from harness.server import FAST, PATIENCE_S, await_true, run_verb, write_ini
 from harness.tls import SecureWire
 from harness.wire import Closed, Wire
 
@@ -76,6 +77,26 @@ def test_no_renegotiation(secure):
     said = tls.s_client(server, "-tls1_2", text=b"R\n")
     assert re.search("no.renegotiation", said, re.IGNORECASE) or "RENEGOTIATING" in said
     assert totals(server)["tls_handshakes"] == 1
+
+
+def test_new_keys(secure):
+    with tls.Typed(secure(), "-tls1_3") as client:
+        for _ in range(20):
+            assert client.type(b"K\n") and client.await_line(b"KEYUPDATE")
+        assert client.type(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n") and client.await_line(b"HTTP/1.1 200 OK")
+
+
+def test_new_keys_without_end(secure, place):
+    """Each costs the worker far more than its sender: who does nothing else is cut off."""
+    server = secure()
+    with tls.Typed(server, "-tls1_3") as client:
+        done, end = 0, time.monotonic() + PATIENCE_S
+        while client.type(b"K\n") and client.await_line(b"KEYUPDATE"):
+            done += 1
+            assert time.monotonic() < end, f"{done} times"
+        assert done >= 32
+    with SecureWire(server.tcp(), tls.context(place)) as wire:
+        assert wire.get().status == 200
 
 
 # ---- what is no TLS ----

@@ -31,6 +31,8 @@ struct tls {
     size_t raw_len;
     struct buf waiting; /* sealed, and not sent */
     size_t owed;
+    size_t plain; /* bytes, and … */
+    unsigned messages; /* … since it was so many; see TLS_MESSAGES_MAX */
     int fd;
     bool begun;
     bool ready;
@@ -75,6 +77,17 @@ static int begin(BIO *bio)
     return 1;
 }
 
+/* Too many: the rest is as if the other side had said that there is none. */
+static void on_message(int sent, int version, int type, const void *bytes, size_t len, SSL *ssl,
+                       void *ctx)
+{
+    (void)version, (void)bytes, (void)len;
+    struct tls *t = ctx;
+    if (sent || type != SSL3_RT_HANDSHAKE || !t->ready || ++t->messages <= TLS_MESSAGES_MAX)
+        return;
+    t->home->library->set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
+}
+
 BIO_METHOD *tls_bio_new(void)
 {
     BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "colmeia");
@@ -101,6 +114,8 @@ struct tls *tls_new(struct tls_context *c, int fd)
     *t = (struct tls){.ssl = ssl, .home = c, .fd = fd};
     BIO_set_data(bio, t);
     c->library->set_bio(ssl, bio, bio);
+    c->library->set_msg_callback(ssl, on_message);
+    c->library->ctrl(ssl, SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, t);
     c->library->set_accept_state(ssl);
     return t;
 }
@@ -181,6 +196,15 @@ static enum tls_result shake_hands(struct tls *t)
     return TLS_GOES_ON;
 }
 
+static void count_plain(struct tls *t, size_t n)
+{
+    t->plain += n;
+    if (t->plain < TLS_MESSAGES_PER_BYTES)
+        return;
+    t->plain = 0;
+    t->messages = 0;
+}
+
 /* All that can be read of the bytes at hand. */
 static enum tls_result unseal(struct tls *t, size_t *plain_len)
 {
@@ -193,6 +217,7 @@ static enum tls_result unseal(struct tls *t, size_t *plain_len)
         if (result != 1)
             return judge(t, result);
         *plain_len += n;
+        count_plain(t, n);
         if (t->raw_len == 0 && !home->library->has_pending(t->ssl))
             return TLS_GOES_ON;
     }

@@ -35,6 +35,10 @@ void tls_context_free(struct tls_context *c);
 /* False, with a line in *why*: now is not between the certificate's dates. */
 bool tls_context_is_valid(const struct tls_context *c, struct buf *why);
 
+/* Of a connection's messages after the handshake (key updates: RFC 8446, section 4.6.3, sets no limit)
+ * so many go with each so many plain bytes. One is made and sent in no time, and costs us new keys. */
+enum { TLS_MESSAGES_MAX = 32, TLS_MESSAGES_PER_BYTES = 1 << 20 };
+
 /* A connection's. */
 struct tls;
 

@@ -26,6 +26,9 @@
     X(new)                                                                                         \
     X(free)                                                                                        \
     X(set_bio)                                                                                     \
+    X(set_msg_callback)                                                                            \
+    X(set_shutdown)                                                                                \
+    X(ctrl)                                                                                        \
     X(set_accept_state)                                                                            \
     X(do_handshake)                                                                                \
     X(session_reused)                                                                              \
