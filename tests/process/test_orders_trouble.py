@@ -218,6 +218,18 @@ def test_unknown_orders_do_not_open_it(api, server):
     assert breaker(server) == "closed"
 
 
+@pytest.mark.parametrize("mode", ["nopackages", "huge"])
+def test_an_order_that_nobody_can_use_does_not_open_it(api, upstream, server, mode):
+    """The upstream answers; who asks for that one order again and again does not take the others along."""
+    upstream.set(mode=mode, match="/maestro/")
+    for _ in range(15):
+        expect_failed(api)
+    assert breaker(server) == "closed"
+    upstream.set(mode="ok")
+    assert api.get(items_path(KNOWN)).status_code == 200
+    assert server.status()["totals"]["upstream_failures"] == 15
+
+
 # ---- leaving ----
 
 def test_a_client_that_leaves_calls_off_its_calls(api, upstream, server):

@@ -236,6 +236,18 @@ static void failed(struct fanout_call *c, bool again, const char *why)
         fail(c, why);
 }
 
+/* It has answered, with what nobody can use. That is this document's failure and no sign that the
+ * service has failed: who asks for it again and again must not break the circuit for all others. */
+static void unusable(struct fanout_call *c, const char *why)
+{
+    struct fanouts *s = c->fanout->home;
+    log_debug("upstream: %s: %s", c->call.path, why);
+    counter_add(s->options.slot, COUNTER_upstream_failures, 1);
+    fanouts_tell(s, c, BREAKER_SUCCESS);
+    if (!c->fanout->settled)
+        fail(c, why);
+}
+
 static void good_status(struct fanout_call *c)
 {
     struct fanout *f = c->fanout;
@@ -248,7 +260,7 @@ static void good_status(struct fanout_call *c)
         fanouts_tell(f->home, c, BREAKER_SUCCESS);
         return;
     case FANOUT_BAD:
-        failed(c, false, "its answer is not what it must be");
+        unusable(c, "its answer is not what it must be");
         return;
     case FANOUT_TOO_MUCH_MEMORY:
         fanouts_tell(f->home, c, BREAKER_SUCCESS);
@@ -289,7 +301,7 @@ static void judge(struct fanout_call *c)
         failed(c, false, c->call.error);
         return;
     case CALL_TOO_LONG:
-        failed(c, false, c->call.error);
+        unusable(c, c->call.error);
         return;
     case CALL_NO_MEMORY:
         fanouts_tell(s, c, BREAKER_FORGOTTEN);
