@@ -1,6 +1,8 @@
 """What etc/ brings for systemd and its companions, judged by their own tools, and where it is installed."""
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -117,12 +119,37 @@ def test_directory(place):
 
 
 def test_logrotate(place):
+    """As under the unit: the directory is the server's, the log in it systemd's, which is root; the audit log is
+    the server's own and is replaced, and the server is told."""
     logrotate = tool("logrotate")
-    config = place / "logrotate"
-    config.write_text(re.sub(r"^ *su .*\n", "", (ETC / "colmeia.logrotate").read_text(), flags=re.MULTILINE))
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to others")
+    logs, config, stub = place / "colmeia", place / "logrotate", place / "bin/systemctl"
+    who, group = "nobody", grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+    text = (ETC / "colmeia.logrotate").read_text().replace("/var/log/", f"{place}/")
+    config.write_text(re.sub(r"(su root|su colmeia|0600 colmeia) colmeia",
+                             lambda m: f"{m[1]} {group}".replace("colmeia", who), text))
     config.chmod(0o644)
-    text = run_well(logrotate, "--debug", "--state", place / "state", config)
-    assert "error" not in text.lower(), text
+    place.chmod(0o755)
+    logs.mkdir()
+    shutil.chown(logs, who, group)
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\necho "$@" >>{place}/told\n')
+    stub.chmod(0o755)
+    for name, mode in [("colmeia.log", 0o644), ("audit.log", 0o600)]:
+        (logs / name).write_text(f"{name}\n")
+        (logs / name).chmod(mode)
+    shutil.chown(logs / "audit.log", who, group)
+    before = {name: (logs / name).stat() for name in ("colmeia.log", "audit.log")}
+    run_well(logrotate, "--force", "--state", place / "state", config,
+             env={"PATH": f"{stub.parent}:{os.environ['PATH']}"})
+    after = {name: (logs / name).stat() for name in before}
+    for name in before:
+        assert (logs / f"{name}.1").read_text() == f"{name}\n" and after[name].st_size == 0
+        assert after[name].st_mode == before[name].st_mode and after[name].st_uid == before[name].st_uid
+    assert after["colmeia.log"].st_ino == before["colmeia.log"].st_ino, "systemd holds it open"
+    assert (logs / "audit.log.1").stat().st_ino == before["audit.log"].st_ino, "lines that come meanwhile are in it"
+    assert (place / "told").read_text() == "kill --kill-whom=main --signal=USR1 colmeia.service colmeia@*.service\n"
 
 
 def test_install(place):
