@@ -84,7 +84,7 @@ def test_an_instance_shares_nothing(installed):
     assert differences == [
         "Description=Colmeia users API (%i)",
         "ExecStart=/usr/bin/colmeia --config /etc/colmeia/%i.ini",
-        "ExecReload=/usr/bin/colmeia ctl --config /etc/colmeia/%i.ini reload --wait --timeout 80",
+        "ExecReload=/usr/bin/colmeia ctl --config /etc/colmeia/%i.ini reload --wait --timeout 140",
         "WorkingDirectory=%S/colmeia@%i", "RuntimeDirectory=colmeia@%i", "StateDirectory=colmeia@%i",
         "LogsDirectory=colmeia@%i"]
 
@@ -94,6 +94,48 @@ def test_reload_command_is_one_of_ours(place):
     (line,) = re.findall(r"^ExecReload=/usr/bin/colmeia (.*)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
     done = run(BINARY, *line.split(), cwd=place, env={"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(place)})
     assert done.returncode == 3, done.stderr       # cannot connect; 2 would be usage
+
+
+def setting(name):
+    (value,) = re.findall(rf"^{name}=(\d+)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
+    return int(value)
+
+
+def test_room_for_threads():
+    """As many workers as cores, twice during a reload; each with a thread for each core and those of its own."""
+    cores, others = 64, 8
+    assert setting("TasksMax") >= 2 * cores * (cores + others)
+
+
+def test_a_reload_has_its_time():
+    """The waiting command ends before systemd ends it, and not before a reload with the defaults does."""
+    check_s, boot_s, settle_s, graceful_s = 10, 60, 2, 30
+    (wait_s,) = re.findall(r"^ExecReload=.* --timeout (\d+)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
+    assert check_s + boot_s + settle_s + graceful_s < int(wait_s) < setting("TimeoutStartSec")
+
+
+@pytest.mark.parametrize("ended, said", [
+    ("code=exited ; status=1", "the version before goes on serving"),
+    ("code=exited ; status=4", "is still being upgraded"),
+    ("code=killed ; status=15", "is still being upgraded"),
+    (None, ""),
+])
+def test_what_a_package_says_of_a_reload(place, ended, said):
+    """postinst, with commands in systemd's place: a command that only waited too long is no failed upgrade."""
+    script, stubs = place / "postinst", place / "bin"
+    script.write_text((ETC / "debian/postinst").read_text().replace("/run/systemd/system", str(place)))
+    stubs.mkdir()
+    for name, does in {
+        "systemctl": f'case "$*" in *list-units*) echo colmeia.service x ;; *ExecReload*) echo "{{ pid=7 ; {ended} }}" ;;'
+                     " esac",
+        "deb-systemd-invoke": f"exit {1 if ended else 0}",
+        **dict.fromkeys(["systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "journalctl"], ":"),
+    }.items():
+        (stubs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (stubs / name).chmod(0o755)
+    done = run("sh", script, "configure", env={"PATH": f"{stubs}:/usr/bin:/bin"})
+    assert done.returncode == 0
+    assert said in done.stderr and done.stderr.count("colmeia.service") == (2 if "before" in said else bool(said))
 
 
 def test_user(place):
