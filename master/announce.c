@@ -9,7 +9,7 @@ static void write_status(struct master *m, mono_ms now, struct buf *out)
     const struct supervisor *s = m->supervisor;
     const struct scoreboard *board = m->estate.scoreboard;
     uint64_t connections = 0;
-    for (size_t i = 0; i < atomic_load(&board->slots_used); i++)
+    for (size_t i = 0; i < scoreboard_slots_used(board); i++)
         connections += atomic_load(&board->slots[i].connections);
     int64_t ms = mono_diff_ms(now, a->counted_at);
     if (ms >= NOTIFY_STATUS_EVERY_MS) {

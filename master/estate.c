@@ -82,10 +82,10 @@ static void save_histograms(const struct estate *e, struct state *state)
         save_series(state, e->scoreboard, t,
                     (struct state_histogram){.name = slice_of(timed_name(t))});
     for (unsigned route = 0; route < SCOREBOARD_ROUTES_MAX; route++) {
-        const char *name = scoreboard_route_name(e->scoreboard, route);
-        for (unsigned class = 2; class <= 5 && name; class ++)
+        struct slice name = scoreboard_route_name(e->scoreboard, route);
+        for (unsigned class = 2; class <= 5 && name.ptr; class ++)
             save_series(state, e->scoreboard, scoreboard_series(route, class),
-                        (struct state_histogram){.route = slice_of(name), .class = class});
+                        (struct state_histogram){.route = name, .class = class});
     }
 }
 

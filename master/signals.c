@@ -31,16 +31,27 @@ static sigset_t ours(void)
     return set;
 }
 
-static void reset_dispositions(void)
+/* A terminal that hangs up means nobody here: nohup(1). The disposition itself says so from then on, also to
+ * the program that takes this one's place; it is no hindrance, since what is blocked comes all the same
+ * (signalfd(2)). */
+static bool hangs_up_unheard(void)
+{
+    struct sigaction action;
+    return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* All but one (0: all). */
+static void reset_dispositions(int but)
 {
     for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL); /* KILL, STOP and libc's own refuse: as they should */
+        if (number != but)
+            signal(number, SIG_DFL); /* KILL, STOP and libc's own refuse: as they should */
 }
 
 void signals_prepare(void)
 {
     sigset_t set = ours();
-    reset_dispositions();
+    reset_dispositions(hangs_up_unheard() ? SIGHUP : 0);
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_SETMASK, &set, NULL);
 }
@@ -65,7 +76,7 @@ void signals_close(struct signals *s)
 }
 
 /* A HUP of the kernel's own (si_code SI_KERNEL) is a terminal that hung up: nobody asks for a
- * reload then. */
+ * reload then, and if it is to be ignored it is none at all. */
 static struct signal_report interpret(const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
@@ -74,25 +85,29 @@ static struct signal_report interpret(const struct signalfd_siginfo *info)
         if (rows[i].number == number)
             r.meaning = rows[i].meaning;
     if (number == SIGHUP && info->ssi_code == SI_KERNEL)
-        r.meaning = SIGNAL_STOP;
+        r.meaning = hangs_up_unheard() ? SIGNAL_NONE : SIGNAL_STOP;
     return r;
 }
 
 struct signal_report signals_next(struct signals *s)
 {
     struct signalfd_siginfo info;
-    ssize_t n;
+    struct signal_report r;
     do {
-        n = read(s->fd, &info, sizeof info);
-    } while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof info)
-        return (struct signal_report){.meaning = SIGNAL_NONE};
-    return interpret(&info);
+        ssize_t n;
+        do {
+            n = read(s->fd, &info, sizeof info);
+        } while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof info)
+            return (struct signal_report){.meaning = SIGNAL_NONE};
+        r = interpret(&info);
+    } while (r.meaning == SIGNAL_NONE);
+    return r;
 }
 
 void signals_reset_in_child(bool background)
 {
-    reset_dispositions();
+    reset_dispositions(0);
     if (background)
         for (size_t i = 0; i < sizeof ignored_in_background / sizeof ignored_in_background[0]; i++)
             signal(ignored_in_background[i], SIG_IGN);

@@ -9,7 +9,7 @@
 enum signal_meaning {
     SIGNAL_NONE,      /* no signal is waiting */
     SIGNAL_CHILD,     /* some child ended: reap */
-    SIGNAL_STOP,      /* TERM, or HUP from a terminal that hung up */
+    SIGNAL_STOP,      /* TERM, or HUP from a terminal that hung up, unless it was inherited as ignored */
     SIGNAL_INTERRUPT, /* INT */
     SIGNAL_QUICK,     /* QUIT */
     SIGNAL_RELOAD,    /* HUP from someone */
@@ -31,7 +31,7 @@ struct signal_report {
 };
 
 /* In a program that takes the place of another master: mask and dispositions as that one had them,
- * whatever it was. What has come for the master waits for signals_open. */
+ * whatever it was; of the latter what it inherited itself, an ignored HUP, stays. What has come for the master waits for signals_open. */
 void signals_prepare(void);
 /* Blocks the signals, ignores PIPE. 0, or -1 with errno. */
 int signals_open(struct signals *s);

@@ -62,7 +62,9 @@ static bool stands_still(const struct master *m, int i, mono_ms now)
 
 static bool is_over(int64_t value, int64_t limit, const struct tenancy *t)
 {
-    return limit > 0 && value * 1000 >= limit * t->jitter_permille;
+    int64_t thousandths; /* a worker's own count may be anything */
+    bool endless = __builtin_mul_overflow(value, 1000, &thousandths);
+    return limit > 0 && (endless || thousandths >= limit * t->jitter_permille);
 }
 
 static bool is_fat(struct master *m, int i)

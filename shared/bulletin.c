@@ -37,8 +37,7 @@ struct bulletin *bulletin_new(void)
 
 void bulletin_free(struct bulletin *b)
 {
-    if (b)
-        munmap(b, sizeof *b);
+    memory_free(b);
 }
 
 int bulletin_protect(struct bulletin *b)
@@ -112,8 +111,9 @@ static void fill_listeners(const struct status_facts *f, struct bulletin_page *p
 
 static void fill_retries(const struct status_facts *f, struct bulletin_page *p)
 {
+    size_t slots_len = scoreboard_slots_len(f->scoreboard);
     for (size_t i = 0; i < SCOREBOARD_SLOTS_MAX; i++)
-        p->retry_at_ms[i] = f->retry_ms && i < f->scoreboard->slots_len && f->retry_ms[i] >= 0
+        p->retry_at_ms[i] = f->retry_ms && i < slots_len && f->retry_ms[i] >= 0
                                 ? f->now.ms + f->retry_ms[i]
                                 : -1;
 }

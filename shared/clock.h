@@ -30,7 +30,10 @@ static inline mono_ms mono_add(mono_ms t, int64_t duration_ms)
 /* a - b in milliseconds. */
 static inline int64_t mono_diff_ms(mono_ms a, mono_ms b)
 {
-    return a.ms - b.ms;
+    int64_t ms;
+    if (__builtin_sub_overflow(a.ms, b.ms, &ms))
+        return a.ms < b.ms ? INT64_MIN : INT64_MAX;
+    return ms;
 }
 
 static inline bool mono_before(mono_ms a, mono_ms b)

@@ -25,7 +25,7 @@ uint64_t histogram_count(const struct histogram_copy *h)
 static int64_t interpolate(size_t i, uint64_t within, uint64_t inside)
 {
     int64_t low = i == 0 ? 0 : histogram_bounds_us[i - 1];
-    if (i == HISTOGRAM_BOUNDS_LEN)
+    if (i == HISTOGRAM_BOUNDS_LEN || inside == 0)
         return low;
     return low +
            (int64_t)((double)(histogram_bounds_us[i] - low) * (double)within / (double)inside);
@@ -39,7 +39,9 @@ int64_t histogram_quantile_us(const struct histogram_copy *h, unsigned permille)
         return -1;
     rank = rank == 0 ? 1 : rank;
     size_t i = 0;
-    while (before + h->cells[i] < rank)
+    /* sums of shared memory, where anything may have been written, need not be what they seem */
+    while (i < HISTOGRAM_BOUNDS_LEN && before + h->cells[i] < rank)
         before += h->cells[i++];
-    return interpolate(i, rank - before, h->cells[i]);
+    uint64_t within = rank - before, inside = h->cells[i];
+    return interpolate(i, within < inside ? within : inside, inside);
 }

@@ -20,10 +20,37 @@ int memory_file(const char *name)
     return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
 }
 
+static size_t page_len(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Its length lies in a page of this process's own before it, which nobody writes to any more. */
 static void *map(int fd, size_t len)
 {
-    void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    size_t page = page_len();
+    char *own = mmap(NULL, page + len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (own == MAP_FAILED)
+        return NULL;
+    *(size_t *)own = len;
+    if (mmap(own + page, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED &&
+        mprotect(own, page, PROT_READ) == 0)
+        return own + page;
+    int saved = errno;
+    munmap(own, page + len);
+    errno = saved;
+    return NULL;
+}
+
+size_t memory_len(const void *memory)
+{
+    return *(const size_t *)((const char *)memory - page_len());
+}
+
+void memory_free(void *memory)
+{
+    if (memory)
+        munmap((char *)memory - page_len(), page_len() + memory_len(memory));
 }
 
 void *memory_new(const char *name, size_t len, int *fd_r)
@@ -64,15 +91,15 @@ void *memory_map_exact(int fd, size_t len)
     void *memory = memory_map(fd, &found);
     if (!memory || found == len)
         return memory;
-    munmap(memory, found);
+    memory_free(memory);
     errno = EINVAL;
     return NULL;
 }
 
-void memory_undo(void *memory, size_t len, int *fd_r)
+void memory_undo(void *memory, int *fd_r)
 {
     int saved = errno;
-    munmap(memory, len);
+    memory_free(memory);
     close(*fd_r);
     *fd_r = -1;
     errno = saved;

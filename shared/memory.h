@@ -1,5 +1,6 @@
 /* memory.h: memory that processes share and that outlives an execve(2): pages behind a descriptor
- * (memfd_create(2)) whose length nobody can change. Master, before it forks. */
+ * (memfd_create(2)) whose length nobody can change. Made and mapped by the master, before it forks. Any
+ * process may write any byte of it, so how long it is stands elsewhere, in each process's own memory. */
 #pragma once
 
 #include <stddef.h>
@@ -14,5 +15,9 @@ void *memory_new(const char *name, size_t len, int *fd_r);
 void *memory_map(int fd, size_t *len_r);
 /* The same where the length is known. NULL with errno: EINVAL too if it has another. */
 void *memory_map_exact(int fd, size_t len);
+/* How long what one of these gave is, whatever others have written there. Any process. */
+size_t memory_len(const void *memory);
+/* Unmaps it from this process. Accepts NULL. */
+void memory_free(void *memory);
 /* Unmaps what memory_new made, which failed later, and closes *fd_r (-1 from then on). Keeps errno. */
-void memory_undo(void *memory, size_t len, int *fd_r);
+void memory_undo(void *memory, int *fd_r);

@@ -139,8 +139,10 @@ static void render_timings(const struct scoreboard *s, struct buf *out)
 }
 
 /* "GET /users/{user_id}" and the class as labels. */
-static void write_labels(const char *route, unsigned status_class, struct buf *labels)
+static void write_labels(struct slice name, unsigned status_class, struct buf *labels)
 {
+    char route[SCOREBOARD_ROUTE_MAX];
+    snprintf(route, sizeof route, "%.*s", SLICE_ARGS(name));
     size_t method_len = strcspn(route, " ");
     labels->len = 0;
     buf_printf(labels, "method=\"%.*s\",route=\"", route[method_len] ? (int)method_len : 0, route);
@@ -163,8 +165,8 @@ static void render_requests(const struct scoreboard *s, struct buf *out)
     head(out, "request_duration_seconds", "histogram",
          "requests by route and class of the answer, from their complete head to the answer");
     for (unsigned route = 0; route < SCOREBOARD_ROUTES_MAX; route++) {
-        const char *name = scoreboard_route_name(s, route);
-        for (unsigned class = 2; class <= 5 && name; class ++) {
+        struct slice name = scoreboard_route_name(s, route);
+        for (unsigned class = 2; class <= 5 && name.ptr; class ++) {
             size_t series = scoreboard_series(route, class);
             if (class != 2 && is_empty(s, series))
                 continue;
@@ -200,7 +202,7 @@ static void render_server(const struct status_facts *f, struct buf *out)
 static void render_workers(const struct status_facts *f, struct buf *out)
 {
     unsigned by_state[SLOT_BACKOFF + 1] = {0};
-    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+    for (size_t i = 0; i < scoreboard_slots_used(f->scoreboard); i++)
         by_state[status_slot_state(&f->scoreboard->slots[i])]++;
     head(out, "workers", "gauge", "workers by state");
     for (enum slot_state s = SLOT_STARTING; s <= SLOT_BACKOFF; s++)
@@ -324,7 +326,7 @@ static void render_slots(const struct status_facts *f, struct buf *out)
 {
     for (size_t g = 0; g < sizeof slot_gauges / sizeof *slot_gauges; g++) {
         head(out, slot_gauges[g].name, "gauge", slot_gauges[g].help);
-        for (size_t i = 0; i < status_slots(f->scoreboard); i++) {
+        for (size_t i = 0; i < scoreboard_slots_used(f->scoreboard); i++) {
             const struct scoreboard_slot *slot = &f->scoreboard->slots[i];
             enum slot_state state = status_slot_state(slot);
             char number_text[24];

@@ -111,11 +111,8 @@ uint64_t scoreboard_layout(void)
 struct scoreboard *scoreboard_make(size_t slots_len, int *fd_r)
 {
     ASSERT(slots_len >= 1 && slots_len <= SCOREBOARD_SLOTS_MAX);
-    struct scoreboard *s = FAULT_CALL(scoreboard_mmap, NULL,
-                                      memory_new("colmeia-scoreboard", map_len(slots_len), fd_r));
-    if (s)
-        s->slots_len = (uint32_t)slots_len;
-    return s;
+    return FAULT_CALL(scoreboard_mmap, NULL,
+                      memory_new("colmeia-scoreboard", map_len(slots_len), fd_r));
 }
 
 struct scoreboard *scoreboard_new(size_t slots_len)
@@ -129,12 +126,7 @@ struct scoreboard *scoreboard_new(size_t slots_len)
 
 struct scoreboard *scoreboard_map(int fd, size_t slots_len)
 {
-    struct scoreboard *s = memory_map_exact(fd, map_len(slots_len));
-    if (!s || s->slots_len == slots_len)
-        return s;
-    munmap(s, map_len(slots_len));
-    errno = EINVAL;
-    return NULL;
+    return memory_map_exact(fd, map_len(slots_len));
 }
 
 _Static_assert(offsetof(struct scoreboard, stopping) == 0, "the first field in every layout");
@@ -148,33 +140,37 @@ void scoreboard_say_stopping(int fd)
 
 int scoreboard_protect(struct scoreboard *s)
 {
-    return mprotect(s, map_len(s->slots_len), PROT_READ);
+    return mprotect(s, memory_len(s), PROT_READ);
 }
 
 void scoreboard_free(struct scoreboard *s)
 {
-    if (s)
-        munmap(s, map_len(s->slots_len));
+    memory_free(s);
+}
+
+size_t scoreboard_slots_len(const struct scoreboard *s)
+{
+    return (memory_len(s) - sizeof *s) / sizeof s->slots[0];
+}
+
+size_t scoreboard_slots_used(const struct scoreboard *s)
+{
+    size_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
+    size_t len = scoreboard_slots_len(s);
+    return used < len ? used : len;
 }
 
 void scoreboard_use(struct scoreboard *s, size_t slot)
 {
-    ASSERT(slot < s->slots_len);
+    ASSERT(slot < scoreboard_slots_len(s));
     if (slot >= atomic_load_explicit(&s->slots_used, memory_order_relaxed))
         atomic_store(&s->slots_used, (uint32_t)slot + 1);
-}
-
-/* Of shared memory: anything may have been written there. */
-static uint32_t slots_used(const struct scoreboard *s)
-{
-    uint32_t used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
-    return used < s->slots_len ? used : s->slots_len;
 }
 
 static uint64_t sum(const struct scoreboard *s, enum counter c)
 {
     uint64_t total = atomic_load_explicit(&s->totals[c], memory_order_relaxed);
-    uint32_t used = slots_used(s);
+    size_t used = scoreboard_slots_used(s);
     for (size_t i = 0; i < used; i++)
         total += atomic_load_explicit(&s->slots[i].counters[c], memory_order_relaxed);
     return total;
@@ -254,11 +250,18 @@ static void clear(struct scoreboard_slot *slot)
         memset(slot->flights, 0, sizeof slot->flights);
 }
 
+enum { ROUTE_FREE, ROUTE_WRITING, ROUTE_STANDS };
+
+static bool has_name(const struct scoreboard *s, size_t route)
+{
+    return route == 0 ||
+           atomic_load_explicit(&s->routes[route].state, memory_order_acquire) == ROUTE_STANDS;
+}
+
 /* The memory of places that no route has is left alone. */
 static bool has_series(const struct scoreboard *s, size_t series)
 {
-    return series < TIMED_REQUESTS ||
-           scoreboard_route_name(s, (unsigned)((series - TIMED_REQUESTS) / SCOREBOARD_CLASSES));
+    return series < TIMED_REQUESTS || has_name(s, (series - TIMED_REQUESTS) / SCOREBOARD_CLASSES);
 }
 
 static void fold_series(struct scoreboard *s, struct scoreboard_slot *dead)
@@ -275,22 +278,23 @@ static void fold_series(struct scoreboard *s, struct scoreboard_slot *dead)
 
 void scoreboard_retire(struct scoreboard *s, size_t slot)
 {
-    ASSERT(slot < s->slots_len);
+    ASSERT(slot < scoreboard_slots_len(s));
     struct scoreboard_slot *dead = &s->slots[slot];
-    atomic_fetch_add(&s->fold, 1);
+    uint32_t fold = atomic_load(&s->fold) | 1; /* whoever may have left it odd */
+    atomic_store(&s->fold, fold);
     atomic_thread_fence(memory_order_seq_cst);
     for (size_t c = 0; c < COUNTERS; c++) {
         uint64_t n = atomic_exchange(&dead->counters[c], 0);
         atomic_fetch_add(&s->totals[c], n);
     }
     fold_series(s, dead);
-    atomic_fetch_add(&s->fold, 1);
+    atomic_store(&s->fold, fold + 1);
     clear(dead);
 }
 
 /* ---- durations ------------------------------------------------------------------------------- */
 
-enum { ROUTE_FREE, ROUTE_WRITING, ROUTE_STANDS };
+static const char other[] = "other";
 
 /* Who writes it does so in no time, or was killed in the middle: then the place is lost. */
 static uint32_t await_name(const struct scoreboard_route *r)
@@ -312,7 +316,7 @@ unsigned scoreboard_route(struct scoreboard *s, const char *method, const char *
 
 unsigned scoreboard_route_named(struct scoreboard *s, const char *name)
 {
-    if (strcmp(name, scoreboard_route_name(s, 0)) == 0)
+    if (strcmp(name, other) == 0)
         return 0;
     for (unsigned i = 1; i < SCOREBOARD_ROUTES_MAX; i++) {
         struct scoreboard_route *r = &s->routes[i];
@@ -328,13 +332,13 @@ unsigned scoreboard_route_named(struct scoreboard *s, const char *name)
     return 0;
 }
 
-const char *scoreboard_route_name(const struct scoreboard *s, unsigned route)
+struct slice scoreboard_route_name(const struct scoreboard *s, unsigned route)
 {
     ASSERT(route < SCOREBOARD_ROUTES_MAX);
-    if (route == 0)
-        return "other";
-    const struct scoreboard_route *r = &s->routes[route];
-    return atomic_load_explicit(&r->state, memory_order_acquire) == ROUTE_STANDS ? r->name : NULL;
+    if (!has_name(s, route))
+        return (struct slice){NULL, 0};
+    const char *name = route == 0 ? other : s->routes[route].name;
+    return (struct slice){name, strnlen(name, SCOREBOARD_ROUTE_MAX - 1)};
 }
 
 void scoreboard_collect(const struct scoreboard *s, size_t series, struct histogram_copy *to_r)
@@ -345,14 +349,14 @@ void scoreboard_collect(const struct scoreboard *s, size_t series, struct histog
         *to_r = (struct histogram_copy){0};
         begin_reading(s, &r);
         histogram_collect(&s->total_series[series], to_r);
-        for (size_t i = 0, used = slots_used(s); i < used; i++)
+        for (size_t i = 0, used = scoreboard_slots_used(s); i < used; i++)
             histogram_collect(&s->slots[i].series[series], to_r);
     } while (!has_read(s, &r));
 }
 
 void scoreboard_collect_slot(const struct scoreboard *s, size_t slot, struct histogram_copy *to_r)
 {
-    ASSERT(slot < s->slots_len);
+    ASSERT(slot < scoreboard_slots_len(s));
     *to_r = (struct histogram_copy){0};
     for (size_t i = TIMED_REQUESTS; i < SCOREBOARD_SERIES; i++)
         if (has_series(s, i))

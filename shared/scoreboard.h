@@ -4,6 +4,7 @@
 
 #include "shared/clock.h"
 #include "shared/histogram.h"
+#include "shared/str.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 /* Grows when a field means something else than before; what else matters is looked at by
  * scoreboard_layout(). */
 #ifndef SCOREBOARD_LAYOUT
-#define SCOREBOARD_LAYOUT 1
+#define SCOREBOARD_LAYOUT 2
 #endif
 
 enum {
@@ -145,7 +146,6 @@ struct scoreboard {
                                            first field in every layout */
     _Atomic(int32_t) master_pid;
     _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
-    uint32_t slots_len;                 /* fixed at creation */
     _Atomic(uint32_t) slots_used;       /* the first so many have been used by workers; the master */
     _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
@@ -167,6 +167,11 @@ void scoreboard_say_stopping(int fd);
 int scoreboard_protect(struct scoreboard *s);
 /* Unmaps it from this process. Accepts NULL. */
 void scoreboard_free(struct scoreboard *s);
+/* How many slots it was made with. Any process. */
+size_t scoreboard_slots_len(const struct scoreboard *s);
+/* How many of them were ever used: the memory of the others need not even exist. Never more than there
+ * are, whatever has been written to the shared memory. Any process. */
+size_t scoreboard_slots_used(const struct scoreboard *s);
 
 /* The worker's own slot: relaxed add, no read-modify-write across processes is needed. */
 static inline void counter_add(struct scoreboard_slot *slot, enum counter c, uint64_t n)
@@ -205,8 +210,9 @@ void scoreboard_retire(struct scoreboard *s, size_t slot);
  * more room. Any process; not for the way of a request. */
 unsigned scoreboard_route(struct scoreboard *s, const char *method, const char *path);
 unsigned scoreboard_route_named(struct scoreboard *s, const char *name);
-/* The name of that place, or NULL if nobody has it; "other" is the first. */
-const char *scoreboard_route_name(const struct scoreboard *s, unsigned route);
+/* The name of that place, "other" the first one's; {NULL, 0} if nobody has it. It lies in the shared memory:
+ * within its bounds, but of whatever bytes have been written there. */
+struct slice scoreboard_route_name(const struct scoreboard *s, unsigned route);
 /* Where requests of a route with answers of a class (status / 100, 2 to 5) are timed. */
 static inline size_t scoreboard_series(unsigned route, unsigned status_class)
 {

@@ -119,12 +119,6 @@ enum slot_state status_slot_state(const struct scoreboard_slot *slot)
     return state <= SLOT_BACKOFF ? (enum slot_state)state : SLOT_EMPTY;
 }
 
-size_t status_slots(const struct scoreboard *s)
-{
-    size_t used = atomic_load(&s->slots_used);
-    return used < s->slots_len ? used : s->slots_len;
-}
-
 static void render_config(const struct status_facts *f, struct jsonw *w)
 {
     open_member(w, "config");
@@ -137,7 +131,7 @@ static void render_config(const struct status_facts *f, struct jsonw *w)
 static void render_workers(const struct status_facts *f, struct jsonw *w)
 {
     int64_t by_state[SLOT_BACKOFF + 1] = {0};
-    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+    for (size_t i = 0; i < scoreboard_slots_used(f->scoreboard); i++)
         by_state[status_slot_state(&f->scoreboard->slots[i])]++;
     open_member(w, "workers");
     number_member(w, "configured", f->workers_configured);
@@ -352,7 +346,7 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 {
     jsonw_name(w, SLICE("slots"));
     jsonw_array_open(w);
-    for (size_t i = 0; i < status_slots(f->scoreboard); i++)
+    for (size_t i = 0; i < scoreboard_slots_used(f->scoreboard); i++)
         if (status_slot_state(&f->scoreboard->slots[i]) != SLOT_EMPTY)
             render_slot(f, i, w);
     jsonw_array_close(w);
@@ -362,7 +356,7 @@ static void render_slots(const struct status_facts *f, struct jsonw *w)
 static void render_gauges(const struct status_facts *f, struct jsonw *w)
 {
     int64_t connections = 0, busy = 0;
-    for (size_t i = 0; i < status_slots(f->scoreboard); i++) {
+    for (size_t i = 0; i < scoreboard_slots_used(f->scoreboard); i++) {
         connections += atomic_load(&f->scoreboard->slots[i].connections);
         busy += atomic_load(&f->scoreboard->slots[i].busy);
     }

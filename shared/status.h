@@ -93,8 +93,6 @@ struct status_facts {
 
 /* A slot's state; of shared memory: anything may have been written there. */
 enum slot_state status_slot_state(const struct scoreboard_slot *slot);
-/* How many slots were ever used: the memory of the others need not even exist. */
-size_t status_slots(const struct scoreboard *s);
 
 /* Appends one JSON object without line end. Slots that are empty are left out. */
 void status_render(const struct status_facts *facts, struct buf *out);

@@ -14,7 +14,6 @@
 
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,7 +46,7 @@ struct throttle *throttle_make(int *fd_r)
     /* never short up to 256 bytes; getrandom(2) */
     if (!t || getrandom(&t->key, sizeof t->key, 0) == (ssize_t)sizeof t->key)
         return t;
-    memory_undo(t, sizeof *t, fd_r);
+    memory_undo(t, fd_r);
     return NULL;
 }
 
@@ -63,8 +62,7 @@ uint64_t throttle_layout(void)
 
 void throttle_free(struct throttle *t)
 {
-    if (t)
-        munmap(t, sizeof *t);
+    memory_free(t);
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */

@@ -16,7 +16,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +30,6 @@ enum {
 #define PASSED (UINT64_C(1) << 63)
 
 struct tickets {
-    uint32_t count;               /* fixed at creation */
     _Atomic(uint32_t) given;      /* the futex: grows whenever a cell has changed for others */
     _Atomic(uint32_t) asks_len;   /* places used so far; never shrinks */
     _Atomic(uint32_t) turn;       /* the place behind that of the last one served */
@@ -54,11 +52,7 @@ unsigned tickets_wanted(void)
 struct tickets *tickets_make(unsigned count, int *fd_r)
 {
     ASSERT(count >= 1 && count <= TICKETS_MAX);
-    struct tickets *t =
-        FAULT_CALL(tickets_mmap, NULL, memory_new("colmeia-tickets", map_len(count), fd_r));
-    if (t)
-        t->count = count;
-    return t;
+    return FAULT_CALL(tickets_mmap, NULL, memory_new("colmeia-tickets", map_len(count), fd_r));
 }
 
 struct tickets *tickets_new(unsigned count)
@@ -74,23 +68,26 @@ struct tickets *tickets_map(int fd)
 {
     size_t len = 0;
     struct tickets *t = memory_map(fd, &len);
-    if (!t || (len >= sizeof *t && t->count >= 1 && t->count <= TICKETS_MAX &&
-               len == map_len(t->count)))
+    if (!t || (len >= map_len(1) && len <= map_len(TICKETS_MAX) && len == map_len(tickets_count(t))))
         return t;
-    munmap(t, len);
+    memory_free(t);
     errno = EINVAL;
     return NULL;
 }
 
 uint64_t tickets_layout(void)
 {
-    return UINT64_C(2) << 32 | offsetof(struct tickets, cells) << 8 | sizeof(_Atomic(uint64_t));
+    return UINT64_C(3) << 32 | offsetof(struct tickets, cells) << 8 | sizeof(_Atomic(uint64_t));
 }
 
 void tickets_free(struct tickets *t)
 {
-    if (t)
-        munmap(t, map_len(t->count));
+    memory_free(t);
+}
+
+unsigned tickets_count(const struct tickets *t)
+{
+    return (unsigned)((memory_len(t) - sizeof *t) / sizeof t->cells[0]);
 }
 
 static uint64_t self(void)
@@ -170,7 +167,7 @@ static int ask(struct tickets *t, uint64_t pid)
 static unsigned held_by(const struct tickets *t, uint64_t pid)
 {
     unsigned held = 0;
-    for (uint32_t i = 0; i < t->count; i++)
+    for (uint32_t i = 0, count = tickets_count(t); i < count; i++)
         held += (atomic_load(&t->cells[i]) & ~PASSED) == pid;
     return held;
 }
@@ -223,7 +220,7 @@ static void hand_on(struct tickets *t, uint32_t ticket, uint64_t owner)
 
 void tickets_give(struct tickets *t, int ticket)
 {
-    ASSERT(ticket >= 0 && (uint32_t)ticket < t->count);
+    ASSERT(ticket >= 0 && (uint32_t)ticket < tickets_count(t));
     ASSERT(atomic_load(&t->cells[ticket]) == self());
     hand_on(t, (uint32_t)ticket, self());
 }
@@ -242,7 +239,7 @@ static int try_take(struct tickets *t, uint64_t pid)
 {
     const uint64_t ours[] = {PASSED | pid, 0};
     for (size_t kind = 0; kind < sizeof ours / sizeof *ours; kind++)
-        for (uint32_t i = 0; i < t->count; i++) {
+        for (uint32_t i = 0, count = tickets_count(t); i < count; i++) {
             uint64_t was = ours[kind];
             if (atomic_compare_exchange_strong(&t->cells[i], &was, pid))
                 return (int)i;
@@ -260,7 +257,7 @@ static void ask_no_more(struct tickets *t, int place, uint64_t pid)
         ;
     if (does_ask(t, pid))
         return;
-    for (uint32_t i = 0; i < t->count; i++)
+    for (uint32_t i = 0, count = tickets_count(t); i < count; i++)
         if (atomic_load(&t->cells[i]) == (PASSED | pid))
             hand_on(t, i, PASSED | pid);
 }
@@ -311,7 +308,7 @@ unsigned tickets_reclaim(struct tickets *t, pid_t pid)
         for (uint64_t was = atomic_load(&t->asks[i]);
              was >> 32 == (uint64_t)pid && !atomic_compare_exchange_strong(&t->asks[i], &was, 0);)
             ;
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0, count = tickets_count(t); i < count; i++) {
         uint64_t owner = atomic_load(&t->cells[i]);
         if ((owner & ~PASSED) == (uint64_t)pid) {
             freed += owner == (uint64_t)pid;
@@ -321,15 +318,10 @@ unsigned tickets_reclaim(struct tickets *t, pid_t pid)
     return freed;
 }
 
-unsigned tickets_count(const struct tickets *t)
-{
-    return t->count;
-}
-
 unsigned tickets_taken(const struct tickets *t)
 {
     unsigned taken = 0;
-    for (uint32_t i = 0; i < t->count; i++)
+    for (uint32_t i = 0, count = tickets_count(t); i < count; i++)
         taken += atomic_load_explicit(&t->cells[i], memory_order_relaxed) != 0;
     return taken;
 }

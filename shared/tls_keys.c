@@ -46,7 +46,7 @@ struct tls_keys *tls_keys_make(int *fd_r)
     hide(k);
     if (make_key(k, clock_now()))
         return k;
-    memory_undo(k, sizeof *k, fd_r);
+    memory_undo(k, fd_r);
     return NULL;
 }
 
@@ -59,7 +59,7 @@ struct tls_keys *tls_keys_map(int fd)
         hide(k);
         return k;
     }
-    munmap(k, sizeof *k);
+    memory_free(k);
     errno = EINVAL;
     return NULL;
 }
@@ -71,8 +71,7 @@ uint64_t tls_keys_layout(void)
 
 void tls_keys_free(struct tls_keys *k)
 {
-    if (k)
-        munmap(k, sizeof *k);
+    memory_free(k);
 }
 
 bool tls_keys_turn(struct tls_keys *k, mono_ms now, int64_t every_ms)

@@ -178,15 +178,19 @@ class Server:
             stderr=subprocess.PIPE, start_new_session=True, pass_fds=held.fds() if held else ())
         return self.read_log()
 
-    def start_on_terminal(self):
+    def start_on_terminal(self, prefix=()):
         """Starts in the foreground of a terminal of its own and waits until all workers are ready; the
         terminal's other side, a descriptor: what is written there is typed, closing it hangs up."""
         leader, follower = pty.openpty()
         ini = write_ini(self.directory, self.config)
+
+        def as_after_a_login():
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         self.process = subprocess.Popen(
-            without_aslr([str(self.binary), "--config", str(ini), *self.args]), cwd=self.directory,
+            [*prefix, *without_aslr([str(self.binary), "--config", str(ini), *self.args])], cwd=self.directory,
             env=clean_environment(), stdin=follower, stdout=follower, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            start_new_session=True, preexec_fn=as_after_a_login)
         os.close(follower)
         self.read_log().await_ready()
         return leader

@@ -2,8 +2,10 @@
 server as PID 1."""
 
 import os
+import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +166,27 @@ def test_hang_up_of_the_terminal_stops(serve):
     assert answered([wire]) == [201]
     assert server.wait() == 0
     assert "reload" not in server.log
+
+
+@pytest.mark.parametrize("how", ["at-once", "upgraded"])
+def test_hang_up_under_nohup_stops_nothing(serve, how):
+    """The kernel's is ignored, also by the program that took the place of the one so started; another's is not."""
+    server = serve.make(workers=1)
+    leader = server.start_on_terminal(["nohup"])
+    if how == "upgraded":
+        server.ctl("upgrade", "--wait")
+    hang_up = 1 << signal.SIGHUP - 1
+    os.close(leader)
+    await_true("the hang-up is taken notice of", lambda: not pending(server.process.pid) & hang_up)
+    assert server.status()["state"] == "ready"
+    server.reload()
+    assert "stopping" not in server.log
+    server.stop()
+
+
+def pending(pid):
+    """The signals that wait for this process: ShdPnd of proc(5)."""
+    return int(re.search(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE).group(1), 16)
 
 
 # ---- a dead master ----

@@ -1,6 +1,8 @@
 """What etc/ brings for systemd and its companions, judged by their own tools, and where it is installed."""
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -82,7 +84,7 @@ def test_an_instance_shares_nothing(installed):
     assert differences == [
         "Description=Colmeia users API (%i)",
         "ExecStart=/usr/bin/colmeia --config /etc/colmeia/%i.ini",
-        "ExecReload=/usr/bin/colmeia ctl --config /etc/colmeia/%i.ini reload --wait --timeout 80",
+        "ExecReload=/usr/bin/colmeia ctl --config /etc/colmeia/%i.ini reload --wait --timeout 140",
         "WorkingDirectory=%S/colmeia@%i", "RuntimeDirectory=colmeia@%i", "StateDirectory=colmeia@%i",
         "LogsDirectory=colmeia@%i"]
 
@@ -92,6 +94,48 @@ def test_reload_command_is_one_of_ours(place):
     (line,) = re.findall(r"^ExecReload=/usr/bin/colmeia (.*)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
     done = run(BINARY, *line.split(), cwd=place, env={"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(place)})
     assert done.returncode == 3, done.stderr       # cannot connect; 2 would be usage
+
+
+def setting(name):
+    (value,) = re.findall(rf"^{name}=(\d+)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
+    return int(value)
+
+
+def test_room_for_threads():
+    """As many workers as cores, twice during a reload; each with a thread for each core and those of its own."""
+    cores, others = 64, 8
+    assert setting("TasksMax") >= 2 * cores * (cores + others)
+
+
+def test_a_reload_has_its_time():
+    """The waiting command ends before systemd ends it, and not before a reload with the defaults does."""
+    check_s, boot_s, settle_s, graceful_s = 10, 60, 2, 30
+    (wait_s,) = re.findall(r"^ExecReload=.* --timeout (\d+)$", (ETC / "colmeia.service").read_text(), re.MULTILINE)
+    assert check_s + boot_s + settle_s + graceful_s < int(wait_s) < setting("TimeoutStartSec")
+
+
+@pytest.mark.parametrize("ended, said", [
+    ("code=exited ; status=1", "the version before goes on serving"),
+    ("code=exited ; status=4", "is still being upgraded"),
+    ("code=killed ; status=15", "is still being upgraded"),
+    (None, ""),
+])
+def test_what_a_package_says_of_a_reload(place, ended, said):
+    """postinst, with commands in systemd's place: a command that only waited too long is no failed upgrade."""
+    script, stubs = place / "postinst", place / "bin"
+    script.write_text((ETC / "debian/postinst").read_text().replace("/run/systemd/system", str(place)))
+    stubs.mkdir()
+    for name, does in {
+        "systemctl": f'case "$*" in *list-units*) echo colmeia.service x ;; *ExecReload*) echo "{{ pid=7 ; {ended} }}" ;;'
+                     " esac",
+        "deb-systemd-invoke": f"exit {1 if ended else 0}",
+        **dict.fromkeys(["systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "journalctl"], ":"),
+    }.items():
+        (stubs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (stubs / name).chmod(0o755)
+    done = run("sh", script, "configure", env={"PATH": f"{stubs}:/usr/bin:/bin"})
+    assert done.returncode == 0
+    assert said in done.stderr and done.stderr.count("colmeia.service") == (2 if "before" in said else bool(said))
 
 
 def test_user(place):
@@ -117,12 +161,37 @@ def test_directory(place):
 
 
 def test_logrotate(place):
+    """As under the unit: the directory is the server's, the log in it systemd's, which is root; the audit log is
+    the server's own and is replaced, and the server is told."""
     logrotate = tool("logrotate")
-    config = place / "logrotate"
-    config.write_text(re.sub(r"^ *su .*\n", "", (ETC / "colmeia.logrotate").read_text(), flags=re.MULTILINE))
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to others")
+    logs, config, stub = place / "colmeia", place / "logrotate", place / "bin/systemctl"
+    who, group = "nobody", grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+    text = (ETC / "colmeia.logrotate").read_text().replace("/var/log/", f"{place}/")
+    config.write_text(re.sub(r"(su root|su colmeia|0600 colmeia) colmeia",
+                             lambda m: f"{m[1]} {group}".replace("colmeia", who), text))
     config.chmod(0o644)
-    text = run_well(logrotate, "--debug", "--state", place / "state", config)
-    assert "error" not in text.lower(), text
+    place.chmod(0o755)
+    logs.mkdir()
+    shutil.chown(logs, who, group)
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/sh\necho "$@" >>{place}/told\n')
+    stub.chmod(0o755)
+    for name, mode in [("colmeia.log", 0o644), ("audit.log", 0o600)]:
+        (logs / name).write_text(f"{name}\n")
+        (logs / name).chmod(mode)
+    shutil.chown(logs / "audit.log", who, group)
+    before = {name: (logs / name).stat() for name in ("colmeia.log", "audit.log")}
+    run_well(logrotate, "--force", "--state", place / "state", config,
+             env={"PATH": f"{stub.parent}:{os.environ['PATH']}"})
+    after = {name: (logs / name).stat() for name in before}
+    for name in before:
+        assert (logs / f"{name}.1").read_text() == f"{name}\n" and after[name].st_size == 0
+        assert after[name].st_mode == before[name].st_mode and after[name].st_uid == before[name].st_uid
+    assert after["colmeia.log"].st_ino == before["colmeia.log"].st_ino, "systemd holds it open"
+    assert (logs / "audit.log.1").stat().st_ino == before["audit.log"].st_ino, "lines that come meanwhile are in it"
+    assert (place / "told").read_text() == "kill --kill-whom=main --signal=USR1 colmeia.service colmeia@*.service\n"
 
 
 def test_install(place):

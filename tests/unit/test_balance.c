@@ -262,6 +262,20 @@ static void test_drain_some(void **state)
     assert_int_equal(r->accepted_len, CLIENTS);
 }
 
+/* What another worker has written there is no reason to look beyond. */
+static void test_least_of_those_that_exist(void **state)
+{
+    (void)state;
+    static const struct peer_row peer = {SLOT_READY, 7, 2, 0, 0, true};
+    struct scoreboard *s = scoreboard_new(2);
+    set_peer(&s->slots[1], &peer, NOW_US);
+    atomic_store(&s->slots[0].beat_ms, INT64_MIN);
+    atomic_store(&s->slots[0].busy_since_us, INT64_MIN);
+    atomic_store(&s->slots_used, 100000000);
+    assert_int_equal(balance_least(s, NULL, NOW_US), 15);
+    scoreboard_free(s);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -269,7 +283,7 @@ int main(void)
         cmocka_unit_test(test_least), cmocka_unit_test(test_yields),
         TEST(test_waits_once),        TEST(test_takes_at_once),
         TEST(test_may_take),          TEST(test_one_a_turn_when_lagging),
-        TEST(test_drain_some),
+        TEST(test_drain_some),        cmocka_unit_test(test_least_of_those_that_exist),
     };
     return cmocka_run_group_tests_name("balance", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ unsigned readiness_judge(enum status_state state, const struct scoreboard *s, mo
                          int64_t store_ms)
 {
     unsigned reasons = 0, ready = 0, reaching = 0;
-    for (size_t i = 0; i < status_slots(s); i++) {
+    for (size_t i = 0; i < scoreboard_slots_used(s); i++) {
         if (status_slot_state(&s->slots[i]) != SLOT_READY)
             continue;
         ready++;

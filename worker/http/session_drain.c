@@ -32,8 +32,8 @@ static int64_t last_answer_ms(const struct scoreboard_slot *slot)
 static mono_ms last_answer(const struct http_service *s)
 {
     int64_t last = last_answer_ms(s->slot);
-    uint32_t used = s->scoreboard ? atomic_load(&s->scoreboard->slots_used) : 0;
-    for (uint32_t i = 0; i < used; i++) {
+    size_t used = s->scoreboard ? scoreboard_slots_used(s->scoreboard) : 0;
+    for (size_t i = 0; i < used; i++) {
         int64_t ms = last_answer_ms(&s->scoreboard->slots[i]);
         last = ms > last ? ms : last;
     }
@@ -43,8 +43,8 @@ static mono_ms last_answer(const struct http_service *s)
 /* Some request is being worked on: what its client does next is not known yet. */
 static bool anyone_busy(const struct http_service *s)
 {
-    uint32_t used = s->scoreboard ? atomic_load(&s->scoreboard->slots_used) : 0;
-    for (uint32_t i = 0; i < used; i++)
+    size_t used = s->scoreboard ? scoreboard_slots_used(s->scoreboard) : 0;
+    for (size_t i = 0; i < used; i++)
         if (atomic_load_explicit(&s->scoreboard->slots[i].busy, memory_order_relaxed) > 0)
             return true;
     return s->private_data->busy > 0;

@@ -9,17 +9,18 @@ static bool can_accept(const struct scoreboard_slot *slot, int64_t now_us)
 {
     if (READ(slot->state) != SLOT_READY || !READ(slot->accepting))
         return false;
-    if (now_us / 1000 - READ(slot->beat_ms) > BALANCE_SILENT_MS)
+    if (mono_diff_ms((mono_ms){now_us / 1000}, (mono_ms){READ(slot->beat_ms)}) > BALANCE_SILENT_MS)
         return false; /* stopped in its sleep */
     int64_t since_us = READ(slot->busy_since_us);
-    return since_us == 0 || now_us - since_us <= (int64_t)BALANCE_STUCK_MS * 1000;
+    return since_us == 0 || since_us >= now_us - (int64_t)BALANCE_STUCK_MS * 1000;
 }
 
 uint64_t balance_least(const struct scoreboard *s, const struct scoreboard_slot *own,
                        int64_t now_us)
 {
     uint64_t least = UINT64_MAX;
-    for (const struct scoreboard_slot *at = s->slots; at < s->slots + READ(s->slots_used); at++) {
+    const struct scoreboard_slot *end = s->slots + scoreboard_slots_used(s);
+    for (const struct scoreboard_slot *at = s->slots; at < end; at++) {
         if (at == own || !can_accept(at, now_us))
             continue;
         uint64_t load = balance_load(READ(at->connections), READ(at->busy));

@@ -1,0 +1,42 @@
+"""A worker that writes into the shared memory what does not belong there: the master goes on, and so do the others."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from harness.wire import Wire
+from process.test_notify import Manager
+
+
+def shared(server, name):
+    """Opens the memory of that name, which the master holds the descriptor of."""
+    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        if f"memfd:colmeia-{name} " in os.readlink(link):
+            return os.open(link, os.O_RDWR)
+    raise AssertionError(f"no {name}")
+
+
+def scribble(server, name, start=0):
+    """Sets every bit of it, from a byte on."""
+    fd = shared(server, name)
+    length = os.fstat(fd).st_size
+    assert os.pwrite(fd, b"\xff" * (length - start), start) == length - start
+    os.close(fd)
+
+
+def test_master_outlives_a_stray_write(tmp_path, serve):
+    manager = Manager(tmp_path / "notify")
+    server = serve(workers=2, env={"NOTIFY_SOCKET": manager.name})
+    victim = min(server.workers())
+    scribble(server, "scoreboard", start=12)  # those before mean by themselves: stop, your master is gone
+    scribble(server, "tickets")
+    mark = manager.mark()
+    assert re.search(r" conns \d+ ", manager.await_state("STATUS", after=mark)["STATUS"])
+    os.kill(victim, signal.SIGKILL)
+    server.await_workers(2, without=[victim])
+    assert server.ask("status")["ok"]
+    assert server.ask("metrics")["ok"]
+    assert server.ask("why 0")["ok"]
+    assert Wire(server.tcp()).get().status == 200
+    server.stop()
