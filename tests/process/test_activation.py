@@ -177,6 +177,7 @@ def test_stop_leaves_the_queue_alone(serve, place, path):
         wires = [Wire(address).ask() for _ in range(MANY)]
         server.send_signal(signal.SIGTERM)
         server.await_line("stopping: ")
+        server.status()     # the line comes first; by now the workers have been told
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         assert server.wait() == 0
