@@ -137,6 +137,13 @@ static void save_tenancies(const struct master *m, struct state *s)
     }
 }
 
+static void save_kept(const struct config *c, struct state *s)
+{
+    struct config_kept kept;
+    for (size_t at = 0; config_kept_next(c, &at, &kept);)
+        *state_add_kept(s) = (struct state_kept){kept.section, kept.key, kept.value};
+}
+
 static void collect(const struct master *m, struct state *s)
 {
     *s = (struct state){0};
@@ -148,6 +155,7 @@ static void collect(const struct master *m, struct state *s)
     supervisor_save(m->supervisor, s);
     for (int i = 0; i < m->options->argc; i++)
         state_add_argument(s)->text = slice_of(m->options->argv[i]);
+    save_kept(m->current->config, s);
     save_regimes(m, s);
     save_tenancies(m, s);
     estate_save(&m->estate, s);
@@ -335,14 +343,17 @@ static void wipe(struct slice text)
         explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
 }
 
-static void wipe_secrets(const struct state_master *from)
+static void wipe_secrets(const struct state *s)
 {
+    const struct state_master *from = &s->master[0];
     wipe(from->key);
     wipe(from->previous_keys);
     wipe(from->ini);
     wipe(from->env);
     wipe(from->next_ini);
     wipe(from->next_env);
+    for (size_t i = 0; i < s->kept_len; i++)
+        wipe(s->kept[i].value);
 }
 
 static void close_on_exec(void *ctx, int fd)
@@ -358,7 +369,7 @@ void adopt_done(struct master *m)
     state_each_fd(s, close_on_exec, NULL);
     for (size_t i = 0; i < s->strangers_len; i++)
         close(s->strangers[i]);
-    wipe_secrets(s->master);
+    wipe_secrets(s);
     prctl(PR_SET_NAME, "colmeia"); /* execveat(2) names a program after its descriptor */
     log_info("%s %s, with %zu workers", m->binary.path,
              m->options->way_back ? "is back" : "has taken over", s->slot_len);

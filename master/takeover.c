@@ -75,10 +75,8 @@ static struct config *parse_text(const struct takeover *t, bool next, struct con
     return config;
 }
 
-/* What the running workers live by; where this program does not understand that any more, the next
- * one stands in for it. */
-static struct config *present_config(const struct takeover *t, struct config_text *text_r,
-                                     struct buf *errors)
+static struct config *parse_present(const struct takeover *t, struct config_text *text_r,
+                                    struct buf *errors)
 {
     struct config_text text;
     struct config *config = parse_text(t, false, text_r, errors);
@@ -89,11 +87,29 @@ static struct config *present_config(const struct takeover *t, struct config_tex
     return config;
 }
 
+/* What the running workers live by, which the files need not say any more; where this program does
+ * not understand those, the next ones stand in for them. Values that mean nothing here are told in
+ * *notes*. */
+static struct config *present_config(const struct takeover *t, struct config_text *text_r,
+                                     struct buf *notes, struct buf *errors)
+{
+    struct config *config = parse_present(t, text_r, errors);
+    for (size_t i = 0; config && i < t->state.kept_len; i++) {
+        const struct state_kept *from = &t->state.kept[i];
+        struct config_kept kept = {from->section, from->key, from->value};
+        if (config_keep(config, &kept, notes, errors))
+            continue;
+        config_free(config);
+        config = NULL;
+    }
+    return config;
+}
+
 /* What cannot be known without doing it is left out: nothing is touched. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
     struct config_text text, next;
-    struct buf warnings = {0}, notes = {0};
+    struct buf warnings = {0}, notes = {0}, why = {0};
     struct secret *secret = NULL;
     struct config *config = parse_text(t, true, &next, errors);
     if (config)
@@ -104,10 +120,12 @@ static bool rehearse(const struct takeover *t, struct buf *errors)
     secret_free(secret);
     config_free(config);
     config_text_free(&next);
-    config = good ? present_config(t, &text, &notes) : NULL;
+    config = good ? present_config(t, &text, &notes, &why) : NULL;
+    if (good && !config)
+        buf_append_slice(errors, buf_slice(&why));
     struct sup_settings settings = config ? master_settings(config) : sup_settings_standard(1);
     struct supervisor *s = good ? supervisor_restore(&settings, &t->state) : NULL;
-    if (good && (!config || !s))
+    if (good && (!config || !s) && errors->len == 0)
         buf_printf(errors, "out of memory");
     say(&warnings);
     if (good)
@@ -116,6 +134,7 @@ static bool rehearse(const struct takeover *t, struct buf *errors)
     supervisor_free(s);
     buf_free(&warnings);
     buf_free(&notes);
+    buf_free(&why);
     return errors->len == 0;
 }
 
@@ -140,7 +159,7 @@ int takeover_rehearse(const struct cli *cli, const struct verb *verbs, size_t ve
 }
 
 static int take_over(const struct cli *cli, const struct takeover *t, struct config *config,
-                     const struct config_text *text)
+                     const struct config_text *text, const struct buf *notes)
 {
     struct slice reason = t->state.master[0].reason;
     static const char *const no_words = "out of memory";
@@ -149,6 +168,7 @@ static int take_over(const struct cli *cli, const struct takeover *t, struct con
     bool back = reason.ptr;
     char *words = back ? slice_strdup(reason) : NULL;
     log_init((enum log_level)config->log_level, (enum log_format)config->log_format);
+    log_lines(LOG_LEVEL_WARNING, buf_slice(notes));
     struct master_options options = {.flags = &t->cli.flags,
                                      .config = config,
                                      .text = *text,
@@ -168,13 +188,13 @@ int takeover_adopt(const struct cli *cli, const struct verb *verbs, size_t verbs
 {
     struct takeover t;
     struct config_text text = {0};
-    struct buf errors = {0};
+    struct buf notes = {0}, errors = {0};
     struct config *config = NULL;
     int code = EXIT_CODE_INTERNAL;
     if (open_all(cli, verbs, verbs_len, &t, &errors))
-        config = present_config(&t, &text, &errors);
+        config = present_config(&t, &text, &notes, &errors);
     if (config) {
-        code = take_over(cli, &t, config, &text);
+        code = take_over(cli, &t, config, &text, &notes);
     } else {
         say(&errors);
         config_text_free(&text);
@@ -183,6 +203,7 @@ int takeover_adopt(const struct cli *cli, const struct verb *verbs, size_t verbs
     }
     config_free(config);
     close_all(&t);
+    buf_free(&notes);
     buf_free(&errors);
     return code;
 }

@@ -136,6 +136,22 @@ bool config_text_equals(const struct config_text *a, const struct config_text *b
  * For options that need a restart the line says so; with *keep* such options of *next* get the
  * values of *current* (which must then live as long). Returns how many lines. */
 size_t config_compare(const struct config *current, struct config *next, bool keep, struct buf *lines);
+
+/* The value of an option that needs a restart, to go along to a program that takes the place of this
+ * one: files that were read since may say otherwise. Texts are borrowed. */
+struct config_kept {
+    struct slice section;
+    struct slice key;
+    struct slice value; /* ptr NULL: unset */
+};
+/* One after the other, *at* being 0 at first; false: that was the last one. The texts live as long
+ * as the configuration. */
+bool config_kept_next(const struct config *c, size_t *at, struct config_kept *kept_r);
+/* Gives the option that value, whatever the files say; the texts are copied. One that no option here
+ * is, or none that needs a restart, is left out, with a line in *notes*. False: this program does not
+ * take the value, or has no memory for it; a line in *errors* says so. */
+bool config_keep(struct config *c, const struct config_kept *kept, struct buf *notes,
+                 struct buf *errors);
 /* Whether the option words are known and have their values; what is wrong goes to *errors* (as
  * config_load would say it). For callers that tell wrong usage from a wrong configuration. */
 bool config_flags_known(const struct config_flags *flags, struct buf *errors);

@@ -504,6 +504,79 @@ static void test_text_from_bytes(void **state)
     buf_free(&warnings);
 }
 
+/* ---- what stays until a restart -------------------------------------------------------------- */
+
+static struct config *load_ini(const char *ini)
+{
+    char *nothing[] = {NULL};
+    struct config_flags flags = {.environ = nothing};
+    struct config_text text;
+    assert_true(config_text_make(&flags, slice_of(ini), (struct slice){0}, &text));
+    struct config *c = config_parse(&flags, &text, &config_held.errors, &config_held.warnings);
+    config_text_free(&text);
+    assert_non_null(c);
+    return config_held.configs[config_held.configs_len++] = c;
+}
+
+static bool keep(struct config *c, const char *section, const char *key, struct slice value)
+{
+    struct config_kept kept = {slice_of(section), slice_of(key), value};
+    return config_keep(c, &kept, &config_held.text, &config_held.errors);
+}
+
+/* What one configuration gives, another takes, whatever its file says; nothing else goes along. */
+static void test_kept_all(void **state)
+{
+    (void)state;
+    struct config *a = load_ini("[database]\nurl = sqlite:///a.db\n[server]\ngroup = staff\n");
+    struct config *b = load_ini("[database]\nurl = sqlite:///b.db\n[server]\nuser = me\n"
+                                "workers = 3\n");
+    struct config_kept kept;
+    size_t len = 0;
+    for (size_t at = 0; config_kept_next(a, &at, &kept); len++)
+        assert_true(config_keep(b, &kept, &config_held.text, &config_held.errors));
+    assert_int_equal(len, 4);
+    assert_string_equal(b->database_url, "sqlite:///a.db");
+    assert_ptr_not_equal(b->database_url, a->database_url);
+    assert_string_equal(b->server_group, "staff");
+    assert_null(b->server_user);
+    assert_null(b->supervisor_control);
+    assert_int_equal(b->server_workers, 3);
+    assert_string_equal(b->private_data->origins[OPTION_ID_database_url],
+                        "kept: a change needs a restart");
+    assert_string_equal(b->private_data->origins[OPTION_ID_supervisor_control], "default");
+    assert_int_equal(config_held.errors.len, 0);
+}
+
+/* Another version's options. */
+static void test_kept_unknown(void **state)
+{
+    (void)state;
+    struct config *c = load_ini("[server]\nworkers = 3\n");
+    assert_true(keep(c, "server", "shoe_size", SLICE("44")));
+    assert_true(keep(c, "server", "workers", SLICE("5")));
+    assert_int_equal(c->server_workers, 3);
+    assert_string_equal(config_text_of(&config_held.text),
+                        "server.shoe_size: its present value is not kept: this version knows no "
+                        "such option that needs a restart\n"
+                        "server.workers: its present value is not kept: this version knows no "
+                        "such option that needs a restart\n");
+    assert_int_equal(config_held.errors.len, 0);
+}
+
+static void test_kept_refused(void **state)
+{
+    (void)state;
+    struct config *c = load_ini("[database]\nurl = sqlite:///b.db\n");
+    assert_false(keep(c, "database", "url", SLICE("hush://a.db")));
+    assert_false(keep(c, "database", "url", (struct slice){0}));
+    assert_string_equal(c->database_url, "sqlite:///b.db");
+    assert_string_equal(config_text_of(&config_held.errors),
+                        "database.url: its present value: \"hush\" databases are not supported; use "
+                        "sqlite:///database.db; this needs a restart\n"
+                        "database.url: its present value: it has none; this needs a restart\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +596,9 @@ int main(void)
         CONFIG_TEST(test_many_errors),
         CONFIG_TEST(test_secrets_never_shown),
         cmocka_unit_test(test_text_from_bytes),
+        CONFIG_TEST(test_kept_all),
+        CONFIG_TEST(test_kept_unknown),
+        CONFIG_TEST(test_kept_refused),
     };
     return cmocka_run_group_tests(tests, config_group_setup, config_group_teardown);
 }

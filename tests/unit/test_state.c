@@ -55,6 +55,8 @@ static void fill(struct state *s)
     door->fd = 21;
     door->asked = SLICE("unix:admin.sock");
     state_add_admin_child(s)->pid = 99;
+    *state_add_kept(s) = (struct state_kept){SLICE("server"), SLICE("user"), {0}};
+    *state_add_kept(s) = (struct state_kept){SLICE("database"), SLICE("url"), SLICE("sqlite:///a")};
     assert_false(s->failed);
 }
 
@@ -116,6 +118,11 @@ static void test_round(void **state)
     assert_int_equal(read.slot[1].pid, 101);
     assert_int_equal(read.slot[1].channel, 11);
     assert_int_equal(read.listener[0].fd, 20);
+    assert_int_equal(read.kept_len, 2);
+    assert_true(slice_equals(read.kept[0].key, SLICE("user")));
+    assert_null(read.kept[0].value.ptr); /* unset, not empty */
+    assert_true(slice_equals(read.kept[1].section, SLICE("database")));
+    assert_true(slice_equals(read.kept[1].value, SLICE("sqlite:///a")));
     assert_int_equal(read.strangers_len, 0);
     state_free(&s);
     state_free(&read);
