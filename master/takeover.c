@@ -5,8 +5,10 @@
 #include "master/secret.h"
 #include "master/state.h"
 #include "master/upgrade.h"
+#include "shared/audit.h"
 #include "shared/dynamic.h"
 #include "shared/entry.h"
+#include "shared/identity.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -105,6 +107,14 @@ static struct config *present_config(const struct takeover *t, struct config_tex
     return config;
 }
 
+/* What the master opens before it can go back. */
+static void can_go_on(const struct config *config, struct buf *errors)
+{
+    struct identity identity;
+    if (identity_find(config, &identity, errors))
+        audit_can_start(config->log_audit, identity.uid, identity.gid, errors);
+}
+
 /* What cannot be known without doing it is left out: nothing is touched. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
@@ -123,6 +133,8 @@ static bool rehearse(const struct takeover *t, struct buf *errors)
     config = good ? present_config(t, &text, &notes, &why) : NULL;
     if (good && !config)
         buf_append_slice(errors, buf_slice(&why));
+    if (config)
+        can_go_on(config, errors);
     struct sup_settings settings = config ? master_settings(config) : sup_settings_standard(1);
     struct supervisor *s = good ? supervisor_restore(&settings, &t->state) : NULL;
     if (good && (!config || !s) && errors->len == 0)

@@ -4,12 +4,26 @@
 #include "shared/log.h"
 #include "shared/message.h"
 
+/* A server that runs already does not end for want of its audit file: where the log goes, it goes, until
+ * a reload finds the file. */
+static bool start_in_the_log(struct master *m, struct buf *error)
+{
+    if (!m->options->state)
+        return false;
+    buf_printf(error, "; until a reload finds it, audit lines go to the log");
+    struct buf none = {0};
+    bool good = audit_start("on", m->identity.uid, m->identity.gid, &none);
+    buf_free(&none);
+    return good;
+}
+
 enum exit_code trail_open(struct master *m)
 {
     const struct config *c = m->options->config;
     struct buf error = {0};
     bool good = identity_find(c, &m->identity, &error) &&
-                audit_start(c->log_audit, m->identity.uid, m->identity.gid, &error);
+                (audit_start(c->log_audit, m->identity.uid, m->identity.gid, &error) ||
+                 start_in_the_log(m, &error));
     log_lines(LOG_LEVEL_ERROR, buf_slice(&error));
     buf_free(&error);
     return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
