@@ -2,6 +2,7 @@
 #include "master/secret_internal.h"
 
 #include "shared/private.h"
+#include "shared/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,10 +101,35 @@ static void warn_if_open_to_others(struct load *l, int fd, const char *path)
                    st.st_mode & 07777, path);
 }
 
-/* 0, or -1 with errno: the caller knows what a missing file means. */
-static int read_key_file(struct load *l, const char *path)
+/* Who owns the directory that the file is in; (uid_t)-1: nobody knows. */
+static uid_t owner_of_directory(const char *path)
 {
-    int fd = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    struct stat st;
+    struct buf dir = {0};
+    const char *slash = strrchr(path, '/');
+    buf_printf(&dir, "%.*s.%c", slash ? (int)(slash - path) + 1 : 0, path, '\0');
+    bool known = !dir.failed && stat(dir.data, &st) == 0;
+    buf_free(&dir);
+    return known ? st.st_uid : (uid_t)-1;
+}
+
+/* Whoever owns a directory decides what its names lead to, so that he must not be somebody to whom this
+ * process gives its rights away ([server] user): a link of his would have root read for him. Beside
+ * the database that is the rule. Elsewhere it is the operator's business where links lead, as those
+ * of Kubernetes' secrets do. */
+static int open_key_file(const struct load *l, const char *path, bool beside_database)
+{
+    uid_t owner = owner_of_directory(path);
+    bool given_away = l->config->server_user;
+    if (beside_database || (given_away && owner != 0 && owner != geteuid()))
+        return regular_open_own(path, O_RDONLY, given_away ? (uid_t)-1 : owner);
+    return regular_open(path, O_RDONLY);
+}
+
+/* 0, or -1 with errno, one of regular.h's: the caller knows what a missing file means. */
+static int read_key_file(struct load *l, const char *path, bool beside_database)
+{
+    int fd = open_key_file(l, path, beside_database);
     if (fd < 0)
         return -1;
     warn_if_open_to_others(l, fd, path);
@@ -127,8 +153,14 @@ static enum exit_code code_of_failure(void)
 
 static enum exit_code cannot_read(struct load *l, const char *path, const char *option)
 {
+    bool own = errno == ELOOP || errno == EMLINK || errno == EPERM;
     enum exit_code code = code_of_failure();
-    buf_printf(l->error, "%s: cannot read the key: %s; see %s", path, strerror(errno), option);
+    buf_printf(l->error, "%s: cannot read the key: %s; ", path, regular_why_not(errno));
+    if (own)
+        buf_printf(l->error,
+                   "in a directory of another user's and beside the database it must be a plain file with "
+                   "one name that belongs to the user who starts the server (cp and chown); ");
+    buf_printf(l->error, "see %s", option);
     return code;
 }
 
@@ -157,7 +189,8 @@ enum exit_code secret_from_file(struct load *l, const char *path, const char *op
         buf_printf(&credential, "%s/%s%c", credentials, path, '\0');
     if (credential.len > 0 && !credential.failed && access(credential.data, F_OK) == 0)
         path = credential.data;
-    enum exit_code code = read_key_file(l, path) < 0 ? cannot_read(l, path, option) : judge(l, path);
+    enum exit_code code =
+        read_key_file(l, path, false) < 0 ? cannot_read(l, path, option) : judge(l, path);
     buf_free(&credential);
     return code;
 }
@@ -255,7 +288,7 @@ static enum exit_code create_beside(struct load *l, const char *dir, const char 
         return EXIT_CODE_OK;
     }
     if (errno == EEXIST)
-        return read_key_file(l, path) < 0 ? cannot_read(l, path, FILE_OPTION) : judge(l, path);
+        return read_key_file(l, path, true) < 0 ? cannot_read(l, path, FILE_OPTION) : judge(l, path);
     buf_printf(
         l->error,
         "%s: cannot make the key file: %s; the database's directory must exist and be writable",
@@ -265,17 +298,12 @@ static enum exit_code create_beside(struct load *l, const char *dir, const char 
 
 static enum exit_code from_file_beside(struct load *l, const char *dir, const char *path)
 {
-    if (read_key_file(l, path) == 0)
+    if (read_key_file(l, path, true) == 0)
         return judge(l, path);
     if (errno == ENOENT && l->create)
         return create_beside(l, dir, path);
-    if (errno != ENOENT) {
-        enum exit_code code = code_of_failure();
-        buf_printf(l->error,
-                   "%s: cannot read the key: %s; it must be a readable file of this user's", path,
-                   strerror(errno));
-        return code;
-    }
+    if (errno != ENOENT)
+        return cannot_read(l, path, FILE_OPTION);
     buf_printf(l->notes, "%s: will be made at first start\n", path);
     secret_free(l->secret);
     l->secret = NULL;

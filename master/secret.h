@@ -15,7 +15,8 @@ enum { SECRET_MIN_BYTES = 32, SECRET_MAX_BYTES = 4096 };
 struct secret;
 
 /* Finds the key. With *create* a missing secret.key is made (mode 0600; two masters starting at
- * once get the same one), without it *secret_r is then NULL and a note says so. EXIT_CODE_OK, or
+ * once get the same one), without it *secret_r is then NULL and a note says so. No file but a regular
+ * one is read, none is waited for, and none that [server] user can have put there. EXIT_CODE_OK, or
  * the code to leave with and one line in *error* that says what to do. Remarks for the operator,
  * one per line, are appended to *warnings* and *notes*. */
 enum exit_code secret_load(const struct config *config, bool create, struct secret **secret_r,

@@ -3,12 +3,12 @@
 
 #include "shared/fault.h"
 #include "shared/log_internal.h"
+#include "shared/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -198,22 +198,11 @@ static int make_file(const char *path, uid_t uid, gid_t gid, struct buf *error)
 
 static int open_file(const char *path, uid_t uid, gid_t gid, struct buf *error)
 {
-    struct stat st;
     int fd = make_file(path, uid, gid, error);
     if (fd >= 0 || error->len > 0)
         return fd;
-    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return refuse(-1, path, errno == ELOOP ? "it is a link" : strerror(errno), error);
-    if (fstat(fd, &st) != 0)
-        return refuse(fd, path, strerror(errno), error);
-    if (!S_ISREG(st.st_mode))
-        return refuse(fd, path, "it is no regular file", error);
-    if (st.st_nlink > 1)
-        return refuse(fd, path, "it has another name elsewhere", error);
-    if (st.st_uid != geteuid() && st.st_uid != 0 && (uid == (uid_t)-1 || st.st_uid != uid))
-        return refuse(fd, path, "it belongs to somebody else", error);
-    return fd;
+    fd = regular_open_own(path, O_WRONLY | O_APPEND, uid);
+    return fd >= 0 ? fd : refuse(-1, path, regular_why_not(errno), error);
 }
 
 static bool is_path(const char *where)

@@ -1,12 +1,12 @@
 /* config_file.c: reads a file of the configuration whole, and wipes it again. */
 #include "shared/config_internal.h"
 #include "shared/private.h"
+#include "shared/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Reads to the end; -1 with errno (EFBIG: more than CONFIG_FILE_MAX). */
@@ -46,23 +46,11 @@ static enum file_result bad(struct loader *l, const char *path, char *data, int 
     return FILE_BAD;
 }
 
-/* Opened without waiting (a FIFO's reader would), then looked at: the file that is read is the one
- * that was judged. */
-static int open_regular(const char *path)
-{
-    struct stat is;
-    int fd = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (fd < 0 || (fstat(fd, &is) == 0 && S_ISREG(is.st_mode)))
-        return fd;
-    close(fd);
-    errno = EINVAL;
-    return -1;
-}
-
 enum file_result file_read(struct loader *l, const char *path, bool must_exist, bool regular,
                            struct slice *text_r)
 {
-    int fd = regular ? open_regular(path) : TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+    int fd = regular ? regular_open(path, O_RDONLY)
+                     : TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0 && !must_exist && (errno == ENOENT || errno == ENOTDIR))
         return FILE_ABSENT;
     if (fd < 0)

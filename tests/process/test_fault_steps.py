@@ -176,6 +176,16 @@ def test_kill_of_the_judge(serve, faults):
     assert re.match(RECEIPT, server.reload())
 
 
+def test_judge_that_hangs(serve, faults):
+    server = serve(workers=2, config=FAST, env=faults.env)
+    before = server.workers()
+    faults.set("reload_judge", "once signal STOP")
+    told = server.ctl("reload", "--wait", code=1)    # after ten seconds
+    assert "the check of the configuration" in told["error"], told
+    assert server.workers() == before
+    assert re.match(RECEIPT, server.reload())
+
+
 def test_held_master_loses_nobody(serve, faults):
     """While the master stands still at a step, the workers serve on."""
     server = serve(workers=2, config=FAST, env=faults.env)

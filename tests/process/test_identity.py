@@ -129,6 +129,34 @@ def test_a_database_that_the_user_cannot_use(home):
         "chown" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["link", "second name"])
+def test_the_user_has_root_read_nothing(serve, home, link):
+    """He owns the directory, but what he puts there in place of root's key is not read: the old one goes on."""
+    server = serve(home, workers=1, config={**FAST, "server.user": USER})
+    with server.api() as api:
+        assert api.sign_up("ana").status_code == 201
+        token = api.login("ana@test.com")
+    roots, key = home / "roots", home / "secret.key"
+    roots.write_text("only-root-may-read-this-file-of-his-own\n")
+    roots.chmod(0o600)
+    key.rename(home / "kept")
+    link(roots, key)
+    server.send_signal(signal.SIGHUP)
+    server.await_line("reload 1 failed")
+    why = "secret.key: cannot read the key: " + ("it is a link" if link is os.symlink else "it has another name")
+    assert why in server.log and "only-root" not in server.log
+    with server.api() as api:
+        assert api.post("/auth/refresh_token", headers=bearer(token)).status_code == 200
+    server.stop()
+    done = run_verb(home, "--config", "colmeia.ini")
+    assert done.returncode == 78 and why in done.stderr and "chown" in done.stderr, done.stderr
+    key.unlink()
+    (home / "kept").rename(key)
+    os.chown(key, pwd.getpwnam(USER).pw_uid, -1)
+    done = run_verb(home, "--config", "colmeia.ini")
+    assert done.returncode == 78 and "it belongs to somebody else" in done.stderr, done.stderr
+
+
 def test_roots_verbs_leave_nothing_of_roots(serve, home):
     """user add and the like work as the user, and say in the audit log that it was root who called."""
     server = serve(home, workers=1, config={"server.user": USER, "log.audit": "./audit.log", "log.format": "json"})

@@ -135,6 +135,22 @@ def test_dry_run_changes_nothing(serve):
     assert (server.status()["config"]["hash"], server.status()["last_reload"]) == (hash_before, None)
 
 
+@pytest.mark.parametrize("key", ["auth.secret_key_file", "auth.previous_secret_key_files", "colmeia.ini",
+                                 ".env"])
+def test_dry_run_waits_for_no_fifo(serve, place, key):
+    """The master itself reads for it: what it would wait for is refused, and it goes on."""
+    server = serve(workers=1, config=FAST)
+    fifo = place / (key if key.endswith((".ini", ".env")) else "fifo")
+    if fifo.name == "fifo":
+        server.configure(**{key.replace(".", "__"): "fifo"})
+    fifo.unlink(missing_ok=True)
+    os.mkfifo(fifo, 0o600)
+    refusal = server.ctl("reload", "--dry-run", code=1)
+    assert re.search(rf"{fifo.name}: .*not? (a )?regular file", "\n".join(refusal["log"])), refusal
+    assert server.status()["state"] == "ready"
+    assert server.ctl("reload", "--wait", code=1)["error"]
+
+
 def test_hups_meanwhile_become_one(serve):
     """While the first reload settles there come more: one reload follows, not more."""
     server = serve(workers=1, config={**FAST, LONGER: "500ms"})

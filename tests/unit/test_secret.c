@@ -265,6 +265,26 @@ static void test_key_file_open_to_others(void **state)
     unlink("my.key");
 }
 
+/* Of a path that the operator names, links are his business (Kubernetes' secrets are links); a FIFO is
+ * not waited for. */
+static void test_key_file_of_other_kinds(void **state)
+{
+    (void)state;
+    write_file("my.key", GOOD, 0600);
+    assert_int_equal(symlink("my.key", "link.key"), 0);
+    load(true, "COLMEIA_AUTH_SECRET_KEY_FILE=link.key", NULL, NULL);
+    assert_key(GOOD);
+    unlink("my.key");
+    unlink("link.key");
+    assert_int_equal(mkfifo("fifo.key", 0600), 0);
+    load(true, "COLMEIA_AUTH_SECRET_KEY_FILE=fifo.key", NULL, NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG);
+    assert_true(says(&got.error, "fifo.key: cannot read the key: it is no regular file; see [auth]"));
+    load(true, "SECRET_KEY=" GOOD, "COLMEIA_AUTH_PREVIOUS_SECRET_KEY_FILES=fifo.key", NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG);
+    unlink("fifo.key");
+}
+
 static void test_credentials_come_first(void **state)
 {
     (void)state;
@@ -341,6 +361,73 @@ static void test_made_beside_the_database(void **state)
     assert_key(path);
     unlink("data/secret.key");
     rmdir("data");
+}
+
+static void assert_refused(const char *why)
+{
+    load(true, NULL, NULL, NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG);
+    assert_null(got.secret);
+    assert_true(says(&got.error, "secret.key: cannot read the key: "));
+    assert_true(says(&got.error, why));
+    assert_false(says(&got.error, GOOD));
+}
+
+/* Its name may have been put there by somebody who wants another file read. */
+static void test_only_an_own_file_beside_the_database(void **state)
+{
+    (void)state;
+    write_file("other", GOOD, 0600);
+    assert_int_equal(symlink("other", "secret.key"), 0);
+    assert_refused("it is a link");
+    unlink("secret.key");
+    assert_int_equal(link("other", "secret.key"), 0);
+    assert_refused("it has another name elsewhere");
+    unlink("secret.key");
+    unlink("other");
+    assert_int_equal(mkfifo("secret.key", 0600), 0);
+    assert_refused("it is no regular file");
+    unlink("secret.key");
+    write_file("secret.key", GOOD, 0600);
+    load(true, NULL, NULL, NULL);
+    assert_key(GOOD);
+    unlink("secret.key");
+}
+
+/* What root gives to [server] user: that user's files are none of root's, and his links lead nowhere. */
+static void test_directory_of_another_user(void **state)
+{
+    (void)state;
+    enum { USER = 65534 };
+    static const char user[] = "COLMEIA_SERVER_USER=nobody";
+    if (geteuid() != 0) {
+        print_message("not root: no file can be another's\n");
+        skip();
+    }
+    write_file("secret.key", GOOD, 0600);
+    assert_int_equal(chown("secret.key", USER, USER), 0);
+    load(true, NULL, NULL, NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG); /* in a directory of root's */
+    assert_int_equal(chown(".", USER, USER), 0);
+    load(true, NULL, NULL, NULL);
+    assert_key(GOOD); /* root looks after what is another's: colmeia check */
+    load(true, user, NULL, NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG);
+    assert_true(says(&got.error, "it belongs to somebody else"));
+    assert_true(says(&got.error, "chown"));
+    assert_int_equal(chown("secret.key", 0, 0), 0);
+    load(true, user, NULL, NULL);
+    assert_key(GOOD);
+    assert_int_equal(symlink("secret.key", "old.key"), 0);
+    load(true, user, "COLMEIA_AUTH_PREVIOUS_SECRET_KEY_FILES=old.key", NULL);
+    assert_int_equal(got.code, EXIT_CODE_CONFIG);
+    assert_true(says(&got.error, "old.key: cannot read the key: it is a link"));
+    assert_true(says(&got.error, "previous_secret_key_files"));
+    assert_int_equal(chown(".", 0, 0), 0);
+    load(true, user, "COLMEIA_AUTH_PREVIOUS_SECRET_KEY_FILES=old.key", NULL);
+    assert_key(GOOD);
+    unlink("old.key");
+    unlink("secret.key");
 }
 
 static void test_no_directory(void **state)
@@ -444,10 +531,13 @@ int main(void)
         cmocka_unit_test(test_key_file_too_long),
         cmocka_unit_test(test_key_file_missing),
         cmocka_unit_test(test_key_file_open_to_others),
+        cmocka_unit_test(test_key_file_of_other_kinds),
         cmocka_unit_test(test_credentials_come_first),
         cmocka_unit_test(test_empty_configured_key),
         cmocka_unit_test(test_made_once),
         cmocka_unit_test(test_made_beside_the_database),
+        cmocka_unit_test(test_only_an_own_file_beside_the_database),
+        cmocka_unit_test(test_directory_of_another_user),
         cmocka_unit_test(test_no_directory),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_race),
