@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from harness.server import FAST, await_true, open_files, run_verb
+from harness.server import BINARY, FAST, await_true, open_files, run_verb
 from process.test_upgrade import LAYOUT, NEWER, install, own_version, program, version    # noqa: F401: a fixture
-from process.test_upgrade_fails import FAILURES, PATIENT
+from process.test_upgrade_fails import PATIENT
 
 LEFT = r"WARN .*database\.url: .*other\.db.*restart and is left as it is"
 
@@ -48,15 +48,15 @@ def test_upgrade_leaves_it(serve, program, other, source):
     install(source, program)
     before = server.mark()
     assert "configuration unchanged, program 9.9.9" in server.reload()
-    server.await_line(LEFT, after=before)
     assert databases(server) == {"database.db"}
+    server.await_line(LEFT, after=before)
     replaced(server, 2)
     assert databases(server) == {"database.db"}
     before = server.mark()
     server.send_signal(signal.SIGUSR2)
-    server.await_line(LEFT, after=before)
     server.await_line(r"reload 3: 2 workers replaced", after=before)
     assert databases(server) == {"database.db"}, "kept for the next one after it"
+    server.await_line(LEFT, after=before)
     server.restart()
     assert databases(server) == {"other.db"}, "it was a restart"
 
@@ -95,3 +95,29 @@ def test_worker_born_in_between(serve, place, program, other):
     server.await_line("reload 2 failed: rolled back")
     await_true("two workers serve", lambda: len(server.workers()) == 2)
     assert databases(server) == {"database.db"}
+
+
+def test_key_of_another_version(serve, place, other):
+    """It cannot be kept, which is said; all others are."""
+    (place / "bin").mkdir()
+    program = install(NEWER, place / "bin" / "colmeia", "own_key")
+    server = serve(binary=program, workers=1, config=FAST)
+    name_other(server, other)
+    install(BINARY, program)
+    assert "(was 9.9.9)" in server.reload()
+    server.await_line(r"WARN .*server\.shoe_size: its present value is not kept")
+    assert databases(server) == {"database.db"} and version(server) == own_version()
+
+
+def test_value_of_another_version(serve, place):
+    """Not another database in its stead: the upgrade is refused, before anything happens."""
+    (place / "bin").mkdir()
+    program = install(NEWER, place / "bin" / "colmeia", "own_value")
+    server = serve(binary=program, workers=1, config=FAST)
+    before = server.workers()
+    install(BINARY, program)
+    told = server.ctl("reload", "--wait", code=1)
+    assert "database.url: its present value: \"clay\" databases are not supported" in told["error"], told
+    assert "this needs a restart" in told["error"]
+    assert server.workers() == before and version(server) == "9.9.9"
+    assert "handing over" not in server.log

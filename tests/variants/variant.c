@@ -3,6 +3,7 @@
  * well. The linker lets these functions stand before the real ones (ld(1), --wrap). */
 #include "master/estate.h"
 #include "master/master.h"
+#include "shared/config.h"
 #include "shared/entry.h"
 #include "shared/message.h"
 
@@ -17,6 +18,8 @@ static const char mark[] = "VARIANT:";
 
 unsigned __real_alarm(unsigned seconds);
 unsigned __wrap_alarm(unsigned seconds);
+bool __real_config_kept_next(const struct config *c, size_t *at, struct config_kept *kept_r);
+bool __wrap_config_kept_next(const struct config *c, size_t *at, struct config_kept *kept_r);
 enum exit_code __real_estate_adopt(struct estate *e, size_t slots_len, const struct state *state);
 enum exit_code __wrap_estate_adopt(struct estate *e, size_t slots_len, const struct state *state);
 int __real_master_run(const struct master_options *options);
@@ -78,6 +81,24 @@ enum exit_code __wrap_estate_adopt(struct estate *e, size_t slots_len, const str
 unsigned __wrap_alarm(unsigned seconds)
 {
     return __real_alarm(seconds && is("adopt_hang") ? 1 : seconds);
+}
+
+/* ---- what it hands on ------------------------------------------------------------------------ */
+
+/* Behind the last: an option that only this version has, or a value that only this version takes. */
+bool __wrap_config_kept_next(const struct config *c, size_t *at, struct config_kept *kept_r)
+{
+    enum { BEHIND = 1 << 20 };
+    if (*at < BEHIND && __real_config_kept_next(c, at, kept_r))
+        return true;
+    if (*at < BEHIND && is("own_key"))
+        *kept_r = (struct config_kept){SLICE("server"), SLICE("shoe_size"), SLICE("44")};
+    else if (*at < BEHIND && is("own_value"))
+        *kept_r = (struct config_kept){SLICE("database"), SLICE("url"), SLICE("clay://tablet")};
+    else
+        return false;
+    *at = BEHIND;
+    return true;
 }
 
 /* ---- serving --------------------------------------------------------------------------------- */
