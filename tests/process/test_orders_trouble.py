@@ -278,8 +278,8 @@ def test_a_reload_with_orders_in_flight_loses_none(serve, upstream):
     old = set(server.workers())
     server.send_signal(signal.SIGHUP)
     server.await_workers(2, without=old)
-    server.await_status("the old ones are leaving",
-                        lambda s: sum(slot["state"] == "draining" for slot in s["slots"]) == 2)
+    server.await_status("the old ones are leaving",     # one of them may have had no order, and have left
+                        lambda s: any(slot["state"] == "draining" for slot in s["slots"]))
     upstream.set(hold="")
     for wire in wires:
         assert wire.answer().status == 200
