@@ -237,17 +237,17 @@ static void sync_directory(const char *dir)
     close(fd);
 }
 
-/* Gives the finished file its name, unless that exists: then EEXIST. link(2) is missing on some
- * file systems; renameat2(2) on others. */
+/* Gives the finished file its name, unless that exists: then EEXIST. In one step, for a key with two
+ * names, even for a moment, is one that others refuse to read. renameat2(2) is missing on some file
+ * systems (NFS): there it is link(2), and who starts in that moment must start again. */
 static int publish(const char *temporary, const char *path)
 {
-    if (link(temporary, path) == 0) {
-        unlink(temporary);
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
         return 0;
-    }
-    if (errno == EEXIST)
+    if (errno == EEXIST || link(temporary, path) != 0)
         return -1;
-    return renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE);
+    unlink(temporary);
+    return 0;
 }
 
 /* Makes the key under a name of our own, whole, before anyone can see it under its real one: of two
