@@ -78,11 +78,16 @@ static bool starts_with(struct rfc_part t, const char *text)
     return t.len >= len && rfc_part_is((struct rfc_part){t.ptr, len}, text);
 }
 
+static bool is_connect(const struct rfc_message *m)
+{
+    return m->method.len == 7 && memcmp(m->method.ptr, "CONNECT", 7) == 0;
+}
+
 /* 3.2: which of the four forms it is, and whether that goes with the method. */
 static bool is_request_target(struct rfc_message *m)
 {
     struct rfc_part t = m->target, rest;
-    if (rfc_part_is(m->method, "CONNECT") && memcmp(m->method.ptr, "CONNECT", 7) == 0) {
+    if (is_connect(m)) {
         /* RFC 9110, 9.3.6: not without a port, nor with an empty one */
         m->doubtful = !is_authority(t) || is_odd_authority(t) || !memchr(t.ptr, ':', t.len) ||
                       t.ptr[0] == ':' || t.ptr[t.len - 1] == ':';
@@ -183,7 +188,7 @@ static bool persistence(const struct rfc_message *m)
                 if (rfc_part_is(option, "close"))
                     return false;
     }
-    return m->minor == 1 && !(m->method.len == 7 && memcmp(m->method.ptr, "CONNECT", 7) == 0);
+    return m->minor == 1 && !is_connect(m);
 }
 
 /* RFC 9110, 10.1.1 */
@@ -218,6 +223,7 @@ static size_t head(struct rfc_message *m, const struct input *in, size_t at)
         return rfc_bad(m, "Host");
     if (!rfc_message_body_length(m))
         return rfc_bad(m, "the length of the body");
+    m->doubtful |= is_connect(m) && (m->chunked || m->length_told > 0);
     m->persists = persistence(m);
     expectation(m);
     return at;

@@ -49,8 +49,8 @@ struct rfc_message {
 
     bool other_version; /* WHOLE line, but HTTP of another version: then only the line was read */
     bool other_coding;  /* a transfer coding that is not chunked, chunked being the last */
-    bool doubtful; /* the target is no URI reference, or a chunk's extension is odd: a server may
-                      refuse it or bear with it */
+    bool doubtful; /* the target is no URI reference, a chunk's extension is odd, or CONNECT has
+                      content (RFC 9110, 9.3.6): a server may refuse it or bear with it */
     bool expects_other; /* an expectation that is not 100-continue */
     bool has_expectation;
 };

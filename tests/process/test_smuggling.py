@@ -80,6 +80,8 @@ h2c                        | GET OUTER HTTP/1.1⏎Host: t⏎Connection: Upgrade,
 a web socket that is none  | GET OUTER HTTP/1.1⏎Host: t⏎Connection: Upgrade⏎Upgrade: websocket⏎Sec-WebSocket-Version: 777⏎⏎§
 a preface of HTTP/2        | PRI * HTTP/2.0⏎⏎SM⏎⏎§
 CONNECT                    | CONNECT t:80 HTTP/1.1⏎Host: t⏎⏎§
+CONNECT with a length      | CONNECT t:80 HTTP/1.1⏎Host: t⏎Content-Length: 46⏎⏎§
+CONNECT with a coding      | CONNECT t:80 HTTP/1.1⏎Host: t⏎Transfer-Encoding: chunked⏎⏎0⏎⏎§
 absolute-form              | GET http://u/users/OUTER-AS-A-PATH HTTP/1.1⏎Host: t⏎⏎
 another port in the Host   | GET OUTER HTTP/1.1⏎Host: t:x⏎⏎
 two Hosts                  | GET OUTER HTTP/1.1⏎Host: t⏎Host: u⏎⏎

@@ -274,7 +274,7 @@ enum http_input parser_head(struct parser *p, struct arena *arena,
         return checked;
     bool body_follows = p->chunked || p->content_length > 0;
     if (body_follows != (input == INPUT_MORE))
-        return INPUT_MALFORMED; /* … or another body */
+        return INPUT_MALFORMED; /* … or another body: CONNECT has none (RFC 9110, 9.3.6) */
     p->content_left = p->content_length;
     return input;
 }
