@@ -5,6 +5,7 @@
 #include "master/secret.h"
 #include "master/state.h"
 #include "master/upgrade.h"
+#include "shared/audit.h"
 #include "shared/dynamic.h"
 #include "shared/entry.h"
 #include "shared/log.h"
@@ -89,7 +90,19 @@ static struct config *present_config(const struct takeover *t, struct config_tex
     return config;
 }
 
-/* What cannot be known without doing it is left out: nothing is touched. */
+/* As at a start, and whoever is the user by now. */
+static void rehearse_trail(const struct takeover *t, const struct config *config, struct buf *errors)
+{
+    struct identity asked, present;
+    if (!identity_find(config, &asked, errors))
+        return;
+    if (!state_identity(&t->state, &present))
+        present = asked;
+    audit_can_start(config->log_audit, present.uid, present.gid, errors);
+}
+
+/* What cannot be known without doing it is left out: nothing is touched, but an audit file is made that
+ * is not there yet. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
     struct config_text text, next;
@@ -100,6 +113,8 @@ static bool rehearse(const struct takeover *t, struct buf *errors)
         secret_load(config, false, &secret, errors, &warnings, &notes);
     if (config && errors->len == 0)
         dynamic_probe_for(config, errors);
+    if (config && errors->len == 0)
+        rehearse_trail(t, config, errors);
     bool good = config && errors->len == 0;
     secret_free(secret);
     config_free(config);

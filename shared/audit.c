@@ -19,7 +19,7 @@ enum place { PLACE_NOWHERE, PLACE_LOG, PLACE_SYSLOG, PLACE_FILE };
 
 static struct {
     enum place place;
-    int fd;     /* of PLACE_FILE */
+    int fd;     /* of PLACE_FILE; -1: it is waited for */
     char *path; /* of PLACE_FILE; owned */
     uid_t uid;
     gid_t gid;
@@ -181,6 +181,16 @@ static int refuse(int fd, const char *path, const char *why, struct buf *error)
     buf_printf(error, "[log] audit: cannot write to %s: %s", path, why);
     if (fd >= 0)
         close(fd);
+    errno = EINVAL;
+    return -1;
+}
+
+/* errno stays. */
+static int refuse_for_errno(int fd, const char *path, struct buf *error)
+{
+    int saved = errno;
+    refuse(fd, path, saved == ELOOP ? "it is a link" : strerror(saved), error);
+    errno = saved;
     return -1;
 }
 
@@ -190,9 +200,9 @@ static int make_file(const char *path, uid_t uid, gid_t gid, struct buf *error)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd < 0)
-        return errno == EEXIST ? -1 : refuse(-1, path, strerror(errno), error);
+        return errno == EEXIST ? -1 : refuse_for_errno(-1, path, error);
     if (geteuid() == 0 && uid != (uid_t)-1 && fchown(fd, uid, gid) != 0)
-        return refuse(fd, path, strerror(errno), error);
+        return refuse_for_errno(fd, path, error);
     return fd;
 }
 
@@ -204,9 +214,9 @@ static int open_file(const char *path, uid_t uid, gid_t gid, struct buf *error)
         return fd;
     fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return refuse(-1, path, errno == ELOOP ? "it is a link" : strerror(errno), error);
+        return refuse_for_errno(-1, path, error);
     if (fstat(fd, &st) != 0)
-        return refuse(fd, path, strerror(errno), error);
+        return refuse_for_errno(fd, path, error);
     if (!S_ISREG(st.st_mode))
         return refuse(fd, path, "it is no regular file", error);
     if (st.st_nlink > 1)
@@ -221,32 +231,44 @@ static bool is_path(const char *where)
     return where && strcmp(where, "on") != 0 && strcmp(where, "off") != 0;
 }
 
-static bool start_file(const char *path, uid_t uid, gid_t gid, struct buf *error)
+static bool start_file(const char *path, uid_t uid, gid_t gid, bool wait, struct buf *error)
 {
     char *copy = strdup(path);
-    int fd = copy ? open_file(path, uid, gid, error) : refuse(-1, path, "out of memory", error);
-    if (fd < 0) {
+    int fd = copy ? open_file(path, uid, gid, error) : refuse_for_errno(-1, path, error);
+    if (!copy || (fd < 0 && !wait)) {
         free(copy);
         return false;
     }
+    int saved = errno;
     audit_stop();
     trail.place = PLACE_FILE;
     trail.fd = fd;
     trail.path = copy;
     trail.uid = uid;
     trail.gid = gid;
-    return true;
+    errno = saved;
+    return fd >= 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-bool audit_start(const char *where, uid_t uid, gid_t gid, struct buf *error)
+static bool start(const char *where, uid_t uid, gid_t gid, bool wait, struct buf *error)
 {
     if (is_path(where))
-        return start_file(where, uid, gid, error);
+        return start_file(where, uid, gid, wait, error);
     audit_stop();
     trail.place = where && strcmp(where, "on") == 0 ? PLACE_LOG : PLACE_NOWHERE;
     return true;
+}
+
+bool audit_start(const char *where, uid_t uid, gid_t gid, struct buf *error)
+{
+    return start(where, uid, gid, false, error);
+}
+
+bool audit_start_or_wait(const char *where, uid_t uid, gid_t gid, struct buf *error)
+{
+    return start(where, uid, gid, true, error);
 }
 
 bool audit_can_start(const char *where, uid_t uid, gid_t gid, struct buf *error)
@@ -267,20 +289,23 @@ void audit_use_syslog(void)
     trail.place = PLACE_SYSLOG;
 }
 
-void audit_reopen(void)
+bool audit_reopen(void)
 {
     struct buf error = {0};
     if (trail.place != PLACE_FILE)
-        return;
+        return true;
     int fd = open_file(trail.path, trail.uid, trail.gid, &error);
     if (fd >= 0) {
-        close(trail.fd);
+        if (trail.fd >= 0)
+            close(trail.fd);
         trail.fd = fd;
         trail.torn = false;
     } else {
-        log_error("%.*s; the file that was open stays in use", SLICE_ARGS(buf_slice(&error)));
+        log_error("%.*s; %s", SLICE_ARGS(buf_slice(&error)),
+                  trail.fd >= 0 ? "the file that was open stays in use" : "what belongs there is lost until then");
     }
     buf_free(&error);
+    return fd >= 0;
 }
 
 void audit_stop(void)
