@@ -1,15 +1,13 @@
-"""Upgrades without the audit log's file: refused while that can be known, survived when it goes amid one; and
-what such a file is worth to a start."""
+"""Upgrades without the audit log's file: refused while that can be known, survived when it goes amid one."""
 
 import shutil
 import signal
 
 import pytest
 
-from harness.failing import ALWAYS
-from harness.server import BINARY, FAST, await_true
+from harness.server import FAST, await_true
 from process.test_audit import Trail
-from process.test_upgrade import NEWER, Same, exe, install, program, version    # noqa: F401: a fixture
+from process.test_upgrade import NEWER, Same, install, program, version    # noqa: F401: a fixture
 
 AUDITED = {**FAST, "log.audit": "./aud/audit.log", "log.format": "json"}
 
@@ -85,29 +83,3 @@ def test_it_is_gone_on_the_way_back(serve, aud, program):
     trail = Trail(server, aud / "audit.log")
     trail.one("control", "ok", what="scale 1")
     assert trail.one("lines lost", "failed")["count"] == 3, "a command and two signals"
-
-
-def test_neither_program_can_open_it(serve, place, failing):
-    """From the moment of the take-over on: back again, and the server is what it was."""
-    (place / "bin").mkdir()
-    now, new = (install(BINARY, place / "bin" / name) for name in ("colmeia-now", "colmeia-next"))
-    server = serve(binary=now, env=failing.env, workers=1, config={**FAST, "log.audit": "./audit.log"}).await_served()
-    same = Same(server)
-    with failing.at("OPEN", error="EMFILE", times=ALWAYS, pid=same.pid, path="audit.log"):
-        told = server.ctl("upgrade", "--binary", str(new), "--wait", code=1)
-        assert "rolled back from" in told["error"] and "Too many open files" in told["error"], told
-        judge(server, same)
-    assert exe(same.pid) == str(now)
-    server.ctl("upgrade", "--binary", str(new), "--wait")
-    same.judge()
-    assert exe(same.pid) == str(new)
-
-
-@pytest.mark.parametrize("error, code", [("EMFILE", 70), ("ENOSPC", 70), ("EACCES", 78)])
-def test_a_start_that_may_succeed_later(serve, failing, error, code):
-    server = serve.make(env=failing.env, config={**FAST, "log.audit": "./audit.log"})
-    with failing.at("OPEN", error=error, times=ALWAYS, path="audit.log"):
-        server.spawn()
-        assert server.wait() == code, server.log
-    server.await_end_of_log()
-    assert "[log] audit: cannot write to ./audit.log" in server.log

@@ -277,6 +277,34 @@ static void test_a_file_that_was_moved(void **state)
     free(text);
 }
 
+/* Who must go on without it: what is lost until it can be opened is told there. */
+static void test_a_file_that_is_waited_for(void **state)
+{
+    struct buf error = {0};
+    (void)state;
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_false(audit_start_or_wait(path, (uid_t)-1, (gid_t)-1, &error));
+    assert_int_equal(errno, EISDIR);
+    assert_true(error.len > 0);
+    buf_free(&error);
+    assert_true(audit_has_file());
+    uint64_t before = audit_dropped();
+    login_of("lost");
+    assert_false(audit_reopen());
+    login_of("lost, too");
+    assert_int_equal(audit_dropped() - before, 2);
+    assert_int_equal(rmdir(path), 0);
+    assert_true(audit_reopen());
+    login_of("kept");
+    char *text = content();
+    assert_non_null(strstr(text, "event=\"lines lost\" outcome=failed count=2"));
+    assert_null(strstr(text, "who=\"lost"));
+    assert_true(strstr(text, "count=2") < strstr(text, "\"kept\""));
+    free(text);
+    assert_true(audit_start_or_wait(path, (uid_t)-1, (gid_t)-1, &error));
+    assert_int_equal(error.len, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -288,6 +316,7 @@ int main(void)
         TEST(test_what_is_no_file_of_ours_is_refused),
         TEST(test_whose_it_is),
         TEST(test_a_file_that_was_moved),
+        TEST(test_a_file_that_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

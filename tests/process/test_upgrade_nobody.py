@@ -63,13 +63,3 @@ def test_the_way_back_needs_no_name(serve, home, faults):
     os.kill(pid, signal.SIGKILL)
     (pid,) = homed.server.await_workers(1, without={pid})
     assert is_users(pid)
-
-
-@pytest.mark.parametrize("order, code", [("errno ENOENT", 78), ("errno EMFILE", 70), ("errno EIO", 70)])
-def test_a_start_that_may_succeed_later(serve, home, faults, order, code):
-    faults.set("user_lookup", order)
-    server = serve.make(home, env=faults.env, config={"server.user": USER})
-    server.spawn()
-    assert server.wait() == code, server.log
-    server.await_end_of_log()
-    assert "[server] user: " + USER in server.log
