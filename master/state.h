@@ -70,7 +70,7 @@ bool state_decode(struct slice bytes, struct state *s_r, struct buf *error);
  * regime for each who names one. False with one line in *error*. */
 bool state_is_sound(const struct state *s, struct buf *error);
 
-/* Whom children become, but for the name; false: an older program has written this, which does not say. */
+/* Whom children become, but for the name. False: it does not say; an older program has written it. */
 bool state_identity(const struct state *s, struct identity *identity_r);
 void state_set_identity(struct state_master *m, const struct identity *identity);
 

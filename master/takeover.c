@@ -91,7 +91,8 @@ static struct config *present_config(const struct takeover *t, struct config_tex
 }
 
 /* As at a start, and whoever is the user by now. */
-static void rehearse_trail(const struct takeover *t, const struct config *config, struct buf *errors)
+static void rehearse_trail(const struct takeover *t, const struct config *config,
+                           struct buf *errors)
 {
     struct identity asked, present;
     if (!identity_find(config, &asked, errors))
@@ -101,8 +102,8 @@ static void rehearse_trail(const struct takeover *t, const struct config *config
     audit_can_start(config->log_audit, present.uid, present.gid, errors);
 }
 
-/* What cannot be known without doing it is left out: nothing is touched, but an audit file is made that
- * is not there yet. */
+/* What cannot be known without doing it is left out: nothing is touched, but for an audit file that
+ * is made if there is none. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
     struct config_text text, next;

@@ -28,7 +28,8 @@ static bool start_audit(const struct master *m, struct buf *error)
     if (!m->options->state)
         return audit_start(where, uid, gid, error);
     if (!audit_start_or_wait(where, uid, gid, error))
-        buf_printf(error, "; what the master does is not recorded until a reload or SIGUSR1 opens it");
+        buf_printf(error,
+                   "; what the master does is not recorded until a reload or SIGUSR1 opens it");
     return true;
 }
 

@@ -302,7 +302,8 @@ bool audit_reopen(void)
         trail.torn = false;
     } else {
         log_error("%.*s; %s", SLICE_ARGS(buf_slice(&error)),
-                  trail.fd >= 0 ? "the file that was open stays in use" : "what belongs there is lost until then");
+                  trail.fd >= 0 ? "the file that was open stays in use"
+                                : "what belongs there is lost until then");
     }
     buf_free(&error);
     return fd >= 0;

@@ -61,12 +61,12 @@ void audit_login(struct audit_origin origin, enum audit_outcome outcome, struct 
 
 /* *where* is [log] audit: "on", to the log; "off"; else the path of a file, which is made (0600) if
  * need be and appended to. A file that root makes belongs to *uid* and *gid* from then on (-1: stays
- * root's). False with errno and a line in *error*, and nothing changed, when the file cannot be opened or is
- * none: a link, a device, one with several names or of a foreign owner. Starts with "off"; children
- * inherit it by the fork. */
+ * root's). False with errno and a line in *error*, and nothing changed, when the file cannot be opened
+ * or is none: a link, a device, one with several names or of a foreign owner. Starts with "off";
+ * children inherit it by the fork. */
 bool audit_start(const char *where, uid_t uid, gid_t gid, struct buf *error);
-/* The same for who must go on in any case: a file that cannot be opened is waited for. False, and lines
- * are lost and counted, until audit_reopen() opens it. */
+/* The same for who must go on in any case: a file that cannot be opened is waited for. False, and
+ * lines are lost and counted, until audit_reopen() opens it. */
 bool audit_start_or_wait(const char *where, uid_t uid, gid_t gid, struct buf *error);
 /* Could audit_start() succeed? A file is made. */
 bool audit_can_start(const char *where, uid_t uid, gid_t gid, struct buf *error);
