@@ -63,6 +63,18 @@ static bool open_all(const struct cli *cli, const struct verb *verbs, size_t ver
            state_is_sound(&t->state, error) && read_command_line(t, verbs, verbs_len, error);
 }
 
+/* As at a start, and whoever is the user by now. An audit file is made if there is none. */
+static void rehearse_trail(const struct takeover *t, const struct config *config,
+                           struct buf *errors)
+{
+    struct identity asked, present;
+    if (!identity_find(config, &asked, errors))
+        return;
+    if (!state_identity(&t->state, &present))
+        present = asked;
+    audit_can_start(config->log_audit, present.uid, present.gid, errors);
+}
+
 static struct config *parse_text(const struct takeover *t, bool next, struct config_text *text_r,
                                  struct buf *errors)
 {
@@ -90,20 +102,7 @@ static struct config *present_config(const struct takeover *t, struct config_tex
     return config;
 }
 
-/* As at a start, and whoever is the user by now. */
-static void rehearse_trail(const struct takeover *t, const struct config *config,
-                           struct buf *errors)
-{
-    struct identity asked, present;
-    if (!identity_find(config, &asked, errors))
-        return;
-    if (!state_identity(&t->state, &present))
-        present = asked;
-    audit_can_start(config->log_audit, present.uid, present.gid, errors);
-}
-
-/* What cannot be known without doing it is left out: nothing is touched, but for an audit file that
- * is made if there is none. */
+/* What cannot be known without doing it is left out: nothing is touched. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
     struct config_text text, next;
