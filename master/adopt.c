@@ -152,6 +152,7 @@ static void collect(const struct master *m, struct state *s)
         return; /* s->master is what others add to; and nobody will write half a state */
     save_master(m, s->master);
     save_way(m, s->master);
+    state_set_identity(s->master, &m->identity);
     supervisor_save(m->supervisor, s);
     for (int i = 0; i < m->options->argc; i++)
         state_add_argument(s)->text = slice_of(m->options->argv[i]);

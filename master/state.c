@@ -423,6 +423,13 @@ static bool admin_child_is_sound(const struct state *s, size_t i)
     return sound;
 }
 
+static bool identity_is_sound(const struct state_master *m)
+{
+    return m->children == STATE_CHILDREN_NOT_SAID || m->children == STATE_CHILDREN_STAY ||
+           (m->children == STATE_CHILDREN_BECOME && m->uid >= 0 && m->uid < UINT32_MAX &&
+            m->gid >= 0 && m->gid < UINT32_MAX);
+}
+
 static bool regimes_are_sound(const struct state *s)
 {
     unsigned current = 0;
@@ -455,6 +462,8 @@ bool state_is_sound(const struct state *s, struct buf *error)
         return refuse(error, "has an impossible number of workers");
     if (m->exe < 0 || !m->exe_path.ptr)
         return refuse(error, "does not say which program runs");
+    if (!identity_is_sound(m))
+        return refuse(error, "names a user that cannot be one");
     if (!regimes_are_sound(s))
         return refuse(error, "has listeners or configurations that do not fit together");
     for (size_t i = 0; i < s->slot_len; i++)
@@ -464,4 +473,22 @@ bool state_is_sound(const struct state *s, struct buf *error)
         if (!admin_child_is_sound(s, i))
             return refuse(error, "has an admin child that cannot be one");
     return true;
+}
+
+/* ---- whom children become -------------------------------------------------------------------- */
+
+bool state_identity(const struct state *s, struct identity *identity_r)
+{
+    const struct state_master *m = &s->master[0];
+    *identity_r = (struct identity){.uid = (uid_t)-1, .gid = (gid_t)-1};
+    if (m->children == STATE_CHILDREN_BECOME)
+        *identity_r = (struct identity){.wanted = true, .uid = (uid_t)m->uid, .gid = (gid_t)m->gid};
+    return m->children != STATE_CHILDREN_NOT_SAID;
+}
+
+void state_set_identity(struct state_master *m, const struct identity *identity)
+{
+    m->children = identity->wanted ? STATE_CHILDREN_BECOME : STATE_CHILDREN_STAY;
+    m->uid = identity->wanted ? identity->uid : 0;
+    m->gid = identity->wanted ? identity->gid : 0;
 }

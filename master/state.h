@@ -4,6 +4,7 @@
  * driver fills it in and reads it (adopt.c), upgrade.c carries it. */
 #pragma once
 
+#include "shared/identity.h"
 #include "shared/str.h"
 
 #include <stdbool.h>
@@ -18,6 +19,8 @@ enum state_table_kind {
     STATE_TABLE_THROTTLE,
     STATE_TABLE_TLS_KEYS
 };
+/* The user that children become was looked up once: names may mean nothing for a while. */
+enum state_children { STATE_CHILDREN_NOT_SAID, STATE_CHILDREN_STAY, STATE_CHILDREN_BECOME };
 enum state_waits { STATE_WAITS_NOT, STATE_WAITS_RELOAD, STATE_WAITS_READY };
 
 /* struct state_master { int64_t pid; struct slice version; …; int exe; … } and so on. */
@@ -66,6 +69,10 @@ bool state_decode(struct slice bytes, struct state *s_r, struct buf *error);
 /* Whether the facts fit together: one master, pids and slots that occur once, states that exist, a
  * regime for each who names one. False with one line in *error*. */
 bool state_is_sound(const struct state *s, struct buf *error);
+
+/* Whom children become, but for the name. False: it does not say; an older program has written it. */
+bool state_identity(const struct state *s, struct identity *identity_r);
+void state_set_identity(struct state_master *m, const struct identity *identity);
 
 /* Each descriptor that is there (none is -1). Those that are strangers' too. */
 void state_each_fd(const struct state *s, void (*call)(void *ctx, int fd), void *ctx);

@@ -107,34 +107,39 @@ static struct config *present_config(const struct takeover *t, struct config_tex
     return config;
 }
 
-/* What the master opens before it can go back. */
-static void can_go_on(const struct config *config, struct buf *errors)
+/* As a start: whom children become is known, and the next audit file (the present one is not needed
+ * any more) can be written by those. An audit file is made if there is none. */
+static void can_go_on(const struct takeover *t, const struct config *present,
+                      const struct config *next, struct buf *errors)
 {
-    struct identity identity;
-    if (identity_find(config, &identity, errors))
-        audit_can_start(config->log_audit, identity.uid, identity.gid, errors);
+    struct identity asked, identity;
+    if (!identity_find(present, &asked, errors))
+        return;
+    if (!state_identity(&t->state, &identity))
+        identity = asked;
+    audit_can_start(next->log_audit, identity.uid, identity.gid, errors);
 }
 
 /* What cannot be known without doing it is left out: nothing is touched. */
 static bool rehearse(const struct takeover *t, struct buf *errors)
 {
-    struct config_text text, next;
+    struct config_text text, next_text;
     struct buf warnings = {0}, notes = {0}, why = {0};
     struct secret *secret = NULL;
-    struct config *config = parse_text(t, true, &next, errors);
-    if (config)
-        secret_load(config, false, &secret, errors, &warnings, &notes);
-    if (config && errors->len == 0)
-        dynamic_probe_for(config, errors);
-    bool good = config && errors->len == 0;
+    struct config *next = parse_text(t, true, &next_text, errors);
+    if (next)
+        secret_load(next, false, &secret, errors, &warnings, &notes);
+    if (next && errors->len == 0)
+        dynamic_probe_for(next, errors);
+    bool good = next && errors->len == 0;
     secret_free(secret);
-    config_free(config);
-    config_text_free(&next);
-    config = good ? present_config(t, &text, &notes, &why) : NULL;
+    struct config *config = good ? present_config(t, &text, &notes, &why) : NULL;
     if (good && !config)
         buf_append_slice(errors, buf_slice(&why));
     if (config)
-        can_go_on(config, errors);
+        can_go_on(t, config, next, errors);
+    config_free(next);
+    config_text_free(&next_text);
     struct sup_settings settings = config ? master_settings(config) : sup_settings_standard(1);
     struct supervisor *s = good ? supervisor_restore(&settings, &t->state) : NULL;
     if (good && (!config || !s) && errors->len == 0)

@@ -1,8 +1,23 @@
 /* trail.c: the audit log's file in the master's life, and whose it is. */
 #include "master/driver.h"
 
+#include "master/state.h"
+#include "shared/config.h"
 #include "shared/log.h"
 #include "shared/message.h"
+
+#include <errno.h>
+
+/* Who was looked up before stays who it is: a master with workers cannot wait for those who know
+ * names. */
+static bool find_identity(struct master *m, struct buf *error)
+{
+    const struct config *c = m->options->config;
+    if (!m->options->state || !state_identity(m->options->state, &m->identity))
+        return identity_find(c, &m->identity, error);
+    m->identity.user = c->server_user;
+    return true;
+}
 
 /* A server that runs already does not end for want of its audit file: where the log goes, it goes, until
  * a reload finds the file. */
@@ -21,12 +36,13 @@ enum exit_code trail_open(struct master *m)
 {
     const struct config *c = m->options->config;
     struct buf error = {0};
-    bool good = identity_find(c, &m->identity, &error) &&
+    bool good = find_identity(m, &error) &&
                 (audit_start(c->log_audit, m->identity.uid, m->identity.gid, &error) ||
                  start_in_the_log(m, &error));
+    enum exit_code code = config_errno_may_pass(errno) ? EXIT_CODE_INTERNAL : EXIT_CODE_CONFIG;
     log_lines(LOG_LEVEL_ERROR, buf_slice(&error));
     buf_free(&error);
-    return good ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+    return good ? EXIT_CODE_OK : code;
 }
 
 /* We first: we may make a file where a worker may not. */

@@ -176,11 +176,14 @@ void audit_login(struct audit_origin origin, enum audit_outcome outcome, struct 
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
+/* errno stays. */
 static int refuse(int fd, const char *path, const char *why, struct buf *error)
 {
+    int saved = errno;
     buf_printf(error, "[log] audit: cannot write to %s: %s", path, why);
     if (fd >= 0)
         close(fd);
+    errno = saved;
     return -1;
 }
 

@@ -61,9 +61,9 @@ void audit_login(struct audit_origin origin, enum audit_outcome outcome, struct 
 
 /* *where* is [log] audit: "on", to the log; "off"; else the path of a file, which is made (0600) if
  * need be and appended to. A file that root makes belongs to *uid* and *gid* from then on (-1: stays
- * root's). False with a line in *error*, and nothing changed, when the file cannot be opened or is
- * none: a link, a device, one with several names or of a foreign owner. Starts with "off"; children
- * inherit it by the fork. */
+ * root's). False with errno (regular.h's) and a line in *error*, and nothing changed, when the file
+ * cannot be opened or is none: a link, a device, one with several names or of a foreign owner. Starts
+ * with "off"; children inherit it by the fork. */
 bool audit_start(const char *where, uid_t uid, gid_t gid, struct buf *error);
 /* Could audit_start() succeed? A file is made. */
 bool audit_can_start(const char *where, uid_t uid, gid_t gid, struct buf *error);

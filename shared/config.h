@@ -99,8 +99,8 @@ struct config_flags {
     char **environ;            /* NULL-terminated; borrowed */
 };
 
-/* Whether a file that cannot be read for this reason may be readable in a moment: nothing is wrong
- * with the configuration. */
+/* Whether what fails for this reason (a file, a user's name) may succeed in a moment: nothing is
+ * wrong with the configuration. */
 bool config_errno_may_pass(int error);
 /* Reads everything. NULL when anything was wrong (errno: ENOMEM if it was for want of memory,
  * descriptors or a disk that can be read, else EINVAL): every error, one per line as

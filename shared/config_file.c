@@ -31,7 +31,20 @@ static ssize_t read_all(int fd, char *data)
 
 bool config_errno_may_pass(int error)
 {
-    return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO;
+    switch (error) {
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case EIO:
+    case ENOSPC:
+    case EDQUOT:
+    case EAGAIN:
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static enum file_result bad(struct loader *l, const char *path, char *data, int fd)

@@ -1,6 +1,8 @@
 /* identity.c: see identity.h. credentials(7), initgroups(3), prctl(2). */
 #include "shared/identity.h"
 
+#include "shared/fault.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -10,12 +12,19 @@
 static bool refuse(struct buf *error, const char *key, const char *name, const char *why)
 {
     buf_printf(error, "[server] %s: %s: %s", key, name, why);
+    errno = EINVAL;
     return false;
 }
 
-static const char *why_not(const char *nobody)
+/* errno's, of getpwnam(3): nobody is called so, or nobody could be asked. */
+static bool not_found(struct buf *error, const char *key, const char *name, const char *nobody)
 {
-    return errno == 0 || errno == ENOENT || errno == ESRCH ? nobody : strerror(errno);
+    int saved = errno;
+    if (saved == 0 || saved == ENOENT || saved == ESRCH)
+        return refuse(error, key, name, nobody);
+    refuse(error, key, name, strerror(saved));
+    errno = saved;
+    return false;
 }
 
 /* A user without a name has no groups but the one that is given. */
@@ -23,11 +32,11 @@ static bool find_user(const char *name, struct identity *i, struct buf *error)
 {
     uint64_t number;
     errno = 0;
-    const struct passwd *user = getpwnam(name);
+    const struct passwd *user = FAULT_CALL(user_lookup, NULL, getpwnam(name));
     if (!user && slice_to_u64(slice_of(name), INT32_MAX, &number))
         user = getpwuid((uid_t)number);
     if (!user)
-        return refuse(error, "user", name, why_not("there is no such user; adduser --system makes one"));
+        return not_found(error, "user", name, "there is no such user; adduser --system makes one");
     i->uid = user->pw_uid;
     i->gid = user->pw_gid;
     return true;
@@ -43,7 +52,7 @@ static bool find_group(const char *name, struct identity *i, struct buf *error)
     else if (slice_to_u64(slice_of(name), INT32_MAX, &number))
         i->gid = (gid_t)number;
     else
-        return refuse(error, "group", name, why_not("there is no such group"));
+        return not_found(error, "group", name, "there is no such group");
     return true;
 }
 

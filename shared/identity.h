@@ -16,7 +16,8 @@ struct identity {
 
 /* What the configuration asks for, looked up by name (or taken as a number). Already being that user,
  * with that group, is nothing to do. False with a line in *error*: there is no such user or group; or
- * it is another one than ours, and only root can become somebody else. */
+ * it is another one than ours, and only root can become somebody else. errno says whether that may
+ * pass (config_errno_may_pass). */
 bool identity_find(const struct config *config, struct identity *identity_r, struct buf *error);
 
 /* Becomes it for good, with the groups that the user is in (of these its own first, or [server] group).

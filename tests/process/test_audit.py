@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from harness.failing import ALWAYS
 from harness.faults import await_held, go_on
 from harness.server import FAST, ROOT, await_true, bearer, run_verb
 from harness.wire import Wire
@@ -279,6 +280,17 @@ def test_a_start_without_its_file_is_refused(place, name, why):
     os.link(place / "once.log", place / "twice.log")
     done = run_verb(place, "--bind", "127.0.0.1:0", env={"COLMEIA_LOG_AUDIT": name})
     assert done.returncode == 78 and why in done.stderr and "[log] audit" in done.stderr
+
+
+@pytest.mark.parametrize("error, code", [("EMFILE", 70), ("ENOSPC", 70), ("EACCES", 78)])
+def test_a_start_that_may_succeed_later(serve, failing, error, code):
+    """A service manager tries again; 78 is a bad configuration only."""
+    server = serve.make(env=failing.env, config={**FAST, "log.audit": "./audit.log"})
+    with failing.at("OPEN", error=error, times=ALWAYS, path="audit.log"):
+        server.spawn()
+        assert server.wait() == code, server.log
+    server.await_end_of_log()
+    assert "[log] audit: cannot write to ./audit.log" in server.log
 
 
 def test_verbs_are_recorded(place):

@@ -10,6 +10,7 @@ import pytest
 from harness.load import Load
 from harness.server import FAST, await_true
 from harness.wire import Wire
+from process.test_identity import USER, home    # noqa: F401: a fixture
 
 NO_PROCESS = "Resource temporarily unavailable"     # EAGAIN, of fork(2)
 NO_DESCRIPTOR = "Too many open files"
@@ -44,6 +45,17 @@ def test_no_start_without_it(serve, faults, point):
     assert not (server.directory / "ctl.sock").exists()
     faults.clear(point)
     serve().stop()
+
+
+@pytest.mark.parametrize("order, code", [("errno ENOENT", 78), ("errno EMFILE", 70), ("errno EIO", 70)])
+def test_no_start_while_nobody_knows_the_user(serve, home, faults, order, code):
+    """What may pass is tried again by a service manager; 78 is a bad configuration only."""
+    faults.set("user_lookup", order)
+    server = serve.make(home, env=faults.env, config={"server.user": USER})
+    server.spawn()
+    assert server.wait() == code, server.log
+    server.await_end_of_log()
+    assert "[server] user: " + USER in server.log
 
 
 BOOT = {

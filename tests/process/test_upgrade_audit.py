@@ -31,6 +31,20 @@ def test_file_that_is_gone_refuses_it(serve, program, trail):
     assert 'what="debug on"' in trail.read_text()
 
 
+def test_another_file_is_what_counts(serve, place, program, trail):
+    """The present one is gone for good: an upgrade to a configuration that names another one is done."""
+    server = serve(binary=program, workers=2, config={**FAST, "log.audit": str(trail)})
+    same = Same(server)
+    shutil.rmtree(trail.parent)
+    server.configure(log__audit="./other.log")
+    install(NEWER, program)
+    server.ctl("upgrade", "--wait")
+    same.judge()
+    assert version(server) == "9.9.9"
+    server.ctl("debug", "on")
+    assert 'what="debug on"' in (place / "other.log").read_text()
+
+
 def test_file_that_goes_at_the_last_moment(serve, place, trail):
     """The next program finds it gone when it has taken the master's place, and so does the one before when it is
     back: that serves on, and the log has the lines."""

@@ -129,6 +129,45 @@ static void test_round(void **state)
     buf_free(&bytes);
 }
 
+static struct state identity_round(const struct identity *identity, struct buf *bytes_r)
+{
+    struct state s, read;
+    struct buf error = {0};
+    fill(&s);
+    if (identity)
+        state_set_identity(s.master, identity);
+    *bytes_r = bytes_of(&s);
+    assert_true(state_decode(buf_slice(bytes_r), &read, &error));
+    assert_true(state_is_sound(&read, &error));
+    state_free(&s);
+    return read;
+}
+
+/* Root, too, is somebody to become; and an older program says nothing. */
+static void test_whom_children_become(void **state)
+{
+    (void)state;
+    static const struct identity cases[] = {{.wanted = true, .uid = 65534, .gid = 4},
+                                            {.wanted = true, .uid = 0, .gid = 0},
+                                            {.wanted = false, .uid = (uid_t)-1, .gid = (gid_t)-1}};
+    struct buf bytes;
+    struct identity found;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct state s = identity_round(&cases[i], &bytes);
+        assert_true(state_identity(&s, &found));
+        assert_int_equal(found.wanted, cases[i].wanted);
+        assert_int_equal(found.uid, cases[i].uid);
+        assert_int_equal(found.gid, cases[i].gid);
+        state_free(&s);
+        buf_free(&bytes);
+    }
+    struct state s = identity_round(NULL, &bytes);
+    assert_false(state_identity(&s, &found));
+    assert_false(found.wanted);
+    state_free(&s);
+    buf_free(&bytes);
+}
+
 static void test_as_many_as_there_can_be(void **state)
 {
     (void)state;
@@ -333,6 +372,15 @@ static void slot_twice(struct state *s) { s->slot[1].index = 0; }
 static void pid_twice(struct state *s) { s->slot[1].pid = 100; }
 static void pid_of_nobody(struct state *s) { s->slot[1].state = SLOT_BACKOFF; }
 static void nobody_there(struct state *s) { s->slot[1].pid = 0; }
+static void child_of_root(struct state *s, int64_t children, int64_t uid, int64_t gid)
+{
+    s->master[0].children = children;
+    s->master[0].uid = uid;
+    s->master[0].gid = gid;
+}
+static void no_uid(struct state *s) { child_of_root(s, STATE_CHILDREN_BECOME, -1, 7); }
+static void no_gid(struct state *s) { child_of_root(s, STATE_CHILDREN_BECOME, 7, UINT32_MAX); }
+static void children_unheard_of(struct state *s) { child_of_root(s, 3, 7, 7); }
 static void state_unheard_of(struct state *s) { s->slot[1].state = 99; }
 static void stray_worker(struct state *s) { s->slot[1].regime = 0; }
 
@@ -346,7 +394,8 @@ static void test_soundness(void **state)
         stray_listener, closed_listener, nameless_listener, slot_of_jobs, slot_beyond,
         slot_before,   slot_twice,     pid_twice,        pid_of_nobody, nobody_there,
         state_unheard_of, stray_worker, stray_admin_door, closed_admin_door, nameless_admin_door,
-        worker_as_admin, master_as_admin, nobody_as_admin, everybody_as_admin};
+        worker_as_admin, master_as_admin, nobody_as_admin, everybody_as_admin,
+        no_uid,        no_gid,         children_unheard_of};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         struct state s;
         struct buf error = {0};
@@ -365,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round),
+        cmocka_unit_test(test_whom_children_become),
         cmocka_unit_test(test_as_many_as_there_can_be),
         cmocka_unit_test(test_each_descriptor),
         cmocka_unit_test(test_what_is_unknown_is_left_alone),
