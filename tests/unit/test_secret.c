@@ -11,8 +11,10 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -347,6 +349,30 @@ static void test_made_once(void **state)
     unlink("secret.key");
 }
 
+/* Who starts in the same moment refuses a key with a second name: it gets its only one in one step. */
+static void test_it_never_has_two_names(void **state)
+{
+    (void)state;
+    alignas(struct inotify_event) char bytes[4096];
+    uint32_t seen = 0;
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert_true(watch >= 0);
+    assert_true(inotify_add_watch(watch, ".", IN_CREATE | IN_MOVED_TO) > 0);
+    load(true, NULL, NULL, NULL);
+    assert_int_equal(got.code, EXIT_CODE_OK);
+    ssize_t len = read(watch, bytes, sizeof bytes);
+    assert_true(len > 0);
+    for (ssize_t at = 0; at < len;) {
+        const struct inotify_event *e = (const struct inotify_event *)(const void *)(bytes + at);
+        if (strcmp(e->name, "secret.key") == 0)
+            seen |= e->mask;
+        at += (ssize_t)(sizeof *e + e->len);
+    }
+    assert_int_equal(seen, IN_MOVED_TO);
+    close(watch);
+    unlink("secret.key");
+}
+
 static void test_made_beside_the_database(void **state)
 {
     (void)state;
@@ -535,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_credentials_come_first),
         cmocka_unit_test(test_empty_configured_key),
         cmocka_unit_test(test_made_once),
+        cmocka_unit_test(test_it_never_has_two_names),
         cmocka_unit_test(test_made_beside_the_database),
         cmocka_unit_test(test_only_an_own_file_beside_the_database),
         cmocka_unit_test(test_directory_of_another_user),
