@@ -364,6 +364,40 @@ static void test_given_to_who_has_least(void **state)
     }
 }
 
+static struct {
+    _Atomic(int) len;
+    pid_t pids[4];
+} *served;
+
+static int wait_note_and_give(struct tickets *t)
+{
+    int ticket = tickets_take(t, LONG_MS);
+    if (ticket < 0)
+        return 1;
+    served->pids[atomic_fetch_add(&served->len, 1)] = getpid();
+    tickets_give(t, ticket);
+    return 0;
+}
+
+/* Those who have the same, in the order of their places: nobody is passed over. */
+static void test_given_in_turn(void **state)
+{
+    enum { WAITERS = sizeof served->pids / sizeof *served->pids };
+    pid_t waiters[WAITERS];
+    use(1);
+    served = mmap(NULL, sizeof *served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(served != MAP_FAILED);
+    int ticket = tickets_take(held.tickets, 0);
+    for (size_t i = 0; i < WAITERS; i++)
+        waiters[i] = child_that_waits(wait_note_and_give);
+    tickets_give(held.tickets, ticket);
+    for (size_t i = 0; i < WAITERS; i++)
+        assert_int_equal(reap(waiters[i]), 0);
+    for (size_t i = 0; i < WAITERS; i++)
+        assert_int_equal(served->pids[i], waiters[i]);
+    munmap(served, sizeof *served);
+}
+
 static int give_foreign(struct tickets *t)
 {
     tickets_give(t, 0);
@@ -617,6 +651,7 @@ int main(void)
         TEST(test_wake_of_the_dying),
         TEST(test_given_to_who_asks),
         TEST(test_given_to_who_has_least),
+        TEST(test_given_in_turn),
         TEST(test_misuse_aborts),
         TEST(test_processes),
         TEST(test_threads),
