@@ -167,7 +167,7 @@ static void lists(void **state)
         if (n % 2)
             store_user_list_after(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
         else
-            store_user_list(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
+            store_user_list(t->store, cases[i].offset, cases[i].limit, 0, answer_on_done, &a);
         assert_int_equal(tester_await(t, &a), STORE_OK);
         assert_int_equal(a.users_len, cases[i].len);
         for (size_t k = 0; k < a.users_len; k++) {
@@ -448,7 +448,7 @@ static void next_in_chain(void *ctx, const struct store_reply *reply)
         store_user_create(c->t->store, slice_of(name), slice_of(name), SLICE("h"), next_in_chain,
                           c);
     else
-        store_user_list(c->t->store, 0, 100, answer_on_done, &c->last);
+        store_user_list(c->t->store, 0, 100, 0, answer_on_done, &c->last);
 }
 
 /* A done() may start the next call: what one request's handler does. */

@@ -6,6 +6,7 @@
 
 #include "shared/check.h"
 #include "worker/http/intake.h"
+#include "worker/http/large.h"
 #include "worker/http/preface.h"
 #include "worker/http/response.h"
 #include "worker/http/service.h"
@@ -59,6 +60,7 @@ static void abandon(struct turn *t)
         response_log(t, 0, 0);
         if (t->r.on_gone)
             t->r.on_gone(&t->r);
+        large_line_up(t);
     }
     turn_release(t);
 }
@@ -260,6 +262,8 @@ static bool pump(struct session *s)
         if (s->broken || !flush(s))
             return false;
     } while (start_waiting(s));
+    if (s->first)
+        large_line_up(s->first);
     return true;
 }
 
