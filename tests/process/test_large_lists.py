@@ -105,6 +105,17 @@ def test_too_many_that_nobody_fetches(serve, people, place):
         assert server.status()["totals"]["answers_refused"] == 1
 
 
+def test_an_answer_takes_its_length(serve, people, place):
+    """No more: a second one is begun beside the first, which leaves room in 6 MB; a third is not."""
+    server = serve(workers=1, bind="unix:http.sock", config={**FAST, "limits.answer_memory": "6m"})
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Wire(str(place / "http.sock"))) for _ in range(3)]
+        for i, client in enumerate(clients):
+            ask_ahead(client, [USERS])
+            await_answers(server, i + 1)
+        assert [client.answer().status for client in clients] == [200, 200, 503]
+
+
 def test_clients_that_leave_give_it_back(serve, people, place):
     """With an answer under way, or before it was begun."""
     server = serve(workers=1, bind="unix:http.sock", config={**FAST, "limits.answer_memory": "1m"})

@@ -5,7 +5,7 @@
 #include "shared/check.h"
 
 enum {
-    USER_JSON_GUESS = 96, /* bytes one account usually takes, to reserve once */
+    USER_JSON_BESIDE = 64, /* bytes of an account beside its texts, at most: keys, id */
     USERS_SMALL = 64 * 1024, /* bytes of rows that any number of requests may have at once */
     WRITES_MAX = 3        /* tries of a change whose row has changed since it was seen */
 };
@@ -201,6 +201,15 @@ static void on_room(struct request *r, bool room)
         exchange_no_memory(x);
 }
 
+/* Near enough, escapes being rare: what a buffer outgrows stays in the arena with the answer. */
+static size_t json_length(const struct store_reply *reply)
+{
+    size_t len = 16;
+    for (size_t i = 0; i < reply->users_len; i++)
+        len += USER_JSON_BESIDE + reply->users[i].username.len + reply->users[i].email.len;
+    return len;
+}
+
 static void on_listed(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
@@ -215,7 +224,7 @@ static void on_listed(void *ctx, const struct store_reply *reply)
         return;
     }
     struct buf out = buf_in_arena(x->r->arena);
-    buf_reserve(&out, 16 + reply->users_len * USER_JSON_GUESS);
+    buf_reserve(&out, json_length(reply));
     struct jsonw w = jsonw_on(&out);
     jsonw_object_open(&w);
     jsonw_name(&w, SLICE("users"));
