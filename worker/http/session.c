@@ -285,8 +285,9 @@ static bool owes_answer(const struct session *s)
 
 static enum session_timer wanted_timer(const struct session *s)
 {
-    if (s->conn.eof)
-        return owes_answer(s) ? SESSION_TIMER_HALF_CLOSED : SESSION_TIMER_NONE;
+    if (s->conn.eof) /* while it is slow to read, write_timeout runs */
+        return owes_answer(s) && !conn_is_blocked(&s->conn) ? SESSION_TIMER_HALF_CLOSED
+                                                            : SESSION_TIMER_NONE;
     if (s->first && !session_can_take(s))
         return SESSION_TIMER_NONE; /* the client is not being listened to */
     switch ((enum session_state)s->state) {
