@@ -94,7 +94,7 @@ static enum store_result show(struct store_call *call, size_t *capacity, const s
     struct store_user user = {.id = row->id, .username = row->username, .email = row->email};
     if (with_password)
         user.password = row->password;
-    return store_call_add_user(call, capacity, &user) ? STORE_OK : STORE_NO_MEMORY;
+    return store_call_add_user(call, capacity, &user) ? STORE_OK : call->reply.result;
 }
 
 static enum store_result show_one(struct store_call *call, const struct row *row)

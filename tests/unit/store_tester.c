@@ -140,7 +140,7 @@ const char *tester_list(struct tester *t, char *text, size_t text_max)
     struct answer a = {0};
     size_t len = 0;
     text[0] = 0;
-    assert_non_null(store_user_list(t->store, 0, INT64_MAX, answer_on_done, &a));
+    assert_non_null(store_user_list(t->store, 0, INT64_MAX, 0, answer_on_done, &a));
     assert_int_equal(tester_await(t, &a), STORE_OK);
     for (size_t i = 0; i < a.users_len && len < text_max; i++) {
         assert_null(a.users[i].password.ptr);

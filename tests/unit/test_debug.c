@@ -119,7 +119,7 @@ static const struct iovec piece = {(char *)(uintptr_t)"x", 1};
     X(store_user_profile, store_user_profile(t->store, 1, on_store, NULL))                         \
     X(store_user_by_email, store_user_by_email(t->store, SLICE("x"), on_store, NULL))              \
     X(store_user_conflict, store_user_conflict(t->store, SLICE("x"), SLICE("x"), on_store, NULL))  \
-    X(store_user_list, store_user_list(t->store, 0, 1, on_store, NULL))                            \
+    X(store_user_list, store_user_list(t->store, 0, 1, 0, on_store, NULL))                            \
     X(store_user_create,                                                                           \
       store_user_create(t->store, SLICE("x"), SLICE("x"), SLICE("x"), on_store, NULL))             \
     X(store_user_update, store_user_update(t->store, 1, SLICE("x"), SLICE("x"), SLICE("x"),        \

@@ -562,6 +562,32 @@ static void test_no_deadline_while_blocked(void **state)
     close(other);
 }
 
+/* Nor the time of a client that has ended its sending, while it is slow to read: answers that wait for it
+ * are owed, but not by us. */
+static void test_half_closed_and_blocked(void **state)
+{
+    struct tester *t = *state;
+    static char large[1 << 20];
+    memset(large, 'x', sizeof large - 1);
+    tester_start(t);
+    int blocked = tester_connect(t);
+    tester_send(t, blocked, GET("/wait/1") GET("/wait/2"));
+    shutdown(blocked, SHUT_WR);
+    tester_await(t, &t->waiting_len, 2);
+    tester_turn(t);
+    tester_answer(t, 0, large);
+    int other = tester_connect(t); /* its time, which began later, passes */
+    tester_send(t, other, GET("/wait/3"));
+    shutdown(other, SHUT_WR);
+    assert_string_equal(tester_receive_all(t, other), "");
+    assert_int_equal(t->gone, 1);
+    tester_answer(t, 0, "2");
+    const char *got = tester_receive_all(t, blocked);
+    assert_non_null(strstr(got, "x" OK_HEAD("1") "\r\n2"));
+    close(blocked);
+    close(other);
+}
+
 /* Bytes behind the last request are read away, but not without end while its answer is made. */
 static void test_discarding_is_bounded(void **state)
 {
@@ -976,6 +1002,7 @@ int main(void)
         TEST(test_half_closed_for_long),
         TEST(test_client_does_not_read),
         TEST(test_no_deadline_while_blocked),
+        TEST(test_half_closed_and_blocked),
         TEST(test_discarding_is_bounded),
         TEST(test_large_answers_arrive_whole),
         TEST(test_stuck_writer),

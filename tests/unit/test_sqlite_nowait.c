@@ -220,7 +220,7 @@ static void takes_long(void **state)
     struct answer a = {0};
     fill(t, ROWS);
     uint64_t before = counter(t, COUNTER_store_reads_nowait);
-    store_user_list(t->store, ROWS, 10, answer_on_done, &a);
+    store_user_list(t->store, ROWS, 10, 0, answer_on_done, &a);
     assert_int_equal(tester_await(t, &a), STORE_OK);
     assert_int_equal(a.users_len, 1);
     assert_true(slice_equals(a.users[0].username, SLICE("n100000")));
@@ -247,7 +247,7 @@ static void many_take_turns(void **state)
     fill(t, ROWS);
     loop_add_flush(t->loop, &count.flush);
     for (int i = 0; i < LISTS; i++)
-        store_user_list(t->store, 0, ROWS, answer_on_done, &a[i]);
+        store_user_list(t->store, 0, ROWS, 0, answer_on_done, &a[i]);
     int done = 0;
     while (done < LISTS) {
         loop_run_once(t->loop, true);

@@ -167,7 +167,7 @@ static void lists(void **state)
         if (n % 2)
             store_user_list_after(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
         else
-            store_user_list(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
+            store_user_list(t->store, cases[i].offset, cases[i].limit, 0, answer_on_done, &a);
         assert_int_equal(tester_await(t, &a), STORE_OK);
         assert_int_equal(a.users_len, cases[i].len);
         for (size_t k = 0; k < a.users_len; k++) {
@@ -181,6 +181,35 @@ static void lists(void **state)
             assert_int_equal(a.users[a.users_len - 1].id, cases[i].last);
         answer_fini(&a);
     }
+}
+
+/* A list that does not fit says so, which is no trouble of the database; without a bound it comes. */
+static void lists_within_memory(void **state)
+{
+    struct tester *t = *state;
+    for (int i = 0; i < 64; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "u%d", i + 1);
+        assert_int_equal(tester_create(t, name, name, "h"), STORE_OK);
+    }
+    const struct {
+        int64_t limit;
+        size_t max_bytes;
+        enum store_result result;
+        size_t len;
+    } cases[] = {
+        {64, 0, STORE_OK, 64},        {64, 64 * 1024, STORE_OK, 64}, {64, 2048, STORE_TOO_LARGE, 0},
+        {1, 2048, STORE_OK, 1},       {64, 1, STORE_TOO_LARGE, 0},   {0, 1, STORE_OK, 0},
+        {64, SIZE_MAX, STORE_OK, 64},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct answer a = {0};
+        store_user_list(t->store, 0, cases[i].limit, cases[i].max_bytes, answer_on_done, &a);
+        assert_int_equal(tester_await(t, &a), cases[i].result);
+        assert_int_equal(a.users_len, cases[i].len);
+        answer_fini(&a);
+    }
+    assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 0);
 }
 
 static void updates(void **state)
@@ -448,7 +477,7 @@ static void next_in_chain(void *ctx, const struct store_reply *reply)
         store_user_create(c->t->store, slice_of(name), slice_of(name), SLICE("h"), next_in_chain,
                           c);
     else
-        store_user_list(c->t->store, 0, 100, answer_on_done, &c->last);
+        store_user_list(c->t->store, 0, 100, 0, answer_on_done, &c->last);
 }
 
 /* A done() may start the next call: what one request's handler does. */
@@ -695,6 +724,7 @@ static void result_names(void **state)
     assert_string_equal(store_result_name(STORE_OK), "ok");
     assert_string_equal(store_result_name(STORE_CHANGED), "changed meanwhile");
     assert_string_equal(store_result_name(STORE_NO_MEMORY), "no memory");
+    assert_string_equal(store_result_name(STORE_TOO_LARGE), "too large");
 }
 
 static void postgresql_is_refused(void **state)
@@ -710,7 +740,8 @@ static void postgresql_is_refused(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define CONTRACT                                                                                   \
-    CASE(create_and_read), CASE(duplicates), CASE(lists), CASE(updates), CASE(deletes),            \
+    CASE(create_and_read), CASE(duplicates), CASE(lists), CASE(lists_within_memory),              \
+        CASE(updates), CASE(deletes),                                                              \
         CASE(rehashes), CASE(odd_strings), CASE(later_and_once), CASE(calls_are_recycled),         \
         CASE(hashes_are_wiped), CASE(full_queue_is_busy), CASE(cancelled_is_not_done),             \
         CASE(probe), CASE(calls_from_done), CASE(reads_see_writes), CASE(racing_duplicates),       \

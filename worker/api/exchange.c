@@ -128,6 +128,7 @@ void exchange_store_failed(struct exchange *x, enum store_result result)
     case STORE_USERNAME_TAKEN:
     case STORE_EMAIL_TAKEN:
     case STORE_CHANGED:
+    case STORE_TOO_LARGE:
         break; /* answers; a call that cannot end so has a bug */
     }
     log_error("store result \"%s\" has no answer here", store_result_name(result));

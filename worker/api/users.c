@@ -5,7 +5,8 @@
 #include "shared/check.h"
 
 enum {
-    USER_JSON_GUESS = 96, /* bytes one account usually takes, to reserve once */
+    USER_JSON_BESIDE = 64, /* bytes of an account beside its texts, at most: keys, id */
+    USERS_SMALL = 64 * 1024, /* bytes of rows that any number of requests may have at once */
     WRITES_MAX = 3        /* tries of a change whose row has changed since it was seen */
 };
 
@@ -82,6 +83,7 @@ static bool record(const struct exchange *x, enum audit_event event, enum store_
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
     case STORE_NO_MEMORY:
+    case STORE_TOO_LARGE:
         return false; /* trouble of ours, which the log has, or called off */
     }
     UNREACHABLE();
@@ -180,17 +182,49 @@ void api_create_user(struct exchange *x)
 
 /* ---- GET /users/ and /users/{user_id} --------------------------------------------------------- */
 
+static void on_listed(void *ctx, const struct store_reply *reply);
+
+static void start_list(struct exchange *x, size_t max_bytes)
+{
+    exchange_await(x, store_user_list(x->api->store, x->query[PAGE_OFFSET].number,
+                                      x->query[PAGE_LIMIT].number, max_bytes, on_listed, x));
+}
+
+static void on_room(struct request *r, bool room)
+{
+    struct exchange *x = r->state;
+    if (exchange_abandoned(x))
+        return;
+    if (room)
+        start_list(x, 0);
+    else
+        exchange_no_memory(x);
+}
+
+/* Near enough, escapes being rare: what a buffer outgrows stays in the arena with the answer. */
+static size_t json_length(const struct store_reply *reply)
+{
+    size_t len = 16;
+    for (size_t i = 0; i < reply->users_len; i++)
+        len += USER_JSON_BESIDE + reply->users[i].username.len + reply->users[i].email.len;
+    return len;
+}
+
 static void on_listed(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     if (exchange_abandoned(x))
         return;
+    if (reply->result == STORE_TOO_LARGE) {
+        request_await_room(x->r, on_room);
+        return;
+    }
     if (reply->result != STORE_OK) {
         exchange_store_failed(x, reply->result);
         return;
     }
     struct buf out = buf_in_arena(x->r->arena);
-    buf_reserve(&out, 16 + reply->users_len * USER_JSON_GUESS);
+    buf_reserve(&out, json_length(reply));
     struct jsonw w = jsonw_on(&out);
     jsonw_object_open(&w);
     jsonw_name(&w, SLICE("users"));
@@ -204,8 +238,7 @@ static void on_listed(void *ctx, const struct store_reply *reply)
 
 void api_read_users(struct exchange *x)
 {
-    exchange_await(x, store_user_list(x->api->store, x->query[PAGE_OFFSET].number,
-                                      x->query[PAGE_LIMIT].number, on_listed, x));
+    start_list(x, USERS_SMALL);
 }
 
 static void no_such_user(struct exchange *x)

@@ -42,7 +42,8 @@ void http_service_dump(const struct http_service *service)
 /* Handled, not answered, and nothing is under way for it. */
 static bool is_dropped(const struct http_service *service, const struct turn *t)
 {
-    return t->started && !t->answered && !t->interim && !t->missed && !service->awaits(&t->r);
+    return t->started && !t->answered && !t->interim && !t->missed && !t->begin &&
+           !service->awaits(&t->r);
 }
 
 static void report_dropped(const struct request *r, int64_t now_us)

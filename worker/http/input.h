@@ -41,4 +41,5 @@ struct input_limits {
     size_t max_head;    /* bytes of the head, request line and final blank line included */
     size_t max_headers; /* header fields */
     uint64_t max_body;  /* bytes of the decoded body */
+    size_t answer_memory; /* bytes of answers, made and not sent, beyond which no large one is begun */
 };

@@ -3,6 +3,7 @@
 #include "worker/http/request.h"
 
 #include "shared/check.h"
+#include "worker/http/large.h"
 #include "worker/http/router.h"
 #include "worker/http/service.h"
 #include "worker/http/turn.h"
@@ -150,6 +151,7 @@ void turn_release(struct turn *t)
     if (may_hold_secrets(t))
         arena_wipe(&t->arena, t->block, sizeof t->block);
     arena_fini(&t->arena);
+    large_released(t);
     home->turns--;
     if (home->pool_len == POOL_MAX) {
         free(t);

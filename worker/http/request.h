@@ -81,6 +81,13 @@ void request_resumed(struct request *r);
 /* The route was found, *handler* (static) will answer: for the same reports. */
 void request_routed(struct request *r, const struct route *route);
 
+/* The answer may be of any size: *begin* is called once, from a later turn of the loop. *room*: it may
+ * be made now; until it is answered no other such answer is begun in this worker. Else the client
+ * has left, or answers that nobody fetches take too much memory: it is to be refused. No task may be in
+ * flight for it meanwhile. */
+typedef void request_begin_fn(struct request *r, bool room);
+void request_await_room(struct request *r, request_begin_fn *begin);
+
 void request_hold(struct request *r);
 /* May free the request. */
 void request_release(struct request *r);

@@ -6,6 +6,7 @@
 #include "shared/jsonw.h"
 #include "shared/log.h"
 #include "worker/http/cors.h"
+#include "worker/http/large.h"
 #include "worker/http/service.h"
 #include "worker/http/session_internal.h"
 #include "worker/http/turn.h"
@@ -173,8 +174,10 @@ void response_send(struct request *r, int status, struct slice content_type, str
     ASSERT(!t->answered);
     t->answered = true;
     ledger_reached(LEDGER_REQUEST, t, LEDGER_OPEN);
-    if (!t->gone) {
+    if (!t->gone)
         build(t, status, content_type, body, headers ? headers : &none);
+    large_answered(t);
+    if (!t->gone) {
         count(t->home, status);
         service_note_answer(t->home, t, status);
         response_log(t, status, body.len);

@@ -4,6 +4,7 @@
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "worker/http/large.h"
 #include "worker/http/router.h"
 #include "worker/http/session_internal.h"
 #include "worker/http/turn.h"
@@ -219,6 +220,7 @@ int http_service_init(struct http_service *s)
         .max_head = (size_t)c->limits_max_head,
         .max_headers = (size_t)c->limits_max_headers,
         .max_body = (uint64_t)c->limits_max_body,
+        .answer_memory = (size_t)c->limits_answer_memory,
     };
     ev_init(&sp->drained, on_drained);
     sp->drained.data = sp;
@@ -231,6 +233,7 @@ int http_service_init(struct http_service *s)
         conn_shared_init(&sp->conns, s->loop, s->slot, &session_events, c->limits_write_timeout);
     service_move_init(sp);
     service_drain_init(sp);
+    large_init(sp);
     if (failed || !sp->proxies || start_ids(sp)) {
         http_service_fini(s);
         return -1;
@@ -248,6 +251,7 @@ void http_service_fini(struct http_service *s)
     ev_timer_stop(sp->conns.ev, &sp->drained);
     service_move_stop(sp);
     service_drain_stop(sp);
+    large_stop(sp);
     if (sp->turns > 0) /* their release would come after the end: they are left to leak */
         log_error("%u requests were never answered or released", sp->turns);
     turn_free_pool(sp);

@@ -45,6 +45,11 @@ struct http_service_private {
     unsigned pool_len;
     unsigned turns; /* in use */
 
+    size_t answer_bytes;      /* large.h: of answers that are made and have not left */
+    struct turn *large_begun; /* the only one; NULL: none. Borrowed, as those in the line */
+    struct turn *large_first, *large_last;
+    struct ev_timer large_next; /* "a later turn of the loop" */
+
     char hsts[SERVICE_HSTS_MAX]; /* "strict-transport-security: …\r\n", or empty */
     int64_t stamp_s; /* the second of *stamp* */
     size_t stamp_len;

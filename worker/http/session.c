@@ -6,6 +6,7 @@
 
 #include "shared/check.h"
 #include "worker/http/intake.h"
+#include "worker/http/large.h"
 #include "worker/http/preface.h"
 #include "worker/http/response.h"
 #include "worker/http/service.h"
@@ -59,6 +60,7 @@ static void abandon(struct turn *t)
         response_log(t, 0, 0);
         if (t->r.on_gone)
             t->r.on_gone(&t->r);
+        large_line_up(t);
     }
     turn_release(t);
 }
@@ -260,6 +262,8 @@ static bool pump(struct session *s)
         if (s->broken || !flush(s))
             return false;
     } while (start_waiting(s));
+    if (s->first)
+        large_line_up(s->first);
     return true;
 }
 
@@ -281,8 +285,9 @@ static bool owes_answer(const struct session *s)
 
 static enum session_timer wanted_timer(const struct session *s)
 {
-    if (s->conn.eof)
-        return owes_answer(s) ? SESSION_TIMER_HALF_CLOSED : SESSION_TIMER_NONE;
+    if (s->conn.eof) /* while it is slow to read, write_timeout runs */
+        return owes_answer(s) && !conn_is_blocked(&s->conn) ? SESSION_TIMER_HALF_CLOSED
+                                                            : SESSION_TIMER_NONE;
     if (s->first && !session_can_take(s))
         return SESSION_TIMER_NONE; /* the client is not being listened to */
     switch ((enum session_state)s->state) {

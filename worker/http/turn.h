@@ -33,6 +33,12 @@ struct turn {
     struct iovec out[2]; /* what is left to send: head and body */
     int out_len;         /* 0 although answered: there was no memory for an answer */
 
+    request_begin_fn *begin; /* waits for room (large.h), else NULL */
+    bool in_line;            /* … as the first of its connection */
+    mono_ms in_line_since;
+    struct turn *behind;     /* … in that line */
+    size_t counted;          /* of the worker's answer_bytes */
+
     struct arena arena;
     alignas(max_align_t) char block[REQUEST_INLINE_ARENA]; /* the arena's first */
 };

@@ -64,8 +64,9 @@ struct store_driver {
 struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error);
 
-/* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply. False without memory (the reply's result
- * is then STORE_NO_MEMORY). *capacity* is the caller's running array size, 0 at first. */
+/* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply. False
+ * without memory (the reply's result then says so: STORE_NO_MEMORY, or STORE_TOO_LARGE where the caller
+ * gave it less). *capacity* is the caller's running array size, 0 at first. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user);
 
 extern const struct store_driver store_driver_sqlite;

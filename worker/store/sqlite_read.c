@@ -29,7 +29,7 @@ static enum store_result collect(struct sqlite_connection *c, struct store_call 
         memory = add_row(call, &capacity, statement);
     int rc = sqlite3_reset(statement);
     if (!memory)
-        return STORE_NO_MEMORY;
+        return call->reply.result;
     return rc == SQLITE_OK ? STORE_OK : sqlite_connection_failed(c, rc);
 }
 
@@ -118,6 +118,7 @@ static bool is_answer(enum store_result result)
     case STORE_USERNAME_TAKEN:
     case STORE_EMAIL_TAKEN:
     case STORE_CHANGED:
+    case STORE_TOO_LARGE:
         return true;
     case STORE_BUSY:
     case STORE_UNKNOWN:

@@ -366,6 +366,13 @@ static struct slice keep(char **at, struct slice text)
     return copy;
 }
 
+static bool out_of_memory(struct store_call *call)
+{
+    bool chosen = call->arena.max_bytes < CALL_MAX_BYTES;
+    call->reply.result = chosen ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+    return false;
+}
+
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
 {
     /* the reply shows its rows as const; here they are made */
@@ -373,20 +380,16 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     if (call->reply.users_len == *capacity) {
         size_t wanted = *capacity == 0 ? 1 : *capacity < 32 ? 64 : *capacity * 2;
         struct store_user *more = arena_alloc(&call->arena, wanted * sizeof *more);
-        if (!more) {
-            call->reply.result = STORE_NO_MEMORY;
-            return false;
-        }
+        if (!more)
+            return out_of_memory(call);
         if (call->reply.users_len)
             memcpy(more, rows, call->reply.users_len * sizeof *more);
         call->reply.users = rows = more;
         *capacity = wanted;
     }
     char *text = arena_alloc(&call->arena, user->username.len + user->email.len + user->password.len);
-    if (!text) {
-        call->reply.result = STORE_NO_MEMORY;
-        return false;
-    }
+    if (!text)
+        return out_of_memory(call);
     struct store_user *copy = &rows[call->reply.users_len++];
     copy->id = user->id;
     copy->username = keep(&text, user->username);
@@ -435,8 +438,8 @@ struct task *(store_user_conflict)(struct store *s, struct slice username, struc
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email)) : NULL;
 }
 
-struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
-                               void *ctx, const char *made_at)
+struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, size_t max_bytes,
+                               store_done_fn *done, void *ctx, const char *made_at)
 {
     LOOP_ASSERT_OWNER(s->loop);
     ASSERT(offset >= 0 && limit >= 0);
@@ -445,6 +448,8 @@ struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, s
         return NULL;
     c->offset = offset;
     c->limit = limit;
+    if (max_bytes > 0 && max_bytes < CALL_MAX_BYTES)
+        c->arena.max_bytes = max_bytes;
     return start(c, true);
 }
 

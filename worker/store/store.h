@@ -25,7 +25,8 @@
     X(BUSY, "busy")                 /* queue full, or the lock was not to be had in time: retry */ \
     X(UNKNOWN, "outcome unknown")   /* a write that had begun took too long */                     \
     X(UNAVAILABLE, "unavailable")   /* disk full, read-only, I/O error, connection lost */         \
-    X(NO_MEMORY, "no memory")
+    X(NO_MEMORY, "no memory")                                                                      \
+    X(TOO_LARGE, "too large")       /* a list, for the memory it was given */
 
 enum store_result {
 #define X(name, text) STORE_##name,
@@ -83,9 +84,10 @@ struct task *store_user_by_email(struct store *s, struct slice email, store_done
  * username is looked at first. */
 struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
                                  store_done_fn *done, void *ctx, const char *made_at);
-/* Ordered by id. offset, limit >= 0. */
-struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, store_done_fn *done,
-                             void *ctx, const char *made_at);
+/* Ordered by id. offset, limit >= 0. TOO_LARGE when the rows take more than max_bytes; 0: as much as
+ * any call may have, then NO_MEMORY. */
+struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, size_t max_bytes,
+                             store_done_fn *done, void *ctx, const char *made_at);
 /* The first *limit* with an id above *after*, ordered by id: for going through all of them, page by
  * page, at a cost that does not grow. limit >= 0. */
 struct task *store_user_list_after(struct store *s, int64_t after, int64_t limit,

@@ -256,6 +256,7 @@ void desk_complain(const struct desk *d, enum store_result result)
     case STORE_USERNAME_TAKEN:
     case STORE_EMAIL_TAKEN:
     case STORE_CHANGED:
+    case STORE_TOO_LARGE:
         break;
     }
     tool_say(d->verb, "the database answered \"%s\"", store_result_name(result));
