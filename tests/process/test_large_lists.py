@@ -105,6 +105,22 @@ def test_too_many_that_nobody_fetches(serve, people, place):
         assert server.status()["totals"]["answers_refused"] == 1
 
 
+def test_small_ones_come_singly_then(serve, people, place):
+    """While one client fetches nothing, another one's are made as they leave: what the socket takes, and one."""
+    server = serve(workers=1, bind="unix:http.sock", config={**FAST, "limits.answer_memory": "64k"})
+    limits = AHEAD * [25]      # 50 KB each
+    with Wire(str(place / "http.sock")) as first, Wire(str(place / "http.sock")) as second:
+        ask_ahead(first, limits)
+        await_answers(server, AHEAD)
+        ask_ahead(second, limits)
+        with Wire(str(place / "http.sock")) as other:
+            for _ in range(AHEAD):
+                assert len(names(other.get(list_of(25)))) == 25
+        assert AHEAD < answers(server) - AHEAD < 2 * AHEAD
+        all_come(second, limits)
+        all_come(first, limits)
+
+
 def test_an_answer_takes_its_length(serve, people, place):
     """No more: a second one is begun beside the first, which leaves room in 6 MB; a third is not."""
     server = serve(workers=1, bind="unix:http.sock", config={**FAST, "limits.answer_memory": "6m"})

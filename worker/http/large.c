@@ -40,9 +40,14 @@ void request_await_room(struct request *r, request_begin_fn *begin)
         large_line_up(t);
 }
 
+bool large_may_be_more(const struct http_service_private *sp)
+{
+    return sp->answer_bytes <= sp->limits.answer_memory;
+}
+
 static bool has_room(const struct http_service_private *sp, const struct turn *t)
 {
-    return sp->answer_bytes <= sp->limits.answer_memory &&
+    return large_may_be_more(sp) &&
            mono_diff_ms(loop_now(sp->conns.loop), t->in_line_since) <= LARGE_WAIT_MS;
 }
 

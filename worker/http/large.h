@@ -2,7 +2,8 @@
  * it has left, or its client has. Answers that may be of any size (request_await_room()) are begun one
  * at a time in a worker, each as the first of its connection's queue, and while what is counted is
  * within [limits] answer_memory. So a connection holds one of them, however many were asked for ahead;
- * a worker that memory and one answer more; and one alone may be of any size. Inner header of
+ * a worker that memory and one answer more; and one alone may be of any size. Beyond that memory requests
+ * are not taken ahead of others of their connection. Inner header of
  * worker/http. Loop thread. */
 #pragma once
 
@@ -13,6 +14,8 @@ enum { LARGE_WAIT_MS = 10000 }; /* as the first of its connection; then it is re
 /* Waits for room and may have become the first of its connection's queue, or its client has left:
  * stands in line from now on. Harmless twice. */
 void large_line_up(struct turn *t);
+/* Answers that are made and have not left take no more than they may. */
+bool large_may_be_more(const struct http_service_private *sp);
 /* Its answer is made: counts it, and lets the next one begin. */
 void large_answered(struct turn *t);
 /* … and goes now. */

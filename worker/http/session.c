@@ -249,10 +249,17 @@ static bool leaves_it_to_others(const struct session *s)
     return s->home->moving && !s->stays && s->state != SESSION_BODY;
 }
 
+/* While too many answers are not fetched, a connection has one request at a time. It needs no other's
+ * leave to go on: when its own are answered and sent, it may. */
+static bool has_place(const struct session *s)
+{
+    return s->queued == 0 || (s->queued < SESSION_PIPELINE_MAX && large_may_be_more(s->home));
+}
+
 bool session_can_take(const struct session *s)
 {
-    return !leaves_it_to_others(s) && s->state != SESSION_CLOSING && s->queued < SESSION_PIPELINE_MAX && !is_waiting(s) &&
-           !conn_is_blocked(&s->conn) && !s->broken;
+    return !leaves_it_to_others(s) && s->state != SESSION_CLOSING && has_place(s) &&
+           !is_waiting(s) && !conn_is_blocked(&s->conn) && !s->broken;
 }
 
 /* Sends and starts until neither goes any further. False: the connection is broken. */
