@@ -76,20 +76,30 @@ static enum exit_code finish(struct job *j, const struct store_user *user, const
 static enum exit_code complain(const struct job *j, enum store_result result)
 {
     desk_complain(j->desk, result);
-    return EXIT_CODE_FAILED;
+    return result == STORE_UNKNOWN ? EXIT_CODE_UNKNOWN : EXIT_CODE_FAILED;
 }
 
-static void record(const struct job *j, enum audit_event event, const struct store_user *user)
+static void record(const struct job *j, enum audit_event event, enum audit_outcome outcome,
+                   const struct store_user *user, const char *why)
 {
     char who[48];
     snprintf(who, sizeof who, "uid %lld", (long long)j->caller);
     audit_write(&(struct audit){.event = event,
-                                .outcome = AUDIT_OK,
+                                .outcome = outcome,
                                 .who = slice_of(who),
                                 .account = user->email,
                                 .account_id = user->id,
                                 .from = SLICE("command line"),
-                                .what = slice_of(j->verb)});
+                                .what = slice_of(j->verb),
+                                .why = slice_of(why)});
+}
+
+/* The write had begun when its time was over. */
+static enum exit_code unknown(const struct job *j, enum audit_event event,
+                              const struct store_user *user)
+{
+    record(j, event, AUDIT_UNKNOWN, user, "the database took too long");
+    return complain(j, STORE_UNKNOWN);
 }
 
 /* ---- add ------------------------------------------------------------------------------------- */
@@ -177,9 +187,12 @@ static enum exit_code user_add(struct job *j)
     struct store_user user;
     enum store_result result = desk_create(j->desk, name, email, hash, &user);
     if (result == STORE_OK) {
-        record(j, AUDIT_EVENT_create, &user);
+        record(j, AUDIT_EVENT_create, AUDIT_OK, &user, NULL);
         return finish(j, &user, ", added");
     }
+    if (result == STORE_UNKNOWN)
+        return unknown(j, AUDIT_EVENT_create,
+                       &(struct store_user){.username = name, .email = email});
     is_free(j, result); /* somebody was faster */
     return EXIT_CODE_FAILED;
 }
@@ -317,6 +330,7 @@ static enum store_result look_again(struct job *j, struct store_user *user)
 static enum exit_code write_found(struct job *j, struct store_user *user, struct slice hash,
                                   const char *what)
 {
+    enum audit_event event = hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete;
     enum store_result result = STORE_CHANGED;
     for (int i = 0; i < CHANGED_TRIES && result == STORE_CHANGED; i++) {
         result = look_again(j, user);
@@ -325,9 +339,11 @@ static enum exit_code write_found(struct job *j, struct store_user *user, struct
         result = hash.ptr ? desk_set_password(j->desk, user, hash) : desk_delete(j->desk, user);
     }
     if (result == STORE_OK) {
-        record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, user);
+        record(j, event, AUDIT_OK, user, NULL);
         return finish(j, user, what);
     }
+    if (result == STORE_UNKNOWN)
+        return unknown(j, event, user);
     if (result == STORE_NOT_FOUND)
         tool_say(j->verb, "user %lld is gone: somebody else has just deleted it",
                  (long long)user->id);
