@@ -133,12 +133,9 @@ static void wipe_passwords(struct exchange *x)
     exchange_wipe_password(x, &x->body[USER_CURRENT_PASSWORD]);
 }
 
-/* The password is not needed any more. False: there is nothing to go on with; it is answered. */
+/* False: there is nothing to go on with; it is answered. */
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
-    wipe_passwords(x);
-    if (exchange_abandoned(x))
-        return false;
     if (reply->result != PASSWORD_OK)
         exchange_password_failed(x, reply->result);
     return reply->result == PASSWORD_OK;
@@ -151,7 +148,8 @@ static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
         sign_up_is_left(x);
     else if (reply->result != PASSWORD_OK)
         gate_undone(x);
-    if (take_hash(x, reply))
+    wipe_passwords(x);
+    if (!exchange_abandoned(x) && take_hash(x, reply))
         gate_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
                                         reply->hash, on_created, x));
 }
@@ -254,6 +252,19 @@ static bool is_delete(const struct exchange *x)
     return x->endpoint->handler == api_delete_user;
 }
 
+static enum audit_event event_of(const struct exchange *x)
+{
+    return is_delete(x) ? AUDIT_EVENT_delete : AUDIT_EVENT_update;
+}
+
+/* True when the client has left and nothing was done, which is recorded; *x* is over then. */
+static bool change_is_left(struct exchange *x)
+{
+    if (request_is_gone(x->r))
+        exchange_record(x, event_of(x), AUDIT_ABANDONED, &x->current, NULL);
+    return exchange_abandoned(x);
+}
+
 /* Of the row as x->current has it; x->account is what it shall be. */
 static void start_write(struct exchange *x)
 {
@@ -266,19 +277,16 @@ static void start_write(struct exchange *x)
                                             wanted->email, wanted->password, on_written, x));
 }
 
-static void record_write(const struct exchange *x, const struct store_reply *reply)
+static bool record_write(const struct exchange *x, const struct store_reply *reply)
 {
-    if (is_delete(x))
-        record(x, AUDIT_EVENT_delete, reply->result, &x->current);
-    else
-        record(x, AUDIT_EVENT_update, reply->result,
-               reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    const struct store_user *account = reply->result == STORE_OK ? reply->users : &x->account;
+    return record(x, event_of(x), reply->result, is_delete(x) ? &x->current : account);
 }
 
 static void end_write(struct exchange *x, const struct store_reply *reply)
 {
-    record_write(x, reply);
-    if (exchange_abandoned(x))
+    bool recorded = record_write(x, reply);
+    if (recorded ? exchange_abandoned(x) : change_is_left(x))
         return;
     if (reply->result == STORE_OK && is_delete(x))
         response_json(x->r, 200, SLICE("{\"message\":\"User deleted\"}"));
@@ -306,7 +314,7 @@ static void on_seen_again(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     if (reply->result == STORE_OK && is_only_rehashed(x, &reply->users[0])) {
-        if (exchange_abandoned(x))
+        if (change_is_left(x))
             return;
         if (exchange_keep_user(x, &reply->users[0], &x->current))
             start_write(x);
@@ -325,14 +333,15 @@ static void on_written(void *ctx, const struct store_reply *reply)
     x->writes++;
     if (reply->result != STORE_CHANGED || x->writes == WRITES_MAX)
         end_write(x, reply);
-    else if (!exchange_abandoned(x))
+    else if (!change_is_left(x))
         exchange_await(x, store_user_by_id(x->api->store, x->current.id, on_seen_again, x));
 }
 
 static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    if (!take_hash(x, reply))
+    wipe_passwords(x);
+    if (change_is_left(x) || !take_hash(x, reply))
         return;
     x->account.password = slice_dup(x->r->arena, reply->hash);
     if (x->account.password.ptr)
@@ -349,12 +358,13 @@ static void on_current_verified(void *ctx, const struct password_reply *reply)
     gate_judged(x, reply->result);
     if (reply->result != PASSWORD_OK)
         wipe_passwords(x);
-    if (reply->result == PASSWORD_MISMATCH)
+    bool wrong = reply->result == PASSWORD_MISMATCH;
+    if (wrong)
         exchange_record(x, AUDIT_EVENT_update, AUDIT_FAILED, &x->current, "the current password is wrong");
-    if (exchange_abandoned(x)) {
+    if (request_is_gone(x->r))
         wipe_passwords(x);
+    if (wrong ? exchange_abandoned(x) : change_is_left(x))
         return;
-    }
     switch (reply->result) {
     case PASSWORD_OK:
         start_hash(x, x->current.email, on_hashed_for_update);
