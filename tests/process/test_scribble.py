@@ -43,6 +43,15 @@ def test_no_worker_can_write_what_the_master_says(serve):
     assert mapped(server.process.pid, "tls-keys") == [("rw-s", 0)]
 
 
+def test_tickets_of_nobody_come_back(serve):
+    """Every ticket is written as somebody's who is no process at all, and everybody asks: there are hashes again."""
+    server = serve(workers=2)
+    with server.api() as api:
+        assert api.sign_up("before").status_code == 201
+        scribble(server, "tickets")
+        assert api.sign_up("after").status_code == 201
+
+
 def test_master_outlives_a_stray_write(tmp_path, serve):
     manager = Manager(tmp_path / "notify")
     server = serve(workers=2, env={"NOTIFY_SOCKET": manager.name})
