@@ -46,6 +46,7 @@ static bool keep_fields(struct exchange *x)
     x->account.email = slice_dup(x->r->arena, x->body[USER_EMAIL].text);
     if (x->account.username.ptr && x->account.email.ptr)
         return true;
+    exchange_record_undone(x);
     exchange_no_memory(x);
     return false;
 }
@@ -57,32 +58,32 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
-/* Recorded first: also what is done when the client has left. False: nothing was done, and by no fault
- * of who asked, so that there is no line. */
-static bool record(const struct exchange *x, enum audit_event event, enum store_result result,
+/* Recorded first: also what is done when the client has left. */
+static void record(const struct exchange *x, enum audit_event event, enum store_result result,
                    const struct store_user *account)
 {
     switch (result) {
     case STORE_OK:
         exchange_record(x, event, AUDIT_OK, account, NULL);
-        return true;
+        return;
     case STORE_USERNAME_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the name is taken");
-        return true;
+        return;
     case STORE_EMAIL_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the address is taken");
-        return true;
+        return;
     case STORE_CHANGED:
         exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
-        return true;
+        return;
     case STORE_UNKNOWN:
         exchange_record(x, event, AUDIT_UNKNOWN, account, "the database took too long");
-        return true;
+        return;
     case STORE_NOT_FOUND:
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
-    case STORE_NO_MEMORY:
-        return false; /* trouble of ours, which the log has, or called off */
+    case STORE_NO_MEMORY: /* trouble of ours, which the log has, or called off */
+        exchange_record_undone(x);
+        return;
     }
     UNREACHABLE();
 }
@@ -101,24 +102,16 @@ static void answer_created(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
-/* Its client has left, and there is no account. Who is not told at once that name or address is
- * taken has learnt that both are free: that is recorded, and stays counted. */
-static void sign_up_is_left(struct exchange *x)
-{
-    exchange_record(x, AUDIT_EVENT_create, AUDIT_ABANDONED, &x->account, NULL);
-    gate_signed_up(x);
-}
-
+/* Whose client has left, and who is not told at once that name or address is taken, has learnt that both
+ * are free: that stays counted, though there is no account. */
 static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     bool gone = request_is_gone(x->r);
     bool may_be = reply->result == STORE_OK || reply->result == STORE_UNKNOWN;
-    bool recorded = record(x, AUDIT_EVENT_create, reply->result,
-                           reply->result == STORE_OK ? &reply->users[0] : &x->account);
-    if (gone && !recorded)
-        sign_up_is_left(x);
-    else if (gone || may_be)
+    record(x, AUDIT_EVENT_create, reply->result,
+           reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    if (gone || may_be)
         gate_signed_up(x);
     else
         gate_undone(x);
@@ -144,8 +137,11 @@ static bool take_hash(struct exchange *x, const struct password_reply *reply)
 static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    if (request_is_gone(x->r)) /* whether or not its turn had come */
-        sign_up_is_left(x);
+    bool gone = request_is_gone(x->r); /* whether or not its turn had come */
+    if (gone || reply->result != PASSWORD_OK)
+        exchange_record_undone(x);
+    if (gone)
+        gate_signed_up(x);
     else if (reply->result != PASSWORD_OK)
         gate_undone(x);
     wipe_passwords(x);
@@ -157,12 +153,14 @@ static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 static void on_conflict_known(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
-    if (reply->result != STORE_NOT_FOUND || request_is_gone(x->r))
+    bool free = reply->result == STORE_NOT_FOUND;
+    if (!free || request_is_gone(x->r)) {
         gate_undone(x);
+        record(x, AUDIT_EVENT_create, reply->result, &x->account);
+    }
     if (exchange_abandoned(x))
         return;
-    if (reply->result != STORE_NOT_FOUND) {
-        record(x, AUDIT_EVENT_create, reply->result, &x->account);
+    if (!free) {
         answer_created(x, reply);
         return;
     }
@@ -252,17 +250,18 @@ static bool is_delete(const struct exchange *x)
     return x->endpoint->handler == api_delete_user;
 }
 
-static enum audit_event event_of(const struct exchange *x)
-{
-    return is_delete(x) ? AUDIT_EVENT_delete : AUDIT_EVENT_update;
-}
-
 /* True when the client has left and nothing was done, which is recorded; *x* is over then. */
 static bool change_is_left(struct exchange *x)
 {
     if (request_is_gone(x->r))
-        exchange_record(x, event_of(x), AUDIT_ABANDONED, &x->current, NULL);
+        exchange_record_undone(x);
     return exchange_abandoned(x);
+}
+
+static void no_memory_for_change(struct exchange *x)
+{
+    exchange_record_undone(x);
+    exchange_no_memory(x);
 }
 
 /* Of the row as x->current has it; x->account is what it shall be. */
@@ -277,16 +276,19 @@ static void start_write(struct exchange *x)
                                             wanted->email, wanted->password, on_written, x));
 }
 
-static bool record_write(const struct exchange *x, const struct store_reply *reply)
+static void record_write(const struct exchange *x, const struct store_reply *reply)
 {
     const struct store_user *account = reply->result == STORE_OK ? reply->users : &x->account;
-    return record(x, event_of(x), reply->result, is_delete(x) ? &x->current : account);
+    if (is_delete(x))
+        record(x, AUDIT_EVENT_delete, reply->result, &x->current);
+    else
+        record(x, AUDIT_EVENT_update, reply->result, account);
 }
 
 static void end_write(struct exchange *x, const struct store_reply *reply)
 {
-    bool recorded = record_write(x, reply);
-    if (recorded ? exchange_abandoned(x) : change_is_left(x))
+    record_write(x, reply);
+    if (exchange_abandoned(x))
         return;
     if (reply->result == STORE_OK && is_delete(x))
         response_json(x->r, 200, SLICE("{\"message\":\"User deleted\"}"));
@@ -319,7 +321,7 @@ static void on_seen_again(void *ctx, const struct store_reply *reply)
         if (exchange_keep_user(x, &reply->users[0], &x->current))
             start_write(x);
         else
-            exchange_no_memory(x);
+            no_memory_for_change(x);
         return;
     }
     bool other = reply->result == STORE_OK || reply->result == STORE_NOT_FOUND;
@@ -341,13 +343,15 @@ static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
     wipe_passwords(x);
-    if (change_is_left(x) || !take_hash(x, reply))
+    if (reply->result != PASSWORD_OK || request_is_gone(x->r))
+        exchange_record_undone(x);
+    if (exchange_abandoned(x) || !take_hash(x, reply))
         return;
     x->account.password = slice_dup(x->r->arena, reply->hash);
     if (x->account.password.ptr)
         start_write(x);
     else
-        exchange_no_memory(x);
+        no_memory_for_change(x);
 }
 
 /* Of the present password. Wrong: 403, for the token is good and is to be kept; a 401 would have clients
@@ -358,13 +362,14 @@ static void on_current_verified(void *ctx, const struct password_reply *reply)
     gate_judged(x, reply->result);
     if (reply->result != PASSWORD_OK)
         wipe_passwords(x);
-    bool wrong = reply->result == PASSWORD_MISMATCH;
-    if (wrong)
+    if (reply->result == PASSWORD_MISMATCH)
         exchange_record(x, AUDIT_EVENT_update, AUDIT_FAILED, &x->current, "the current password is wrong");
-    if (request_is_gone(x->r))
+    else if (reply->result != PASSWORD_OK || request_is_gone(x->r))
+        exchange_record_undone(x);
+    if (exchange_abandoned(x)) {
         wipe_passwords(x);
-    if (wrong ? exchange_abandoned(x) : change_is_left(x))
         return;
+    }
     switch (reply->result) {
     case PASSWORD_OK:
         start_hash(x, x->current.email, on_hashed_for_update);
