@@ -58,7 +58,7 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
-/* Recorded first: also what is done when the client has left. */
+/* One line, however it ended. First: also of what is done when the client has left. */
 static void record(const struct exchange *x, enum audit_event event, enum store_result result,
                    const struct store_user *account)
 {
