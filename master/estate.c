@@ -34,7 +34,6 @@ static enum exit_code make_tables(struct estate *e, size_t slots_len)
         log_error("cannot start: no shared memory: %s", strerror(errno));
         return EXIT_CODE_INTERNAL;
     }
-    atomic_store(&e->scoreboard->master_pid, getpid());
     return EXIT_CODE_OK;
 }
 

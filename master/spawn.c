@@ -73,6 +73,7 @@ static _Noreturn void be_child(const struct spawn_order *order, pid_t parent, in
         order->drop_inherited(order->ctx);
     struct entry entry = order->entry;
     entry.channel_fd = channel_fd;
+    entry.master_pid = parent;
     introduce(&entry);
     exit(order->run ? order->run(order->ctx) : worker_main(&entry));
 }

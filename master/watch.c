@@ -135,6 +135,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     for (size_t i = 0; i < m->supervisor->slots_len && !m->done; i++)
         look_at(m, (int)i, now);
     tls_keys_turn(m->estate.tls_keys, now, m->current->config->tls_ticket_rotation);
+    unsigned weeded = tickets_weed(m->estate.tickets);
+    if (weeded > 0)
+        log_error("%u tickets for password hashes were no process's: somebody has written there what "
+                  "he should not; they are free again",
+                  weeded);
     admin_tell(m);
 }
 

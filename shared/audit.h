@@ -54,8 +54,8 @@ struct audit_origin {
     struct slice from;
     struct slice request_id;
 };
-/* A login, however it ended: OK, FAILED, THROTTLED (before any password was looked at). *email* as it
- * was given, *account_id* 0 unless it is proved to be that account. */
+/* A login, however it ended: OK, FAILED, or THROTTLED, ABANDONED, UNAVAILABLE (no password was looked
+ * at). *email* as it was given, *account_id* 0 unless it is proved to be that account. */
 void audit_login(struct audit_origin origin, enum audit_outcome outcome, struct slice email,
                  int64_t account_id);
 

@@ -49,6 +49,7 @@ struct entry {
     int slot;                          /* scoreboard slot of SERVE; -1 for all others */
     unsigned generation;
     bool held;                         /* SERVE: it is ready, but takes nobody before MESSAGE_ACCEPT */
+    pid_t master_pid;                  /* as it was at the fork: no upgrade changes it */
     int channel_fd;                    /* message.h; end-of-file: leave, perhaps the master is gone. -1: none */
     const struct listener *listeners;  /* open, non-blocking, shared with the other workers */
     size_t listeners_len;
@@ -62,7 +63,7 @@ struct entry {
     struct slice previous_keys;        /* shared/keyring.h: what they signed is honoured; may be empty */
     struct slice tls_certificate;      /* the files of [tls], for SERVE, CHECK and DOCTOR; */
     struct slice tls_key;              /* {NULL, 0}: no listener needs them */
-    const struct tls_keys *tls_keys;   /* of session tickets; NULL for one-shot children */
+    struct tls_keys *tls_keys;   /* of session tickets; NULL for one-shot children */
     struct scoreboard *scoreboard;     /* NULL for one-shot children */
     struct bulletin *bulletin;         /* ADMIN; else NULL */
     struct tickets *tickets;           /* NULL for one-shot children */

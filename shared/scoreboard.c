@@ -138,6 +138,12 @@ void scoreboard_say_stopping(int fd)
     (void)n; /* then its workers hear it when they are told to leave */
 }
 
+int scoreboard_guard(struct scoreboard *s)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return mprotect(s, offsetof(struct scoreboard, db_lock_pid) / page * page, PROT_READ);
+}
+
 int scoreboard_protect(struct scoreboard *s)
 {
     return mprotect(s, memory_len(s), PROT_READ);

@@ -14,7 +14,7 @@
 /* Grows when a field means something else than before; what else matters is looked at by
  * scoreboard_layout(). */
 #ifndef SCOREBOARD_LAYOUT
-#define SCOREBOARD_LAYOUT 2
+#define SCOREBOARD_LAYOUT 3
 #endif
 
 enum {
@@ -28,7 +28,8 @@ enum {
     SCOREBOARD_FLIGHTS_MAX = 64,
     SCOREBOARD_TURN_BUCKETS = 12, /* turns of a loop, by duration: scoreboard_note_turn() */
     SCOREBOARD_ROUTES_MAX = 48,   /* that are timed each for itself; the first is for all others */
-    SCOREBOARD_CLASSES = 4        /* of answers: 2xx to 5xx */
+    SCOREBOARD_CLASSES = 4,       /* of answers: 2xx to 5xx */
+    SCOREBOARD_PAGE_MAX = 65536   /* of memory, on any machine */
 };
 
 /* A slot's life: names for logs and status come from the same list. */
@@ -142,15 +143,17 @@ struct scoreboard_slot {
 } __attribute__((aligned(64)));
 
 struct scoreboard {
+    /* the master alone writes these: scoreboard_guard() */
     _Atomic(uint32_t) stopping;         /* the master: a full stop has begun (healthcheck 503); the
                                            first field in every layout */
-    _Atomic(int32_t) master_pid;
-    _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
     _Atomic(uint32_t) slots_used;       /* the first so many have been used by workers; the master */
     _Atomic(uint32_t) fold;             /* odd while the master moves counters into the totals */
     _Atomic(uint64_t) totals[COUNTERS]; /* of workers that are gone; the master adds */
-    struct scoreboard_route routes[SCOREBOARD_ROUTES_MAX];
     struct histogram total_series[SCOREBOARD_SERIES]; /* as *totals* */
+    char apart[SCOREBOARD_PAGE_MAX];    /* no page has a part of both */
+    /* workers write the rest */
+    _Atomic(int32_t) db_lock_pid;       /* who holds the database lock, 0: nobody of ours */
+    struct scoreboard_route routes[SCOREBOARD_ROUTES_MAX];
     struct scoreboard_slot slots[];
 };
 
@@ -163,6 +166,9 @@ struct scoreboard *scoreboard_map(int fd, size_t slots_len);
 uint64_t scoreboard_layout(void);
 /* Sets *stopping* in a scoreboard of any layout, by its descriptor. */
 void scoreboard_say_stopping(int fd);
+/* In a worker: what the master alone writes there can only be read from now on, so that a stray write
+ * ends the one who made it, and nobody else believes it. -1 with errno. */
+int scoreboard_guard(struct scoreboard *s);
 /* In a child: it can only be read from now on. -1 with errno. */
 int scoreboard_protect(struct scoreboard *s);
 /* Unmaps it from this process. Accepts NULL. */

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -313,6 +314,30 @@ unsigned tickets_reclaim(struct tickets *t, pid_t pid)
         if ((owner & ~PASSED) == (uint64_t)pid) {
             freed += owner == (uint64_t)pid;
             hand_on(t, i, owner);
+        }
+    }
+    return freed;
+}
+
+static bool is_process(uint64_t pid)
+{
+    return pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+}
+
+unsigned tickets_weed(struct tickets *t)
+{
+    unsigned freed = 0;
+    uint32_t len = asks_len(t);
+    for (uint32_t i = 0; i < len; i++) {
+        uint64_t was = atomic_load(&t->asks[i]);
+        if (was != 0 && !is_process(was >> 32))
+            atomic_compare_exchange_strong(&t->asks[i], &was, 0);
+    }
+    for (uint32_t i = 0, count = tickets_count(t); i < count; i++) {
+        uint64_t owner = atomic_load(&t->cells[i]);
+        if (owner != 0 && !is_process(owner & ~PASSED)) {
+            hand_on(t, i, owner);
+            freed++;
         }
     }
     return freed;

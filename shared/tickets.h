@@ -38,6 +38,9 @@ void tickets_give(struct tickets *t, int ticket);
 /* Frees whatever *pid* held or asked for (it is dead) and wakes those who ask: call it for every
  * process reaped, for it may have died on the way to a ticket. Returns how many tickets it held. */
 unsigned tickets_reclaim(struct tickets *t, pid_t pid);
+/* Frees what no process holds or asks for, by the pid that is written there, and wakes those who ask:
+ * nobody else would, after a stray write. Returns how many tickets those were. Master. */
+unsigned tickets_weed(struct tickets *t);
 /* How many *pid* holds now, those on their way to it included. */
 unsigned tickets_held(const struct tickets *t, pid_t pid);
 /* How many there are, and how many are held now (for display: it may have changed). */

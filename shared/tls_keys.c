@@ -69,6 +69,11 @@ uint64_t tls_keys_layout(void)
     return 1 << 24 | PLACES << 16 | sizeof(struct tls_keys);
 }
 
+int tls_keys_protect(struct tls_keys *k)
+{
+    return mprotect(k, memory_len(k), PROT_READ);
+}
+
 void tls_keys_free(struct tls_keys *k)
 {
     memory_free(k);

@@ -29,6 +29,8 @@ struct tls_keys;
 struct tls_keys *tls_keys_make(int *fd_r);
 struct tls_keys *tls_keys_map(int fd);
 uint64_t tls_keys_layout(void);
+/* In a child that serves: they can only be read from now on. -1 with errno. */
+int tls_keys_protect(struct tls_keys *k);
 /* Unmaps. Accepts NULL. */
 void tls_keys_free(struct tls_keys *k);
 

@@ -286,7 +286,7 @@ def target_of(name):
         return "colmeia_plain"
     if name.startswith("contract/test_readers"):
         return "contract_reader"
-    if name.startswith("process/test_nth_upgrade"):
+    if name.startswith(("process/test_nth_upgrade", "process/test_upgrade_audit")):
         return "colmeia_failing_variants"
     if name.startswith("process/test_nth_"):
         return "colmeia_failing"

@@ -139,7 +139,7 @@ static void move(struct worker *w, uint64_t ending)
 /* Only for a master that is really gone may a worker shut the listeners: they are everybody's. */
 static void look_for_master(struct worker *w)
 {
-    if (w->orphan || getppid() == atomic_load(&w->entry->scoreboard->master_pid))
+    if (w->orphan || getppid() == w->entry->master_pid)
         return;
     w->orphan = true;
     log_warning("the master is gone; finishing what is in flight, then leaving");

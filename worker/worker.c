@@ -14,6 +14,7 @@
 #include "shared/log_tally.h"
 #include "shared/message.h"
 #include "shared/title.h"
+#include "shared/tls_keys.h"
 #include "worker/api/orders.h"
 #include "worker/http/router.h"
 #include "worker/doors.h"
@@ -414,6 +415,14 @@ static bool start_audit(const struct config *config)
     return good;
 }
 
+/* What is wrong here shall not be able to stop the others, nor to choose keys. */
+static void protect_others(const struct entry *entry)
+{
+    if (scoreboard_guard(entry->scoreboard) != 0 ||
+        (entry->tls_keys && tls_keys_protect(entry->tls_keys) != 0))
+        log_warning("what the master shares stays writable for this worker: %s", strerror(errno));
+}
+
 int worker_serve(const struct entry *entry)
 {
     struct worker w = {.entry = entry, .held = entry->held, .exit_code = EXIT_CODE_OK};
@@ -426,6 +435,7 @@ int worker_serve(const struct entry *entry)
         if (!start_audit(entry->config))
             return EXIT_CODE_CONFIG;
     }
+    protect_others(entry);
     last_stack_keep(w.slot);
     memory_keep();
     FAULT_POINT(worker_boot);

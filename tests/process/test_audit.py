@@ -309,6 +309,13 @@ def test_verbs_are_recorded(place):
     for row in rows:
         assert (row["outcome"], row["account"], row["account_id"]) == ("ok", "ana@test.com", 1)
         assert (row["who"], row["from"], row["role"]) == (f"uid {os.getuid()}", "command line", "user")
+    assert run_verb(place, "user", "add", "ana", "ana@test.com", env=env, stdin=b"pw-4713\n").returncode == 0
+    for name, email, why in [("ana", "eva@test.com", "name"), ("eva", "ana@test.com", "address")]:
+        log.write_text("")
+        assert run_verb(place, "user", "add", name, email, env=env, stdin=b"pw-4714\n").returncode == 1
+        (row,) = map(json.loads, log.read_text().splitlines())
+        assert (row["event"], row["outcome"], row["account"]) == ("account created", "failed", email)
+        assert row["why"] == f"the {why} is taken"
     assert "471" not in log.read_text()
     bad = {**env, "COLMEIA_LOG_AUDIT": "/dev/null"}
     done = run_verb(place, "user", "add", "eva", "eva@test.com", env=bad, stdin=b"pw-4713\n")

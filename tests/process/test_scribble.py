@@ -25,11 +25,38 @@ def scribble(server, name, start=0):
     os.close(fd)
 
 
+def mapped(pid, name):
+    """[(what may be done with it, where it begins in the memory of that name)] of a process."""
+    rows = [line.split(None, 5) for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+    return [(row[1], int(row[2], 16)) for row in rows if row[5:] and f"/memfd:colmeia-{name} " in row[5] + " "]
+
+
+def test_no_worker_can_write_what_the_master_says(serve):
+    """That the server is about to stop, who its workers are, and the keys of TLS tickets: a worker that tried would
+    end, and none of the others would believe it."""
+    server = serve(workers=2)
+    for pid in server.workers():
+        (first, at), (second, _) = mapped(pid, "scoreboard")
+        assert (first, at, second) == ("r--s", 0, "rw-s")
+        assert mapped(pid, "tls-keys") == [("r--s", 0)]
+    assert mapped(server.process.pid, "scoreboard") == [("rw-s", 0)]
+    assert mapped(server.process.pid, "tls-keys") == [("rw-s", 0)]
+
+
+def test_tickets_of_nobody_come_back(serve):
+    """Every ticket is written as somebody's who is no process at all, and everybody asks: there are hashes again."""
+    server = serve(workers=2)
+    with server.api() as api:
+        assert api.sign_up("before").status_code == 201
+        scribble(server, "tickets")
+        assert api.sign_up("after").status_code == 201
+
+
 def test_master_outlives_a_stray_write(tmp_path, serve):
     manager = Manager(tmp_path / "notify")
     server = serve(workers=2, env={"NOTIFY_SOCKET": manager.name})
     victim = min(server.workers())
-    scribble(server, "scoreboard", start=12)  # those before mean by themselves: stop, your master is gone
+    scribble(server, "scoreboard", start=4)  # what is before means by itself: we are about to stop
     scribble(server, "tickets")
     mark = manager.mark()
     assert re.search(r" conns \d+ ", manager.await_state("STATUS", after=mark)["STATUS"])

@@ -9,12 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from harness import python_app
 from harness.server import BINARY, await_true, bearer, clean_environment, run_verb, without_aslr, write_ini
 from harness.terminal import Terminal
+from harness.trace import traced
 
 CHEAP = {"COLMEIA_AUTH_HASH_MEMORY": "8k", "COLMEIA_AUTH_HASH_ITERATIONS": "1"}
 
@@ -431,6 +433,39 @@ def test_hashed_again_meanwhile(user, place, verb):
     code, shown = answer_late(place, verb, "1", change)
     assert code == 0, shown
     assert [row for row in rows(place) if "m=9," in row[3]] == [] and len(rows(place)) == (verb == "passwd")
+
+
+# ---- a database that takes too long ----
+
+EVENTS = {"add": "account created", "passwd": "account changed", "delete": "account deleted"}
+
+
+def child_of(process):
+    """The one that does the work: it asks, by now."""
+    (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(pid)
+
+
+@pytest.mark.parametrize("verb", EVENTS)
+def test_write_that_outlives_its_time(user, place, verb):
+    """Nobody knows whether it was done: so says the verb, by its exit code, too, and so says the audit log."""
+    user("add", "old", "old@test.com", password="x")
+    words, account = (("new", "new@test.com"), "new@test.com") if verb == "add" else (("1",), "old@test.com")
+    log = place / "audit.log"
+    env = {**CHEAP, "COLMEIA_DATABASE_TIMEOUT": "1s", "COLMEIA_LOG_AUDIT": str(log), "COLMEIA_LOG_FORMAT": "json"}
+    with Terminal(place, "user", verb, *words, env=env) as t:
+        *first, last = QUESTIONS.get(verb, QUESTIONS["passwd"])
+        for question in first:
+            t.await_text(question)
+            t.type("yes\n")
+        t.await_text(last)
+        with traced(child_of(t.process), "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=3000ms"):
+            t.type("yes\n")
+            t.await_text("took longer than")
+        assert (t.wait(), "it is not known whether it was done" in t.shown) == (7, True), t.shown
+    (row,) = map(json.loads, log.read_text().splitlines())
+    assert (row["event"], row["outcome"], row["account"]) == (EVENTS[verb], "unknown", account)
+    assert (row["who"], row["what"]) == (f"uid {os.getuid()}", f"user {verb}")
 
 
 # ---- beside a running server ----

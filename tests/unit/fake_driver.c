@@ -37,6 +37,11 @@ void fake_driver_script(const struct fake_step *steps, size_t len)
     script_len = len;
 }
 
+size_t fake_driver_left(void)
+{
+    return script_len;
+}
+
 unsigned fake_driver_pending(void)
 {
     return open_fake ? open_fake->pending_len : 0;

@@ -19,6 +19,8 @@ extern const struct store_driver store_driver_fake;
 
 /* The script of the fake store opened next or open now; borrowed. NULL: none. */
 void fake_driver_script(const struct fake_step *steps, size_t len);
+/* Steps of it that no call has taken yet. */
+size_t fake_driver_left(void);
 /* Calls that are submitted and not answered. */
 unsigned fake_driver_pending(void);
 /* Answers all of them now. */

@@ -6,6 +6,7 @@
 #include "shared/jsonw.h"
 #include "shared/tickets.h"
 #include "tests/unit/fake_driver.h"
+#include "tests/unit/log_catcher.h"
 #include "worker/api/exchange.h"
 #include "worker/http/session.h"
 
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,15 +176,20 @@ static const char *body_of(const char *answer)
 static const char alice[] =
     "{\"username\":\"alice\",\"email\":\"alice@example.com\",\"password\":\"secret\"}";
 
-static void sign_up_and_log_in(struct world *w)
+static void log_in(struct world *w)
 {
-    assert_string_equal(body_of(ask(w, "POST", "/users/", NULL, alice)),
-                        "{\"id\":1,\"username\":\"alice\",\"email\":\"alice@example.com\"}");
     assert_int_equal(status(login(w, "alice@example.com", "secret")), 200);
     const char *token = strstr(w->answer, "access_token\":\"");
     assert_non_null(token);
     token += strlen("access_token\":\"");
     snprintf(w->token, sizeof w->token, "%.*s", (int)strcspn(token, "\""), token);
+}
+
+static void sign_up_and_log_in(struct world *w)
+{
+    assert_string_equal(body_of(ask(w, "POST", "/users/", NULL, alice)),
+                        "{\"id\":1,\"username\":\"alice\",\"email\":\"alice@example.com\"}");
+    log_in(w);
 }
 
 /* ---- the order of judgement ---- */
@@ -253,6 +260,9 @@ static void test_challenge_and_allow(void **state)
 
 /* ---- what store results become ---- */
 
+static const char bob[] =
+    "{\"username\":\"bob\",\"email\":\"bob@example.com\",\"password\":\"p\"}";
+
 enum { STEPS_MAX = 6 };
 
 #define CHANGED {.replace = true, .result = STORE_CHANGED}
@@ -261,8 +271,6 @@ static void test_store_results(void **state)
 {
     struct world *w = *state;
     sign_up_and_log_in(w);
-    static const char bob[] =
-        "{\"username\":\"bob\",\"email\":\"bob@example.com\",\"password\":\"p\"}";
     static const struct {
         const char *method, *target, *body;
         struct fake_step steps[STEPS_MAX]; /* one for each call the request makes */
@@ -445,6 +453,131 @@ static void test_client_leaves_before_its_hash(void **state)
     assert_int_equal(atomic_load(&w->board->slots[0].counters[COUNTER_hashes]), 0);
 }
 
+/* Asks, and leaves when the last step of the script has been taken; then that one is answered. What the
+ * audit log has of it: static. */
+static const char *leave_in_last_step(struct world *w, const char *method, const char *target,
+                                      const char *token, const char *type, const char *body,
+                                      const struct fake_step *steps, size_t steps_len)
+{
+    fake_driver_script(steps, steps_len);
+    catcher_begin();
+    send_request(w, method, target, token, type, body);
+    while (fake_driver_left() > 0)
+        loop_run_once(w->loop, true);
+    close(w->client);
+    w->client = -1;
+    while (http_service_connections(&w->service) > 0)
+        loop_run_once(w->loop, false);
+    fake_driver_hurry();
+    while (store_queued(w->api.store) > 0 || passwords_queued(w->api.passwords) > 0)
+        loop_run_once(w->loop, true);
+    fake_driver_script(NULL, 0);
+    return catcher_end();
+}
+
+static size_t lines_in(const char *text)
+{
+    size_t n = 0;
+    for (; (text = strchr(text, '\n')); text++)
+        n++;
+    return n;
+}
+
+#define SLOW .turns = UINT_MAX
+
+/* Whatever it waits for, first or second try: one line. */
+static void test_who_leaves_a_change_is_recorded(void **state)
+{
+    struct world *w = *state;
+    sign_up_and_log_in(w);
+    static const struct {
+        struct fake_step steps[STEPS_MAX];
+        size_t len;
+        const char *outcome; /* NULL: who asks is not known yet */
+    } rows[] = {
+        {{{SLOW}}, 1, NULL},
+        {{{0}, {SLOW}}, 2, "abandoned"},
+        {{{0}, {SLOW, .begin = true, .replace = true, .result = STORE_CHANGED}}, 2, "abandoned"},
+        {{{0}, CHANGED, {SLOW}}, 3, "abandoned"},
+        {{{0}, CHANGED, {SLOW, .begin = true}}, 3, "abandoned"},
+        {{{0}, CHANGED, {0}, {SLOW}}, 4, "abandoned"},
+        {{{0}, {SLOW, .begin = true, .replace = true, .result = STORE_EMAIL_TAKEN}}, 2, "failed"},
+        {{{0}, {SLOW, .begin = true}}, 2, "ok"},
+    };
+    static const struct {
+        const char *method, *event;
+    } verbs[] = {{"PUT", "account changed"}, {"DELETE", "account deleted"}};
+    struct buf error = {0};
+    assert_true(audit_start("on", (uid_t)-1, (gid_t)-1, &error));
+    for (size_t v = 0; v < 2; v++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            const char *said = leave_in_last_step(w, verbs[v].method, "/users/1", w->token,
+                                                  "application/json", alice, rows[i].steps,
+                                                  rows[i].len);
+            char words[96];
+            snprintf(words, sizeof words, "event=\"%s\" outcome=%s who=\"alice@example.com\"",
+                     verbs[v].event, rows[i].outcome ? rows[i].outcome : "");
+            if (lines_in(said) != (rows[i].outcome != NULL) ||
+                (rows[i].outcome && !strstr(said, words)))
+                fail_msg("%s, row %zu: \"%s\"", verbs[v].method, i, said);
+            if (v == 0 && i == sizeof rows / sizeof *rows - 1) /* it has a new password */
+                log_in(w);
+        }
+    audit_stop();
+}
+
+static const char login_form[] = "username=alice%40example.com&password=secret";
+
+/* 503s and calls that are called off: nothing was done, and one line says so. */
+static void test_what_is_not_done_is_recorded(void **state)
+{
+    struct world *w = *state;
+    sign_up_and_log_in(w);
+    static const struct {
+        const char *method, *target, *body;
+        struct fake_step steps[STEPS_MAX];
+        size_t len;
+        const char *words;
+    } rows[] = {
+#define BUSY {.replace = true, .result = STORE_BUSY}
+#define LOGIN "POST", "/auth/token", login_form
+#define SIGN_UP "POST", "/users/", bob
+        {LOGIN, {BUSY}, 1, "event=\"login\" outcome=unavailable who=\"alice@example.com\""},
+        {LOGIN, {{SLOW}}, 1, "event=\"login\" outcome=abandoned who=\"alice@example.com\""},
+        {SIGN_UP, {BUSY}, 1, "event=\"account created\" outcome=unavailable account=\"bob@"},
+        {SIGN_UP, {{0}, BUSY}, 2, "event=\"account created\" outcome=unavailable account=\"bob@"},
+        {SIGN_UP, {{SLOW}}, 1, "event=\"account created\" outcome=abandoned account=\"bob@"},
+        {SIGN_UP, {{0}, {SLOW}}, 2, "event=\"account created\" outcome=abandoned account=\"bob@"},
+        {"PUT", "/users/1", alice, {{0}, BUSY}, 2,
+         "event=\"account changed\" outcome=unavailable who=\"alice@"},
+        {"DELETE", "/users/1", "", {{0}, BUSY}, 2,
+         "event=\"account deleted\" outcome=unavailable who=\"alice@"},
+        {"DELETE", "/users/1", "", {{0}, CHANGED, BUSY}, 3,
+         "event=\"account deleted\" outcome=unavailable who="},
+    };
+    struct buf error = {0};
+    assert_true(audit_start("on", (uid_t)-1, (gid_t)-1, &error));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *said;
+        bool is_login = rows[i].body == login_form;
+        const char *type = is_login ? "application/x-www-form-urlencoded" : "application/json";
+        if (rows[i].steps[rows[i].len - 1].turns > 0) {
+            said = leave_in_last_step(w, rows[i].method, rows[i].target, w->token, type, rows[i].body,
+                                      rows[i].steps, rows[i].len);
+        } else {
+            fake_driver_script(rows[i].steps, rows[i].len);
+            catcher_begin();
+            send_request(w, rows[i].method, rows[i].target, w->token, type, rows[i].body);
+            receive(w);
+            said = catcher_end();
+            assert_int_equal(status(w->answer), 503);
+        }
+        if (lines_in(said) != 1 || !strstr(said, rows[i].words))
+            fail_msg("row %zu: \"%s\"", i, said);
+    }
+    audit_stop();
+}
+
 static void on_hashed(void *ctx, const struct password_reply *reply)
 {
     bool *done = ctx;
@@ -543,6 +676,8 @@ int main(void)
         TEST(test_client_leaves_during_a_store_call),
         TEST(test_client_leaves_before_its_hash),
         TEST(test_client_leaves_during_its_hash),
+        TEST(test_who_leaves_a_change_is_recorded),
+        TEST(test_what_is_not_done_is_recorded),
         TEST(test_healthcheck),
         TEST(test_a_route_of_the_tests_own_is_served_and_described),
     };

@@ -28,6 +28,7 @@ enum { SLOTS = 3, LISTENERS = 2, PATIENCE_MS = 30000, GENERATION = 7 };
 struct rig {
     struct config *config;
     struct scoreboard *scoreboard;
+    pid_t master_pid;
     struct listener listeners[LISTENERS];
     int queue[2];
     int channels[SLOTS]; /* this side's; -1: none */
@@ -59,8 +60,7 @@ static int setup(void **state)
     struct sock_address any;
     r->config = load_config();
     r->scoreboard = scoreboard_new(SLOTS);
-    if (r->scoreboard)
-        r->scoreboard->master_pid = getpid();
+    r->master_pid = getpid();
     assert_true(sock_parse(SLICE("127.0.0.1:0"), &any, &errors));
     for (int i = 0; i < LISTENERS; i++)
         assert_int_equal(listener_open(&any, 64, &r->listeners[i], &errors), 0);
@@ -103,6 +103,7 @@ static int teardown(void **state)
 static void be_worker(struct rig *r, int slot, int channel, size_t listeners_len)
 {
     struct entry entry = {
+        .master_pid = r->master_pid,
         .role = ROLE_SERVE,
         .slot = slot,
         .generation = GENERATION,
@@ -342,7 +343,7 @@ static void test_move_then_drain(void **state)
 static void test_orphan(void **state)
 {
     struct rig *r = *state;
-    r->scoreboard->master_pid = getpid() + 1; /* not its parent (any more) */
+    r->master_pid = getpid() + 1; /* not its parent (any more) */
     start(r, 0, 1);
     assert_int_equal(kill(r->pids[0], SIGSTOP), 0);
     int pair[2];

@@ -3,6 +3,7 @@
 #include "shared/tickets.h"
 
 #include "shared/clock.h"
+#include "shared/memory.h"
 #include "tests/unit/asleep.h"
 
 #include <errno.h>
@@ -428,6 +429,24 @@ static int reclaim_nobody(struct tickets *t)
     return 0;
 }
 
+/* A stray write: of no process, and of none that could be. Ours stay. */
+static void test_who_is_no_process_holds_nothing(void **state)
+{
+    static const uint64_t nobodies[] = {UINT64_MAX, UINT64_C(1) << 40, UINT64_C(1) << 63,
+                                        (uint64_t)INT_MAX, (uint64_t)INT_MAX + 1};
+    enum { NOBODIES = sizeof nobodies / sizeof *nobodies };
+    use(NOBODIES + 1);
+    int ours = tickets_take(held.tickets, 0);
+    assert_int_equal(ours, 0);
+    uint64_t *end = (uint64_t *)((char *)held.tickets + memory_len(held.tickets));
+    memcpy(end - NOBODIES, nobodies, sizeof nobodies);
+    assert_int_equal(tickets_taken(held.tickets), NOBODIES + 1);
+    assert_int_equal(tickets_weed(held.tickets), NOBODIES);
+    assert_int_equal(tickets_taken(held.tickets), 1);
+    tickets_give(held.tickets, ours); /* and not to one of those who seemed to ask */
+    assert_int_equal(tickets_taken(held.tickets), 0);
+}
+
 /* Our own bugs end in an abort, not in two holders of one ticket. */
 static void test_misuse_aborts(void **state)
 {
@@ -652,6 +671,7 @@ int main(void)
         TEST(test_given_to_who_asks),
         TEST(test_given_to_who_has_least),
         TEST(test_given_in_turn),
+        TEST(test_who_is_no_process_holds_nothing),
         TEST(test_misuse_aborts),
         TEST(test_processes),
         TEST(test_threads),

@@ -29,8 +29,10 @@ bool exchange_is_hardened(const struct exchange *x)
 void exchange_await(struct exchange *x, struct task *task)
 {
     x->task = task;
-    if (!task)
+    if (!task) {
+        exchange_record_undone(x);
         exchange_no_memory(x);
+    }
 }
 
 bool exchange_abandoned(struct exchange *x)
@@ -61,6 +63,24 @@ void exchange_record(const struct exchange *x, enum audit_event event, enum audi
                                 .from = request_peer_name(x->r),
                                 .request_id = x->r->id,
                                 .why = slice_of(why)});
+}
+
+void exchange_record_end(const struct exchange *x, enum audit_outcome outcome)
+{
+    void (*handler)(struct exchange *) = x->endpoint->handler;
+    if (handler == api_login_for_access_token)
+        audit_login(exchange_origin(x), outcome, x->account.email, 0);
+    else if (handler == api_create_user)
+        exchange_record(x, AUDIT_EVENT_create, outcome, &x->account, NULL);
+    else if (handler == api_update_user)
+        exchange_record(x, AUDIT_EVENT_update, outcome, &x->current, NULL);
+    else if (handler == api_delete_user)
+        exchange_record(x, AUDIT_EVENT_delete, outcome, &x->current, NULL);
+}
+
+void exchange_record_undone(const struct exchange *x)
+{
+    exchange_record_end(x, request_is_gone(x->r) ? AUDIT_ABANDONED : AUDIT_UNAVAILABLE);
 }
 
 /* "GET /users/1": the path as it was received, for a query may hold what is nobody's business. */

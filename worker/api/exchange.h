@@ -45,10 +45,15 @@ struct audit_origin exchange_origin(const struct exchange *x);
 /* Writes to the audit log what became of an account, who: the caller (none at a sign-up). */
 void exchange_record(const struct exchange *x, enum audit_event event, enum audit_outcome outcome,
                      const struct store_user *account, const char *why);
+/* … how what was asked for ended before anything was done: THROTTLED, ABANDONED, UNAVAILABLE. No line
+ * for endpoints that change and prove nothing. */
+void exchange_record_end(const struct exchange *x, enum audit_outcome outcome);
+/* … ABANDONED, if who asked has left, else UNAVAILABLE. */
+void exchange_record_undone(const struct exchange *x);
 /* … and that access was denied: a 401 or 403 of which x->why may say more. */
 void exchange_record_denied(const struct exchange *x);
 
-/* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once. */
+/* Remembers what is in flight. A NULL task (no memory) is answered with 503 at once, and recorded. */
 void exchange_await(struct exchange *x, struct task *task);
 /* The first thing when a task comes back: its request goes on. True: the client has left, what came
  * is for nobody, and nobody was answered. */

@@ -17,22 +17,12 @@ static struct attempt_origin origin_of(const struct exchange *x)
     };
 }
 
-static void record_throttled(struct exchange *x)
-{
-    if (x->endpoint->handler == api_login_for_access_token)
-        audit_login(exchange_origin(x), AUDIT_THROTTLED, x->account.email, 0);
-    else if (x->endpoint->handler == api_create_user)
-        exchange_record(x, AUDIT_EVENT_create, AUDIT_THROTTLED, &x->account, NULL);
-    else
-        exchange_record(x, AUDIT_EVENT_update, AUDIT_THROTTLED, &x->current, NULL);
-}
-
 /* The one place that hears of each attempt that was refused. */
 static void throttled(struct exchange *x, int64_t wait_ms)
 {
     struct slice from = request_peer_name(x->r);
     log_debug("%.*s is throttled for %lld ms", SLICE_ARGS(from), (long long)wait_ms);
-    record_throttled(x);
+    exchange_record_end(x, AUDIT_THROTTLED);
     response_status(x->r, 429,
                     &(struct response_headers){.retry_after_s = (int)((wait_ms + 999) / 1000)});
 }

@@ -38,6 +38,8 @@ static void record_judged(const struct exchange *x, enum password_result result)
         audit_login(exchange_origin(x), AUDIT_OK, x->account.email, x->account.id);
     else if (result == PASSWORD_MISMATCH)
         audit_login(exchange_origin(x), AUDIT_FAILED, x->account.email, 0);
+    else
+        exchange_record_undone(x);
 }
 
 static void on_verified(void *ctx, const struct password_reply *reply)
@@ -70,8 +72,10 @@ static void on_login_user(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     bool judged = reply->result == STORE_OK || reply->result == STORE_NOT_FOUND;
-    if (!judged || request_is_gone(x->r))
+    if (!judged || request_is_gone(x->r)) {
         gate_undone(x);
+        exchange_record_undone(x);
+    }
     if (exchange_abandoned(x))
         return;
     if (!judged) {
@@ -80,6 +84,7 @@ static void on_login_user(void *ctx, const struct store_reply *reply)
     }
     if (reply->result == STORE_OK && !exchange_keep_user(x, &reply->users[0], &x->account)) {
         gate_undone(x);
+        exchange_record_undone(x);
         exchange_no_memory(x);
         return;
     }
@@ -93,6 +98,7 @@ void api_login_for_access_token(struct exchange *x)
 {
     x->account.email = slice_dup(x->r->arena, x->body[LOGIN_USERNAME].text); /* the body will be wiped */
     if (!x->account.email.ptr) {
+        exchange_record_undone(x);
         exchange_no_memory(x);
         return;
     }

@@ -47,6 +47,7 @@ static bool keep_fields(struct exchange *x)
     x->account.email = slice_dup(x->r->arena, x->body[USER_EMAIL].text);
     if (x->account.username.ptr && x->account.email.ptr)
         return true;
+    exchange_record_undone(x);
     exchange_no_memory(x);
     return false;
 }
@@ -58,33 +59,33 @@ static void start_hash(struct exchange *x, struct slice account, password_done_f
                                 x));
 }
 
-/* Recorded first: also what is done when the client has left. False: nothing was done, and by no fault
- * of who asked, so that there is no line. */
-static bool record(const struct exchange *x, enum audit_event event, enum store_result result,
+/* One line, however it ended. First: also of what is done when the client has left. */
+static void record(const struct exchange *x, enum audit_event event, enum store_result result,
                    const struct store_user *account)
 {
     switch (result) {
     case STORE_OK:
         exchange_record(x, event, AUDIT_OK, account, NULL);
-        return true;
+        return;
     case STORE_USERNAME_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the name is taken");
-        return true;
+        return;
     case STORE_EMAIL_TAKEN:
         exchange_record(x, event, AUDIT_FAILED, account, "the address is taken");
-        return true;
+        return;
     case STORE_CHANGED:
         exchange_record(x, event, AUDIT_FAILED, account, "the account has changed meanwhile");
-        return true;
+        return;
     case STORE_UNKNOWN:
         exchange_record(x, event, AUDIT_UNKNOWN, account, "the database took too long");
-        return true;
+        return;
     case STORE_NOT_FOUND:
     case STORE_BUSY:
     case STORE_UNAVAILABLE:
     case STORE_NO_MEMORY:
-    case STORE_TOO_LARGE:
-        return false; /* trouble of ours, which the log has, or called off */
+    case STORE_TOO_LARGE: /* trouble of ours, which the log has, or called off */
+        exchange_record_undone(x);
+        return;
     }
     UNREACHABLE();
 }
@@ -103,24 +104,16 @@ static void answer_created(struct exchange *x, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
 }
 
-/* Its client has left, and there is no account. Who is not told at once that name or address is
- * taken has learnt that both are free: that is recorded, and stays counted. */
-static void sign_up_is_left(struct exchange *x)
-{
-    exchange_record(x, AUDIT_EVENT_create, AUDIT_ABANDONED, &x->account, NULL);
-    gate_signed_up(x);
-}
-
+/* Whose client has left, and who is not told at once that name or address is taken, has learnt that both
+ * are free: that stays counted, though there is no account. */
 static void on_created(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     bool gone = request_is_gone(x->r);
     bool may_be = reply->result == STORE_OK || reply->result == STORE_UNKNOWN;
-    bool recorded = record(x, AUDIT_EVENT_create, reply->result,
-                           reply->result == STORE_OK ? &reply->users[0] : &x->account);
-    if (gone && !recorded)
-        sign_up_is_left(x);
-    else if (gone || may_be)
+    record(x, AUDIT_EVENT_create, reply->result,
+           reply->result == STORE_OK ? &reply->users[0] : &x->account);
+    if (gone || may_be)
         gate_signed_up(x);
     else
         gate_undone(x);
@@ -135,12 +128,9 @@ static void wipe_passwords(struct exchange *x)
     exchange_wipe_password(x, &x->body[USER_CURRENT_PASSWORD]);
 }
 
-/* The password is not needed any more. False: there is nothing to go on with; it is answered. */
+/* False: there is nothing to go on with; it is answered. */
 static bool take_hash(struct exchange *x, const struct password_reply *reply)
 {
-    wipe_passwords(x);
-    if (exchange_abandoned(x))
-        return false;
     if (reply->result != PASSWORD_OK)
         exchange_password_failed(x, reply->result);
     return reply->result == PASSWORD_OK;
@@ -149,11 +139,15 @@ static bool take_hash(struct exchange *x, const struct password_reply *reply)
 static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    if (request_is_gone(x->r)) /* whether or not its turn had come */
-        sign_up_is_left(x);
+    bool gone = request_is_gone(x->r); /* whether or not its turn had come */
+    if (gone || reply->result != PASSWORD_OK)
+        exchange_record_undone(x);
+    if (gone)
+        gate_signed_up(x);
     else if (reply->result != PASSWORD_OK)
         gate_undone(x);
-    if (take_hash(x, reply))
+    wipe_passwords(x);
+    if (!exchange_abandoned(x) && take_hash(x, reply))
         gate_await(x, store_user_create(x->api->store, x->account.username, x->account.email,
                                         reply->hash, on_created, x));
 }
@@ -161,12 +155,14 @@ static void on_hashed_for_create(void *ctx, const struct password_reply *reply)
 static void on_conflict_known(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
-    if (reply->result != STORE_NOT_FOUND || request_is_gone(x->r))
+    bool free = reply->result == STORE_NOT_FOUND;
+    if (!free || request_is_gone(x->r)) {
         gate_undone(x);
+        record(x, AUDIT_EVENT_create, reply->result, &x->account);
+    }
     if (exchange_abandoned(x))
         return;
-    if (reply->result != STORE_NOT_FOUND) {
-        record(x, AUDIT_EVENT_create, reply->result, &x->account);
+    if (!free) {
         answer_created(x, reply);
         return;
     }
@@ -287,6 +283,20 @@ static bool is_delete(const struct exchange *x)
     return x->endpoint->handler == api_delete_user;
 }
 
+/* True when the client has left and nothing was done, which is recorded; *x* is over then. */
+static bool change_is_left(struct exchange *x)
+{
+    if (request_is_gone(x->r))
+        exchange_record_undone(x);
+    return exchange_abandoned(x);
+}
+
+static void no_memory_for_change(struct exchange *x)
+{
+    exchange_record_undone(x);
+    exchange_no_memory(x);
+}
+
 /* Of the row as x->current has it; x->account is what it shall be. */
 static void start_write(struct exchange *x)
 {
@@ -301,11 +311,11 @@ static void start_write(struct exchange *x)
 
 static void record_write(const struct exchange *x, const struct store_reply *reply)
 {
+    const struct store_user *account = reply->result == STORE_OK ? reply->users : &x->account;
     if (is_delete(x))
         record(x, AUDIT_EVENT_delete, reply->result, &x->current);
     else
-        record(x, AUDIT_EVENT_update, reply->result,
-               reply->result == STORE_OK ? &reply->users[0] : &x->account);
+        record(x, AUDIT_EVENT_update, reply->result, account);
 }
 
 static void end_write(struct exchange *x, const struct store_reply *reply)
@@ -339,12 +349,12 @@ static void on_seen_again(void *ctx, const struct store_reply *reply)
 {
     struct exchange *x = ctx;
     if (reply->result == STORE_OK && is_only_rehashed(x, &reply->users[0])) {
-        if (exchange_abandoned(x))
+        if (change_is_left(x))
             return;
         if (exchange_keep_user(x, &reply->users[0], &x->current))
             start_write(x);
         else
-            exchange_no_memory(x);
+            no_memory_for_change(x);
         return;
     }
     bool other = reply->result == STORE_OK || reply->result == STORE_NOT_FOUND;
@@ -358,20 +368,23 @@ static void on_written(void *ctx, const struct store_reply *reply)
     x->writes++;
     if (reply->result != STORE_CHANGED || x->writes == WRITES_MAX)
         end_write(x, reply);
-    else if (!exchange_abandoned(x))
+    else if (!change_is_left(x))
         exchange_await(x, store_user_by_id(x->api->store, x->current.id, on_seen_again, x));
 }
 
 static void on_hashed_for_update(void *ctx, const struct password_reply *reply)
 {
     struct exchange *x = ctx;
-    if (!take_hash(x, reply))
+    wipe_passwords(x);
+    if (reply->result != PASSWORD_OK || request_is_gone(x->r))
+        exchange_record_undone(x);
+    if (exchange_abandoned(x) || !take_hash(x, reply))
         return;
     x->account.password = slice_dup(x->r->arena, reply->hash);
     if (x->account.password.ptr)
         start_write(x);
     else
-        exchange_no_memory(x);
+        no_memory_for_change(x);
 }
 
 /* Of the present password. Wrong: 403, for the token is good and is to be kept; a 401 would have clients
@@ -384,6 +397,8 @@ static void on_current_verified(void *ctx, const struct password_reply *reply)
         wipe_passwords(x);
     if (reply->result == PASSWORD_MISMATCH)
         exchange_record(x, AUDIT_EVENT_update, AUDIT_FAILED, &x->current, "the current password is wrong");
+    else if (reply->result != PASSWORD_OK || request_is_gone(x->r))
+        exchange_record_undone(x);
     if (exchange_abandoned(x)) {
         wipe_passwords(x);
         return;

@@ -241,8 +241,8 @@ void desk_complain(const struct desk *d, enum store_result result)
         return;
     case STORE_UNKNOWN:
         tool_say(d->verb,
-                 "the database %s took longer than [database] timeout allows, and may have done it "
-                 "all the same: \"colmeia user list\" shows that",
+                 "the database %s took longer than [database] timeout allows: it is not known "
+                 "whether it was done",
                  d->path);
         return;
     case STORE_UNAVAILABLE:

@@ -76,20 +76,37 @@ static enum exit_code finish(struct job *j, const struct store_user *user, const
 static enum exit_code complain(const struct job *j, enum store_result result)
 {
     desk_complain(j->desk, result);
-    return EXIT_CODE_FAILED;
+    return result == STORE_UNKNOWN ? EXIT_CODE_UNKNOWN : EXIT_CODE_FAILED;
 }
 
-static void record(const struct job *j, enum audit_event event, const struct store_user *user)
+/* Also of what was not done. A name or an address that nobody has is no account: no line. */
+static void record(const struct job *j, enum audit_event event, enum store_result result,
+                   const struct store_user *user)
 {
+    static const struct {
+        enum audit_outcome outcome;
+        const char *why;
+    } ends[] = {
+        [STORE_OK] = {AUDIT_OK, NULL},
+        [STORE_USERNAME_TAKEN] = {AUDIT_FAILED, "the name is taken"},
+        [STORE_EMAIL_TAKEN] = {AUDIT_FAILED, "the address is taken"},
+        [STORE_CHANGED] = {AUDIT_FAILED, "the account has changed meanwhile"},
+        [STORE_NOT_FOUND] = {AUDIT_FAILED, "the account has changed meanwhile"},
+        [STORE_UNKNOWN] = {AUDIT_UNKNOWN, "the database took too long"},
+        [STORE_BUSY] = {AUDIT_UNAVAILABLE, NULL},
+        [STORE_UNAVAILABLE] = {AUDIT_UNAVAILABLE, NULL},
+        [STORE_NO_MEMORY] = {AUDIT_UNAVAILABLE, NULL},
+    };
     char who[48];
     snprintf(who, sizeof who, "uid %lld", (long long)j->caller);
     audit_write(&(struct audit){.event = event,
-                                .outcome = AUDIT_OK,
+                                .outcome = ends[result].outcome,
                                 .who = slice_of(who),
                                 .account = user->email,
                                 .account_id = user->id,
                                 .from = SLICE("command line"),
-                                .what = slice_of(j->verb)});
+                                .what = slice_of(j->verb),
+                                .why = slice_of(ends[result].why)});
 }
 
 /* ---- add ------------------------------------------------------------------------------------- */
@@ -123,18 +140,17 @@ static bool check_email(struct job *j, struct slice text, struct slice *email_r)
     return false;
 }
 
-/* STORE_NOT_FOUND: neither is taken. */
-static bool is_free(const struct job *j, enum store_result result)
+static enum exit_code not_added(const struct job *j, enum store_result result, struct slice name,
+                                struct slice email)
 {
-    if (result == STORE_NOT_FOUND)
-        return true;
+    record(j, AUDIT_EVENT_create, result, &(struct store_user){.username = name, .email = email});
     if (result == STORE_USERNAME_TAKEN)
         tool_say(j->verb, "there is a user with this name already");
     else if (result == STORE_EMAIL_TAKEN)
         tool_say(j->verb, "there is a user with this email already");
     else
-        complain(j, result);
-    return false;
+        return complain(j, result);
+    return EXIT_CODE_FAILED;
 }
 
 /* With profile = hardened; else any password will do. False: said why not. */
@@ -169,19 +185,20 @@ static enum exit_code user_add(struct job *j)
 {
     struct slice name = slice_of(j->words.at[0]), email;
     if (!check_name(j, name) || !check_email(j, slice_of(j->words.at[1]), &email) ||
-        !open_desk(j) || !is_free(j, desk_conflict(j->desk, name, email)))
+        !open_desk(j))
         return EXIT_CODE_FAILED;
+    enum store_result result = desk_conflict(j->desk, name, email);
+    if (result != STORE_NOT_FOUND)
+        return not_added(j, result, name, email);
     struct slice hash = new_hash(j, name, email);
     if (!hash.ptr)
         return EXIT_CODE_FAILED;
     struct store_user user;
-    enum store_result result = desk_create(j->desk, name, email, hash, &user);
-    if (result == STORE_OK) {
-        record(j, AUDIT_EVENT_create, &user);
-        return finish(j, &user, ", added");
-    }
-    is_free(j, result); /* somebody was faster */
-    return EXIT_CODE_FAILED;
+    result = desk_create(j->desk, name, email, hash, &user);
+    if (result != STORE_OK)
+        return not_added(j, result, name, email); /* perhaps somebody was faster */
+    record(j, AUDIT_EVENT_create, STORE_OK, &user);
+    return finish(j, &user, ", added");
 }
 
 /* ---- list ------------------------------------------------------------------------------------ */
@@ -324,10 +341,9 @@ static enum exit_code write_found(struct job *j, struct store_user *user, struct
             break;
         result = hash.ptr ? desk_set_password(j->desk, user, hash) : desk_delete(j->desk, user);
     }
-    if (result == STORE_OK) {
-        record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, user);
+    record(j, hash.ptr ? AUDIT_EVENT_update : AUDIT_EVENT_delete, result, user);
+    if (result == STORE_OK)
         return finish(j, user, what);
-    }
     if (result == STORE_NOT_FOUND)
         tool_say(j->verb, "user %lld is gone: somebody else has just deleted it",
                  (long long)user->id);
@@ -337,7 +353,7 @@ static enum exit_code write_found(struct job *j, struct store_user *user, struct
                  "look again (\"colmeia user list\"). Nothing was done",
                  (long long)user->id);
     else
-        complain(j, result);
+        return complain(j, result);
     return EXIT_CODE_FAILED;
 }
 
