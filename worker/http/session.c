@@ -287,7 +287,9 @@ static enum session_timer wanted_timer(const struct session *s)
         return SESSION_TIMER_NONE; /* the client is not being listened to */
     switch ((enum session_state)s->state) {
     case SESSION_IDLE:
-        return s->first ? SESSION_TIMER_NONE : SESSION_TIMER_IDLE;
+        if (s->first)
+            return SESSION_TIMER_NONE;
+        return s->timer == SESSION_TIMER_FRESH ? SESSION_TIMER_FRESH : SESSION_TIMER_IDLE;
     case SESSION_HEAD:
         return SESSION_TIMER_HEAD;
     case SESSION_BODY:

@@ -68,11 +68,13 @@ void session_drain(struct session *s)
     s->home->now_us = clock_now_us();
     if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
         return;
-    if (session_is_begun(s))
+    if (session_is_begun(s)) {
         session_finish(s);
-    else if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
+        return;
+    }
+    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
-    else
+    if (s->state != SESSION_PREFACE)
         conn_again(&s->conn); /* bytes it has kept, if any, are its next request */
 }
 
