@@ -247,6 +247,12 @@ static bool leaves_it_to_others(const struct session *s)
     return s->home->moving && !s->stays && s->state != SESSION_BODY;
 }
 
+/* What came is kept, or not read, until the queue has room: the client is not late. */
+static bool waits_for_another(const struct session *s)
+{
+    return leaves_it_to_others(s) && s->conn.paused && !s->conn.eof;
+}
+
 bool session_can_take(const struct session *s)
 {
     return !leaves_it_to_others(s) && s->state != SESSION_CLOSING && s->queued < SESSION_PIPELINE_MAX && !is_waiting(s) &&
@@ -468,6 +474,10 @@ static void on_deadline(struct conn *c)
     struct session *s = session_of(c);
     s->home->now_us = loop_entered_us(c->shared->loop);
     enum session_timer timer = s->timer;
+    if (waits_for_another(s)) {
+        session_set_timer(s, timer, now_of(s));
+        return;
+    }
     s->timer = SESSION_TIMER_NONE;
     counter_add(s->home->service->slot, COUNTER_timeouts, 1);
     switch (timer) {
@@ -564,7 +574,7 @@ void session_finish(struct session *s)
         s->last->close = true;
         s->state = SESSION_CLOSING;
     } /* with a head that has not said so it goes on: the next answer will */
-    settle(s);
+    session_advance(s);
 }
 
 void session_end_wait_within(struct session *s, int64_t ms)

@@ -75,7 +75,7 @@ void session_drain(struct session *s)
     if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
     if (s->state != SESSION_PREFACE)
-        conn_again(&s->conn); /* bytes it has kept, if any, are its next request */
+        session_advance(s); /* what it has kept, or not read while it was to be moved */
 }
 
 /* It has been silent, but its next request may have come just now: look once; the look may end it. */
