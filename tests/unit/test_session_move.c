@@ -599,7 +599,7 @@ static void test_move_then_drain(void **state)
     assert_int_equal(tester_counter(&r->taker, COUNTER_connections_taken_over), given);
 }
 
-/* Who waited for the queue and was not read meanwhile is read at once, not when it has been silent. */
+/* Who waited for the queue and was not read meanwhile is read at once, not after a silence. */
 static void test_drain_reads_on(void **state)
 {
     struct rig *r = *state;

@@ -143,8 +143,8 @@ static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
 
 /* ---- descriptors have run out ---------------------------------------------------------------- */
 
-/* Tells one client with the spare descriptor, where it can read that without a handshake; the others
- * wait in the queue. What it has sent is read away, or the close would take the answer with it. */
+/* Tells one client with the spare descriptor, where that needs no handshake; the others wait in
+ * the queue. What it has sent is read away, or the close would take the answer with it. */
 static void refuse_one(struct acceptor *a, const struct watched *w)
 {
     const struct slice *refusal = &a->options.refusal;
