@@ -14,7 +14,7 @@ import pytest
 from harness import tls
 from harness.server import FAST, PATIENCE_S, await_true, run_verb, write_ini
 from harness.tls import SecureWire
-from harness.wire import Closed, Wire
+from harness.wire import Closed, Wire, request
 
 HANDSHAKE = 22
 
@@ -97,6 +97,54 @@ def test_new_keys_without_end(secure, place):
         assert done >= 32
     with SecureWire(server.tcp(), tls.context(place)) as wire:
         assert wire.get().status == 200
+
+
+# ---- the end ----
+
+def sealed_whole(server, place, text):
+    """Sends *text* and close_notify behind it in one piece; what is answered until the server closes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secured = tls.context(place).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with tls.raw(server) as client:
+        while True:
+            try:
+                secured.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.sendall(outgoing.read())
+                incoming.write(client.recv(65536))
+        client.sendall(outgoing.read())
+        server.await_status("the handshake is over", lambda s: s["totals"]["tls_handshakes"] > 0)
+        secured.write(text)
+        try:
+            secured.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        client.sendall(outgoing.read())
+        while received := client.recv(65536):
+            incoming.write(received)
+    answers = b""
+    try:
+        while plain := secured.read(65536):
+            answers += plain
+    except ssl.SSLZeroReturnError:
+        pass
+    return re.findall(rb"HTTP/1\.1 (\d+)", answers)
+
+
+GET, BAD_POST = request(target="/users/1"), request("POST", "/users/", body=b"{")     # no such user
+
+
+@pytest.mark.parametrize("text,answers", [
+    (GET * 40, [b"404"] * 40), (GET + BAD_POST + GET, [b"404", b"422", b"404"]),
+    (GET + BAD_POST * 3, [b"404"] + [b"422"] * 3), (GET * 20 + GET[:-2], [b"404"] * 20),
+    (GET * 17 + BAD_POST[:-1], [b"404"] * 17), (GET, [b"404"])],
+    ids=["many", "behind-a-post", "posts", "half-a-head", "half-a-body", "one"])
+def test_end_behind_requests(secure, place, text, answers):
+    """All that came before close_notify is answered, as before a plain connection's end."""
+    assert sealed_whole(secure(), place, text) == answers
+    with Wire(secure(server__bind="127.0.0.1:0").tcp()) as wire:
+        assert re.findall(rb"HTTP/1\.1 (\d+)", wire.send(text).send_end().rest()) == answers
 
 
 # ---- what is no TLS ----

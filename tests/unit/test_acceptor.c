@@ -1,6 +1,8 @@
 /* test_acceptor.c: worker/net/listener.c: batches, gates, descriptors that run out. */
 #include "worker/net/listener.h"
 
+#include "shared/door.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -249,6 +251,19 @@ static void test_out_of_descriptors(void **state)
         loop_run_once(r->loop, true);
 }
 
+/* Behind "tls" nobody could read it: there the door only closes. */
+static void test_out_of_descriptors_with_tls(void **state)
+{
+    struct rig *r = *state;
+    r->listeners[1].words = DOOR_TLS;
+    int secure = connect_client(r, 1);
+    acceptor_start(r->acceptor);
+    turn_without_descriptors(r);
+    char got[8];
+    assert_int_equal(read(secure, got, sizeof got), 0);
+    assert_int_equal(r->accepted_len, 0);
+}
+
 /* The pause doubles only as long as nobody can be accepted: of two shortages with a success between
  * them the second is announced like the first. */
 static void test_pause_begins_anew(void **state)
@@ -290,6 +305,7 @@ int main(void)
         TEST(test_drain_leaves_activated),
         TEST(test_shut_down),
         TEST(test_out_of_descriptors),
+        TEST(test_out_of_descriptors_with_tls),
         TEST(test_pause_begins_anew),
     };
     return cmocka_run_group_tests_name("acceptor", tests, NULL, NULL);

@@ -306,11 +306,14 @@ static void test_deadlines(void **state)
     static const struct deadline_case cases[] = {
         {"nothing was sent", "", "", 0},
         {"half a head", "GET / HT", TIMED_OUT, 1},
-        {"an empty line", "\r\n", TIMED_OUT, 1},
+        {"an empty line", "\r\n", "", 0},
+        {"half an empty line", "\r", TIMED_OUT, 1},
+        {"an empty line and half a head", "\r\nG", TIMED_OUT, 1},
         {"half a body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na", TIMED_OUT, 1},
         {"half the chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
          TIMED_OUT, 1},
         {"idle", GET("/a"), OK_P("10", "/a"), 1},
+        {"idle behind an empty line", GET("/a") "\r\n", OK_P("10", "/a"), 1},
         {"idle, then half a head", GET("/a") "G", OK_P("10", "/a") TIMED_OUT, 2},
     };
     struct tester *t = *state;
@@ -327,6 +330,21 @@ static void test_deadlines(void **state)
         assert_int_equal(tester_counter(t, COUNTER_timeouts), i + 1);
         close(fd);
     }
+}
+
+/* An empty line begins nothing: whoever sends it is as fresh as before. */
+static void test_empty_line(void **state)
+{
+    struct tester *t = *state;
+    t->config.limits_keepalive_timeout = 0; /* a fresh one has its chance even so */
+    tester_start(t);
+    int fd = tester_connect(t);
+    tester_send(t, fd, "\r\n");
+    tester_expect_silence(t, fd);
+    assert_int_equal(t->slot.busy, 0);
+    tester_send(t, fd, GET("/a"));
+    assert_non_null(strstr(tester_receive_all(t, fd), "{\"p\":\"/a\"}"));
+    close(fd);
 }
 
 /* The deadline of a head is absolute: bytes do not move it. A client that came later and is silent
@@ -777,10 +795,19 @@ static void test_drain_in_silence(void **state)
     struct tester *t = *state;
     tester_start(t);
     int fd = connect_idle(t);
+    int empty = connect_idle(t);
+    tester_send(t, empty, "\r");
+    tester_turn(t);
+    assert_int_equal(t->slot.busy, 1);
+    tester_send(t, empty, "\n");
+    tester_turn(t);
+    assert_int_equal(t->slot.busy, 0);
     age_answers(&t->slot, SESSION_QUIET_MS);
     http_service_drain(&t->service);
     assert_true(is_closed(fd));
+    assert_true(is_closed(empty));
     close(fd);
+    close(empty);
     tester_await(t, &t->drained, 1);
 }
 
@@ -990,6 +1017,7 @@ int main(void)
         TEST(test_continue),
         TEST(test_continue_in_order),
         TEST(test_deadlines),
+        TEST(test_empty_line),
         TEST(test_slow_head),
         TEST(test_deadline_of_the_next),
         TEST(test_no_deadline_while_handling),

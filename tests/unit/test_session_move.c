@@ -599,6 +599,38 @@ static void test_move_then_drain(void **state)
     assert_int_equal(tester_counter(&r->taker, COUNTER_connections_taken_over), given);
 }
 
+/* Who waited for the queue and was not read meanwhile is read at once, not after a silence. */
+static void test_drain_reads_on(void **state)
+{
+    struct rig *r = *state;
+    make_queue_small(r);
+    int answered = connect_client(r);
+    int head = connect_client(r);
+    say(answered, GET("/wait"));
+    tester_await(&r->giver, &r->giver.waiting_len, 1);
+    int fds[MANY];
+    for (int i = 0; i < MANY; i++)
+        fds[i] = connect_idle(r); /* they go first */
+    say(head, "GET /head HTTP/1.1\r\n");
+    turn(r);
+    http_service_move(&r->giver.service, r->queue[1]);
+    tester_answer(&r->giver, 0, "\"done\"");
+    assert_null(strstr(hear(r, answered, "\"done\""), CLOSES));
+    say(answered, GET("/next"));
+    say(head, HOST_LINE "\r\n");
+    turn(r);
+    assert_int_equal(r->giver.handled, MANY + 1);
+    http_service_drain(&r->giver.service);
+    turn(r);
+    assert_int_equal(r->giver.handled, MANY + 3);
+    assert_non_null(strstr(hear(r, answered, NULL), CLOSES));
+    assert_non_null(strstr(hear(r, head, NULL), CLOSES));
+    close(answered);
+    close(head);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+}
+
 /* What a draining service takes out of the queue. */
 static void test_taken_by_a_draining_service(void **state)
 {
@@ -653,6 +685,43 @@ static void test_deadlines_go_on(void **state)
     await_count(r, &r->taker, 0);
 }
 
+/* None runs out while a request waits for room in the queue: nobody looks at it. */
+static void test_deadlines_wait_for_the_queue(void **state)
+{
+    struct rig *r = *state;
+    int fds[MANY], heads[MANY / 4];
+    make_queue_small(r);
+    for (int i = 0; i < MANY; i++)
+        fds[i] = connect_idle(r);
+    for (int i = 0; i < MANY / 4; i++) {
+        heads[i] = connect_client(r);
+        say(heads[i], "GET /next HTTP/1.1\r\n");
+    }
+    turn(r);
+    http_service_move(&r->giver.service, r->queue[1]);
+    for (int i = 0; i < MANY; i++)
+        say(fds[i], GET("/next"));
+    for (int i = 0; i < MANY / 4; i++)
+        say(heads[i], HOST_LINE "\r\n");
+    turn(r);
+    for (struct session *s = r->giver.service.private_data->sessions; s; s = s->next)
+        session_end_wait_within(s, 0);
+    mono_ms end = mono_add(clock_now(), 20);
+    while (mono_before(clock_now(), end))
+        turn(r);
+    assert_int_equal(tester_counter(&r->giver, COUNTER_timeouts), 0);
+    inbox_start(r->inbox);
+    for (int i = 0; i < MANY; i++) {
+        assert_null(strstr(hear(r, fds[i], "{\"p\":\"/next\"}"), CLOSES));
+        close(fds[i]);
+    }
+    for (int i = 0; i < MANY / 4; i++) {
+        assert_null(strstr(hear(r, heads[i], "{\"p\":\"/next\"}"), CLOSES));
+        close(heads[i]);
+    }
+    assert_moved(r, MANY + MANY / 4);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -672,8 +741,10 @@ int main(void)
         TEST(test_no_queue),
         TEST(test_stalled),
         TEST(test_move_then_drain),
+        TEST(test_drain_reads_on),
         TEST(test_taken_by_a_draining_service),
         TEST(test_deadlines_go_on),
+        TEST(test_deadlines_wait_for_the_queue),
     };
     return cmocka_run_group_tests_name("session_move", tests, NULL, NULL);
 }

@@ -23,15 +23,20 @@
 static char orders[] = "/tmp/colmeia-faults-XXXXXX"; /* the directory of the fault points */
 static char order[sizeof orders + 32];
 
-static void let_reads_fail(const char *with)
+static void let_reads_fail_after(int good, const char *with)
 {
 #ifndef COLMEIA_FAULTS
     skip(); /* a build without fault points */
 #endif
     FILE *f = fopen(order, "w");
     assert_non_null(f);
-    fprintf(f, "errno %s\n", with);
+    fprintf(f, "skip %d errno %s\n", good, with);
     fclose(f);
+}
+
+static void let_reads_fail(const char *with)
+{
+    let_reads_fail_after(0, with);
 }
 
 /* Whether the file system of *directory* knows what it has in memory. The tests are about those that
@@ -229,6 +234,24 @@ static void takes_long(void **state)
     assert_true(reads_on_loop(t));
 }
 
+/* What a try has read that was given up is not counted when the next one does so again. */
+static void tried_again_with_all_its_memory(void **state)
+{
+    struct tester *t = *state;
+    enum { ROWS = 20, FITS = 60 * 1024 };
+    struct answer a = {0};
+    tester_sql(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) "
+                  "INSERT INTO users (username, email, password) "
+                  "SELECT 'n' || i, printf('%02000d', i), 'p' FROM n");
+    let_reads_fail_after(9, "EAGAIN");
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    store_user_list(t->store, 0, ROWS, FITS, answer_on_done, &a);
+    assert_int_equal(tester_await(t, &a), STORE_OK);
+    assert_int_equal(a.users_len, ROWS);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    answer_fini(&a);
+}
+
 static void count_turn(struct loop_flush *f)
 {
     (*(int *)(f + 1))++;
@@ -365,6 +388,7 @@ int main(void)
         CASE(file_system_cannot_tell),
         CASE(threads_at_work),
         CASE(takes_long),
+        CASE(tried_again_with_all_its_memory),
         CASE(many_take_turns),
         CASE(index_to_rebuild),
         CASE(locked_by_others),

@@ -185,8 +185,8 @@ static size_t take_head(struct session *s, const char *bytes, size_t len)
 {
     struct guard_head head;
     enum http_input input = guard_scan(&s->guard, &s->home->limits, bytes, len, &head);
-    if (input == INPUT_MORE) {
-        s->state = SESSION_HEAD;
+    if (input == INPUT_MORE) { /* an empty line before it begins nothing (RFC 9112, 2.2) */
+        s->state = s->guard.skipped == len ? SESSION_IDLE : SESSION_HEAD;
         return 0;
     }
     s->guard = (struct guard){0};

@@ -256,6 +256,12 @@ static bool has_place(const struct session *s)
     return s->queued == 0 || (s->queued < SESSION_PIPELINE_MAX && large_may_be_more(s->home));
 }
 
+/* What came is kept, or not read, until the queue has room: the client is not late. */
+static bool waits_for_another(const struct session *s)
+{
+    return leaves_it_to_others(s) && s->conn.paused && !s->conn.eof;
+}
+
 bool session_can_take(const struct session *s)
 {
     return !leaves_it_to_others(s) && s->state != SESSION_CLOSING && has_place(s) &&
@@ -299,7 +305,9 @@ static enum session_timer wanted_timer(const struct session *s)
         return SESSION_TIMER_NONE; /* the client is not being listened to */
     switch ((enum session_state)s->state) {
     case SESSION_IDLE:
-        return s->first ? SESSION_TIMER_NONE : SESSION_TIMER_IDLE;
+        if (s->first)
+            return SESSION_TIMER_NONE;
+        return s->timer == SESSION_TIMER_FRESH ? SESSION_TIMER_FRESH : SESSION_TIMER_IDLE;
     case SESSION_HEAD:
         return SESSION_TIMER_HEAD;
     case SESSION_BODY:
@@ -478,6 +486,10 @@ static void on_deadline(struct conn *c)
     struct session *s = session_of(c);
     s->home->now_us = loop_entered_us(c->shared->loop);
     enum session_timer timer = s->timer;
+    if (waits_for_another(s)) {
+        session_set_timer(s, timer, now_of(s));
+        return;
+    }
     s->timer = SESSION_TIMER_NONE;
     counter_add(s->home->service->slot, COUNTER_timeouts, 1);
     switch (timer) {
@@ -574,7 +586,7 @@ void session_finish(struct session *s)
         s->last->close = true;
         s->state = SESSION_CLOSING;
     } /* with a head that has not said so it goes on: the next answer will */
-    settle(s);
+    session_advance(s);
 }
 
 void session_end_wait_within(struct session *s, int64_t ms)

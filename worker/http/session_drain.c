@@ -68,12 +68,14 @@ void session_drain(struct session *s)
     s->home->now_us = clock_now_us();
     if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
         return;
-    if (session_is_begun(s))
+    if (session_is_begun(s)) {
         session_finish(s);
-    else if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
+        return;
+    }
+    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
-    else
-        conn_again(&s->conn); /* bytes it has kept, if any, are its next request */
+    if (s->state != SESSION_PREFACE)
+        session_advance(s); /* what it has kept, or not read while it was to be moved */
 }
 
 /* It has been silent, but its next request may have come just now: look once; the look may end it. */

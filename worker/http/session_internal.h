@@ -95,7 +95,8 @@ void session_end_wait_within(struct session *s, int64_t ms);
 mono_ms session_waiting_since(const struct session *s);
 /* A request was begun and is not answered. */
 bool session_is_begun(const struct session *s);
-/* It is busy: what was begun is finished, and the last answer says so, if its head is not made yet. */
+/* It is busy: what was begun is finished, and the last answer says so, if its head is not made yet.
+ * May be gone after it. */
 void session_finish(struct session *s);
 
 /* In session_move.c: hands the session over if its worker is leaving and it is between requests.

@@ -38,13 +38,12 @@ static bool is_movable(const struct session *s)
 static void stay(struct session *s)
 {
     s->stays = true;
-    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE) {
+    if (s->timer == SESSION_TIMER_FRESH || s->timer == SESSION_TIMER_PREFACE)
         session_end_wait_within(s, SESSION_FRESH_DRAIN_MS);
-        return;
-    }
-    if (s->timer == SESSION_TIMER_IDLE)
+    else if (s->timer == SESSION_TIMER_IDLE)
         session_end_wait_within(s, SESSION_QUIET_MS);
-    session_advance(s);
+    if (s->state != SESSION_PREFACE)
+        session_advance(s);
 }
 
 /* ---- giving ---------------------------------------------------------------------------------- */

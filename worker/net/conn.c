@@ -44,12 +44,14 @@ static void watch(struct conn *c)
         events |= EV_READ;
     if (c->blocked)
         events |= EV_WRITE;
-    if ((c->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&c->io) == (events != 0))
-        return;
-    ev_io_stop(c->shared->ev, &c->io);
-    ev_io_set(&c->io, c->io.fd, events);
-    if (events)
-        ev_io_start(c->shared->ev, &c->io);
+    if ((c->io.events & (EV_READ | EV_WRITE)) != events || ev_is_active(&c->io) != (events != 0)) {
+        ev_io_stop(c->shared->ev, &c->io);
+        ev_io_set(&c->io, c->io.fd, events);
+        if (events)
+            ev_io_start(c->shared->ev, &c->io);
+    }
+    if (c->ended && (events & EV_READ)) /* the socket may have nothing more to say */
+        ev_feed_event(c->shared->ev, &c->io, EV_READ);
 }
 
 /* Makes sure that the timer fires no later than the nearest deadline. */
@@ -220,7 +222,13 @@ static bool is_hung_up(int fd)
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 }
 
-void conn_take_eof(struct conn *c)
+void conn_note_end(struct conn *c)
+{
+    c->ended = true;
+    watch(c);
+}
+
+static void take_eof(struct conn *c)
 {
     c->eof = true;
     watch(c);
@@ -252,14 +260,14 @@ void conn_read_now(struct conn *c)
     struct conn_shared *sh = c->shared;
     LOOP_ASSERT_OWNER(sh->loop);
     ASSERT(!sh->read_buffer_in_use);
-    ssize_t n = recv(c->io.fd, sh->read_buffer, CONN_READ_MAX, 0);
+    ssize_t n = c->ended ? 0 : recv(c->io.fd, sh->read_buffer, CONN_READ_MAX, 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             conn_end(c, c->lingering ? CONN_END_LINGERED : CONN_END_BROKEN);
         return;
     }
     if (n == 0) {
-        conn_take_eof(c);
+        take_eof(c);
         return;
     }
     counter_add(sh->slot, COUNTER_bytes_in, (uint64_t)n);

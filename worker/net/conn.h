@@ -87,7 +87,8 @@ struct conn {
     uint32_t kept_cap;
     uint32_t lingered_bytes;
     bool paused;  /* the owner does not want to read now */
-    bool eof;     /* read(2) has returned 0 */
+    bool ended;   /* TLS: its end was read; eof() comes when the owner reads on */
+    bool eof;     /* nothing more will be read */
     bool blocked; /* the last conn_write() was incomplete */
     bool lingering;
 };

@@ -8,8 +8,8 @@
 /* In conn.c. Shows plain bytes to the owner, behind those that are kept; what it does not take is kept.
  * False: the connection is gone. */
 bool conn_show(struct conn *c, const char *bytes, size_t len);
-/* The other side will send nothing more. The connection may be gone after it. */
-void conn_take_eof(struct conn *c);
+/* The other side will send nothing more: the next read finds the end. Kept bytes come before it. */
+void conn_note_end(struct conn *c);
 /* Output waits; *progress*: for a new while. */
 void conn_block(struct conn *c, bool progress);
 /* Closes, and tells the owner. */

@@ -24,7 +24,7 @@ static bool over(struct conn *c, enum tls_result result)
     case TLS_GOES_ON:
         return false;
     case TLS_ENDED:
-        conn_take_eof(c);
+        conn_note_end(c);
         return true;
     case TLS_FAILED:
         if (!c->lingering)

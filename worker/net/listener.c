@@ -3,6 +3,7 @@
 #include "worker/net/listener.h"
 
 #include "shared/check.h"
+#include "shared/door.h"
 #include "shared/fault.h"
 #include "shared/log.h"
 #include "worker/net/balance.h"
@@ -142,18 +143,19 @@ static void on_pause_over(struct ev_loop *ev, struct ev_timer *t, int revents)
 
 /* ---- descriptors have run out ---------------------------------------------------------------- */
 
-/* Tells one client with the spare descriptor; the others wait in the queue. What it has sent is
- * read away, or the close would take the answer with it. */
-static void refuse_one(struct acceptor *a, int listener_fd)
+/* Tells one client with the spare descriptor, where that needs no handshake; the others wait in
+ * the queue. What it has sent is read away, or the close would take the answer with it. */
+static void refuse_one(struct acceptor *a, const struct watched *w)
 {
+    const struct slice *refusal = &a->options.refusal;
+    bool plain = !(a->options.listeners[w - a->watched].words & DOOR_TLS);
     if (a->spare_fd < 0)
         return;
     close(a->spare_fd);
-    int fd = accept4(listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(w->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         char away[4096];
-        if (a->options.refusal.ptr &&
-            send(fd, a->options.refusal.ptr, a->options.refusal.len, MSG_NOSIGNAL) > 0)
+        if (plain && refusal->ptr && send(fd, refusal->ptr, refusal->len, MSG_NOSIGNAL) > 0)
             shutdown(fd, SHUT_WR);
         for (int i = 0; i < REFUSED_READ_MAX && read(fd, away, sizeof away) > 0; i++)
             continue;
@@ -162,10 +164,11 @@ static void refuse_one(struct acceptor *a, int listener_fd)
     a->spare_fd = open_spare();
 }
 
-static void on_exhausted(struct acceptor *a, int listener_fd, int error)
+/* *w*: where somebody waits; NULL: nobody knows. */
+static void on_exhausted(struct acceptor *a, const struct watched *w, int error)
 {
-    if (listener_fd >= 0)
-        refuse_one(a, listener_fd);
+    if (w)
+        refuse_one(a, w);
     a->exhausted_ms = a->exhausted_ms ? a->exhausted_ms * 2 : EXHAUSTED_MIN_MS;
     if (a->exhausted_ms > EXHAUSTED_MAX_MS)
         a->exhausted_ms = EXHAUSTED_MAX_MS;
@@ -247,7 +250,7 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
     struct acceptor *a = w->acceptor;
     loop_enter(a->loop, "accepting");
     if (revents & EV_ERROR) { /* epoll_ctl(2) failed for want of memory, and libev has stopped it */
-        on_exhausted(a, -1, ENOMEM);
+        on_exhausted(a, NULL, ENOMEM);
         return;
     }
     if (yields(a))
@@ -265,7 +268,7 @@ static void on_listener(struct ev_loop *ev, struct ev_io *io, int revents)
         case ACCEPT_EMPTY: /* another worker was faster, or all are taken */
             return;
         case ACCEPT_EXHAUSTED:
-            on_exhausted(a, io->fd, errno);
+            on_exhausted(a, w, errno);
             return;
         case ACCEPT_DEAD:
             give_up(a, w);
@@ -285,7 +288,7 @@ static void empty_queue(struct acceptor *a, struct watched *w)
         case ACCEPT_EMPTY:
             return;
         case ACCEPT_EXHAUSTED:
-            refuse_one(a, w->io.fd);
+            refuse_one(a, w);
             log_warning("some of the last connections are left unanswered: no descriptors");
             return;
         case ACCEPT_DEAD:

@@ -29,7 +29,7 @@ struct acceptor_options {
     void (*gate)(void *ctx, bool open);
     void *ctx;
     /* What the one client hears that is accepted with the spare descriptor when they have run out,
-     * before it is closed; {NULL, 0}: nothing. Static. */
+     * before it is closed; not behind a listener with "tls". {NULL, 0}: nothing. Static. */
     struct slice refusal;
 };
 
