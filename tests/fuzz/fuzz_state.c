@@ -45,6 +45,19 @@ static void check_round(const struct state *s)
     buf_free(&error);
 }
 
+/* Whom children become is carried on as it was. */
+static void check_identity(const struct state *s)
+{
+    const struct state_master *m = &s->master[0];
+    struct state_master again = *m;
+    struct identity identity;
+    if (!state_identity(s, &identity))
+        return;
+    state_set_identity(&again, &identity);
+    ASSERT(again.children == m->children && identity.wanted == (m->children == STATE_CHILDREN_BECOME));
+    ASSERT(!identity.wanted || (again.uid == m->uid && again.gid == m->gid));
+}
+
 static void count(void *ctx, int fd)
 {
     ASSERT(fd >= 0);
@@ -61,7 +74,10 @@ static void try(struct slice bytes)
         ASSERT(fds >= s.strangers_len);
         check_texts(&s, bytes);
         check_round(&s);
-        ASSERT(state_is_sound(&s, &error) == (error.len == 0));
+        bool sound = state_is_sound(&s, &error);
+        ASSERT(sound == (error.len == 0));
+        if (sound)
+            check_identity(&s);
     } else {
         ASSERT(error.len > 0);
     }

@@ -21,9 +21,10 @@ GUARDS = {
                       "session_clear_timer owes_answer session_set_timer linger settle "
                       "session_advance session_answered on_data on_eof"),
                      (HTTP + "response.c", "put_head build count response_send response_json response_malformed"),
-                     ("worker/net/conn.c", "watch keep show_kept show_passing conn_show conn_again conn_feed conn_take_eof "
+                     ("worker/net/conn.c", "watch keep show_kept show_passing conn_show conn_again conn_feed take_eof "
                       "take_read conn_read_now conn_linger on_lingering_bytes")],
     "fuzz_tls": ["worker/net/tls.c", "worker/net/conn_tls.c", HTTP + "preface.c",
+                 ("worker/net/conn.c", "conn_note_end"),
                  ("worker/net/tls_tickets.c", "seal open_it on_ticket set_mac"),
                  ("worker/net/tls_context.c", "choose_protocol")],
     "fuzz_target": [HTTP + "target.c"],
