@@ -113,8 +113,9 @@ static void publish(struct master *m)
     for (size_t i = 0; i < m->supervisor->slots_len; i++) {
         const struct sup_slot *from = &m->supervisor->slots[i];
         struct scoreboard_slot *to = &m->estate.scoreboard->slots[i];
-        if (from->born == 0 || from->role != ROLE_SERVE)
-            continue; /* never used: its memory is not even there; or nobody looks there */
+        bool used = from->born > 0 || i < scoreboard_slots_used(m->estate.scoreboard);
+        if (!used || from->role != ROLE_SERVE)
+            continue; /* its memory is not even there; or nobody looks there */
         scoreboard_use(m->estate.scoreboard, i);
         atomic_store(&to->pid, from->pid);
         atomic_store(&to->generation, from->generation);

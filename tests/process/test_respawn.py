@@ -45,6 +45,28 @@ def test_dead_worker_is_replaced(serve, number):
     assert set(before) - {victim} < set(after), "the others are the same"
 
 
+def kill_until_it_waits(server):
+    """One worker, again and again, until it is tried again only after a second and more."""
+    pids = set(server.workers())
+    victim = pids.pop()
+    while True:
+        os.kill(victim, signal.SIGKILL)
+        await_gone(victim)
+        retries = [slot["retry_ms"] or 0 for slot in server.status()["slots"]]
+        if max(retries) > 1000:
+            return
+        (victim,) = set(server.await_workers(2, without=[victim])) - pids
+
+
+def test_a_reload_ends_the_waiting(serve):
+    """Who waited for its next try is not wanted any more, and nobody says that it is."""
+    server = serve(workers=2, config={"supervisor.settle": "50ms"})
+    kill_until_it_waits(server)
+    server.reload()
+    server.await_status("two workers, ready", lambda s: [slot["state"] for slot in s["slots"]] == 2 * ["ready"])
+    assert server.status()["workers"]["by_state"]["backoff"] == 0
+
+
 def test_only_the_victims_connections_are_lost(serve):
     server = serve(workers=3)
     wires = []
