@@ -28,7 +28,16 @@ void stopping_end(struct supervisor *s, struct sup_actions *out, enum exit_code 
     sup_act(s, out, SUP_EXIT, -1)->code = code;
 }
 
-/* From now on no slot wants a worker. */
+static void decide(struct supervisor *s, mono_ms now, bool moving, enum slot_event event,
+                   struct sup_actions *out)
+{
+    for (size_t i = 0; i < s->slots_len; i++)
+        if (s->slots[i].moving == moving)
+            slot_decide(s, &s->slots[i], now, event, out);
+}
+
+/* From now on no slot wants a worker. Those who hand their connections over hear it first: who leaves
+ * before it does so while others still take what it gave. */
 static void begin_stop(struct supervisor *s, mono_ms now, bool quick, struct sup_actions *out)
 {
     enum slot_event event = quick ? SLOT_EVENT_QUIT : SLOT_EVENT_DRAIN;
@@ -37,10 +46,10 @@ static void begin_stop(struct supervisor *s, mono_ms now, bool quick, struct sup
     s->phase = SUP_PHASE_STOPPING;
     sup_act(s, out, SUP_STOPPING, -1);
     sup_act(s, out, SUP_REFUSE, -1);
-    for (size_t i = 0; i < s->slots_len; i++) {
+    for (size_t i = 0; i < s->slots_len; i++)
         s->slots[i].wanted = false;
-        slot_decide(s, &s->slots[i], now, event, out);
-    }
+    decide(s, now, true, event, out);
+    decide(s, now, false, event, out);
 }
 
 void stopping_ask(struct supervisor *s, mono_ms now, struct sup_actions *out)

@@ -72,12 +72,16 @@ static void empty_doors(struct worker *w)
     inbox_start(w->inbox); /* a worker that still moves may go on to fill it */
 }
 
-/* Sessions are gone: what was queued meanwhile is still answered, then the worker leaves. */
+static void hear_master(struct worker *w);
+
+/* Sessions are gone: what was queued meanwhile is still answered, then the worker leaves. If it has given
+ * its last ones away and all are to stop by now, they may be for it to take back. */
 void leave_on_drained(struct http_service *s)
 {
     struct worker *w = (struct worker *)((char *)s - offsetof(struct worker, service));
     if (!w->acceptor)
         return; /* tearing down already */
+    hear_master(w);
     empty_doors(w);
     if (http_service_connections(&w->service) == 0)
         worker_leave(w, EXIT_CODE_OK);
@@ -86,6 +90,8 @@ void leave_on_drained(struct http_service *s)
 bool leave_may_take(void *ctx)
 {
     struct worker *w = ctx;
+    if (w->left)
+        return false; /* the rest of this turn */
     return w->leaving == LEAVING_DRAINING || acceptor_may_take(w->acceptor);
 }
 
@@ -110,9 +116,12 @@ static void drain(struct worker *w, int64_t cut_after_ms)
     cut_after(w, cut_after_ms);
 }
 
-/* A worker that has not begun to serve has nothing to drain. */
+/* A worker that has not begun to serve has nothing to drain; one that has left must take nothing more in
+ * what remains of its turn. */
 static void stop_serving(struct worker *w, int64_t cut_after_ms)
 {
+    if (w->left)
+        return;
     if (w->acceptor)
         drain(w, cut_after_ms);
     else
@@ -125,7 +134,7 @@ static void move(struct worker *w, uint64_t ending)
         worker_leave(w, EXIT_CODE_OK);
         return;
     }
-    if (w->leaving != LEAVING_NOT)
+    if (w->leaving != LEAVING_NOT || w->left)
         return;
     w->leaving = LEAVING_MOVING;
     w->ending = ending;
@@ -245,6 +254,12 @@ static void on_message(void *ctx, const struct message *m)
     }
 }
 
+static void hear_master(struct worker *w)
+{
+    if (ev_is_active(&w->channel) && !message_receive_all(w->channel.fd, on_message, w))
+        on_channel_end(w);
+}
+
 static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
 {
     struct worker *w = io->data;
@@ -254,8 +269,7 @@ static void on_channel(struct ev_loop *ev, struct ev_io *io, int revents)
         worker_leave(w, EXIT_CODE_INTERNAL);
         return;
     }
-    if (!message_receive_all(io->fd, on_message, w))
-        on_channel_end(w);
+    hear_master(w);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -44,6 +44,33 @@ def test_giving_fails(serve, faults, error, how):
     load.judge()
 
 
+def test_a_stop_as_the_last_one_is_given_away(serve, faults):
+    """The worker that gave it takes it back before it leaves, for those who could have taken it leave, too."""
+    server = serve(workers=1, env=faults.env, config=FAST)
+    (old,) = server.workers()
+    body = b'{"username": "ana", "email": "ana@test.com", "password": "pw-4711"}'
+    with Wire(server.tcp()) as wire:
+        wire.send(b"POST /users/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(body) + body[:9])
+        server.await_status("it is read", lambda s: s["busy"] == 1)
+        server.send_signal(signal.SIGHUP)
+        await_true("the old one leaves", lambda: "draining" in server.children().get(old, ""))
+        (new,) = set(server.workers()) - {old}
+        os.kill(new, signal.SIGSTOP)
+        await_held(new)
+        faults.set("handover_give", "once signal STOP")
+        wire.send(body[9:])
+        assert wire.answer().status == 201
+        await_held(old)
+        server.send_signal(signal.SIGTERM)
+        assert server.status()["state"] == "stopping"
+        go_on(old)
+        answer = wire.get()
+        assert (answer.status, answer.header("connection")) == (200, "close") and wire.is_closed()
+        go_on(new)
+    assert server.wait() == 0, server.log
+
+
 @pytest.mark.parametrize("error", ["ETOOMANYREFS", "EPIPE"])
 def test_fresh_connections_that_cannot_be_given_away(serve, faults, error):
     """They have time for their first request, and are answered once."""
