@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from harness.faults import await_held, go_on
 from harness.load import Load
 from harness.server import FAST, await_true
 from harness.wire import Wire
@@ -198,8 +199,9 @@ def test_worker_cannot_be_told_at_a_reload(serve, faults, visit, whom):
         faults.set("reload_commit", "once signal STOP")
         server.send_signal(signal.SIGHUP)
         faults.await_struck("reload_commit")
+        await_held(server.process.pid)      # or it would go on before it stands still
         faults.set("message_send", f"skip {visit} once errno EAGAIN")
-        os.kill(server.process.pid, signal.SIGCONT)
+        go_on(server.process.pid)
         server.await_line(r"reload 1: 2 workers replaced, .* 0 cut")
         assert faults.is_struck("message_send")
         untold = re.findall(r"\(pid (\d+)\) cannot be told; it gets SIGTERM", server.log)
