@@ -91,6 +91,8 @@ void answer_on_done(void *ctx, const struct store_reply *reply)
     a->result = reply->result;
     a->users_len = reply->users_len;
     arena_init(&a->arena, NULL, 0, SIZE_MAX);
+    if (reply->text)
+        a->text = slice_dup(&a->arena, buf_slice(reply->text));
     a->users = arena_zalloc(&a->arena, (reply->users_len + 1) * sizeof *a->users);
     assert_non_null(a->users);
     for (size_t i = 0; i < reply->users_len; i++) {
@@ -135,19 +137,29 @@ enum store_result tester_by_id(struct tester *t, int64_t id, struct answer *a)
     return tester_await(t, a);
 }
 
+static void write_row(struct buf *out, const struct store_user *user)
+{
+    assert_null(user->password.ptr);
+    buf_printf(out, "%" PRId64 " %.*s %.*s; ", user->id, SLICE_ARGS(user->username),
+               SLICE_ARGS(user->email));
+}
+
+const struct store_list_form tester_form = {.row = write_row};
+
+size_t answer_rows(const struct answer *a)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < a->text.len; i++)
+        rows += a->text.ptr[i] == ';';
+    return rows;
+}
+
 const char *tester_list(struct tester *t, char *text, size_t text_max)
 {
     struct answer a = {0};
-    size_t len = 0;
-    text[0] = 0;
-    assert_non_null(store_user_list(t->store, 0, INT64_MAX, 0, answer_on_done, &a));
+    assert_non_null(store_user_list(t->store, 0, INT64_MAX, &tester_form, 0, answer_on_done, &a));
     assert_int_equal(tester_await(t, &a), STORE_OK);
-    for (size_t i = 0; i < a.users_len && len < text_max; i++) {
-        assert_null(a.users[i].password.ptr);
-        len +=
-            (size_t)snprintf(text + len, text_max - len, "%" PRId64 " %.*s %.*s; ", a.users[i].id,
-                             SLICE_ARGS(a.users[i].username), SLICE_ARGS(a.users[i].email));
-    }
+    snprintf(text, text_max, "%.*s", SLICE_ARGS(a.text));
     answer_fini(&a);
     return text;
 }

@@ -27,6 +27,7 @@ struct answer {
     enum store_result result;
     struct store_user *users;
     size_t users_len;
+    struct slice text; /* of a list; else {NULL, 0} */
     struct arena arena;
 };
 
@@ -47,7 +48,11 @@ enum store_result tester_await(struct tester *t, struct answer *a);
 enum store_result tester_create(struct tester *t, const char *username, const char *email,
                                 const char *password);
 enum store_result tester_by_id(struct tester *t, int64_t id, struct answer *a);
-/* Rows as "1 alice a@x; 2 bob b@x; " in *text. */
+/* Lists as "1 alice a@x; 2 bob b@x; ". A row that showed a password would fail the test. */
+extern const struct store_list_form tester_form;
+/* How many rows such a list has. */
+size_t answer_rows(const struct answer *a);
+/* All of them in *text*. */
 const char *tester_list(struct tester *t, char *text, size_t text_max);
 
 /* Runs SQL on the tester's file through a connection of its own; fails the test on an error. The

@@ -268,6 +268,27 @@ static void test_room(void **state)
     assert_shown(r, "still read");
 }
 
+/* What the socket would take is sent in parts all the same; nobody has to read for the next one. */
+static void test_much(void **state)
+{
+    struct rig *r = *state;
+    static char much[CONN_WRITE_MAX + 1], got[CONN_WRITE_MAX];
+    int room = 4 * CONN_WRITE_MAX;
+    assert_int_equal(setsockopt(r->conn.io.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+    struct iovec pieces[] = {{much, 1}, {much + 1, CONN_WRITE_MAX}, piece("behind it")};
+    assert_int_equal(conn_write(&r->conn, pieces, 3), CONN_WRITE_MAX);
+    assert_true(conn_is_blocked(&r->conn));
+    assert_int_equal(r->rooms, 0);
+    turn(r);
+    assert_int_equal(r->rooms, 1);
+    assert_false(conn_is_blocked(&r->conn));
+    for (size_t n = 0; n < CONN_WRITE_MAX;)
+        n += (size_t)read(r->peer, got, sizeof got - n);
+    struct iovec all[] = {{much, 1}, {much + 1, CONN_WRITE_MAX - 1}};
+    assert_int_equal(conn_write(&r->conn, all, 2), CONN_WRITE_MAX);
+    assert_false(conn_is_blocked(&r->conn));
+}
+
 static void test_stuck(void **state)
 {
     struct rig *r = *state;
@@ -350,9 +371,9 @@ int main(void)
         TEST(test_data),     TEST(test_kept),           TEST(test_close_in_data),
         TEST(test_paused),   TEST(test_read_now),       TEST(test_eof),
         TEST(test_hang_up),  TEST(test_write_pieces),   TEST(test_write_to_nobody),
-        TEST(test_room),     TEST(test_stuck),          TEST(test_stuck_stays_stuck),
-        TEST(test_deadline), TEST(test_deadline_moves), TEST(test_linger),
-        TEST(test_size),
+        TEST(test_room),     TEST(test_much),           TEST(test_stuck),
+        TEST(test_deadline), TEST(test_deadline_moves), TEST(test_stuck_stays_stuck),
+        TEST(test_linger),   TEST(test_size),
     };
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }

@@ -70,7 +70,9 @@ static unsigned connections(void *ctx)
 
 static const struct executor_options executor_options = {
     .name = "x", .threads = 1, .max_queue = 1, .max_batch = 1, .run = run};
-static const struct iovec piece = {(char *)(uintptr_t)"x", 1};
+static struct iovec piece = {(char *)(uintptr_t)"x", 1};
+static struct buf text;
+static const struct store_list_form form;
 
 /* Name of a function of the loop's thread, and a call of it. */
 #define CALLS(X)                                                                                   \
@@ -114,12 +116,13 @@ static const struct iovec piece = {(char *)(uintptr_t)"x", 1};
     X(turn_hold, request_hold(t->request))                                                         \
     X(turn_release, request_release(t->request))                                                   \
     X(request_resumed, request_resumed(t->request))                                                \
+    X(request_keep, request_keep(t->request, &text))                                               \
     X(response_send, response_json(t->request, 200, SLICE("1")))                                   \
     X(store_user_by_id, store_user_by_id(t->store, 1, on_store, NULL))                             \
     X(store_user_profile, store_user_profile(t->store, 1, on_store, NULL))                         \
     X(store_user_by_email, store_user_by_email(t->store, SLICE("x"), on_store, NULL))              \
     X(store_user_conflict, store_user_conflict(t->store, SLICE("x"), SLICE("x"), on_store, NULL))  \
-    X(store_user_list, store_user_list(t->store, 0, 1, 0, on_store, NULL))                            \
+    X(store_user_list, store_user_list(t->store, 0, 1, &form, 0, on_store, NULL))                  \
     X(store_user_create,                                                                           \
       store_user_create(t->store, SLICE("x"), SLICE("x"), SLICE("x"), on_store, NULL))             \
     X(store_user_update, store_user_update(t->store, 1, SLICE("x"), SLICE("x"), SLICE("x"),        \

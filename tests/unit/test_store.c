@@ -147,18 +147,17 @@ static void lists(void **state)
     }
     const struct {
         int64_t offset, limit;
-        size_t len;
-        int64_t first, last;
+        int first, last;
     } cases[] = {
-        {0, 100, 100, 1, 100},
-        {0, 1, 1, 1, 1},
-        {0, 0, 0, 0, 0},
-        {990, 100, 10, 991, 1000},
-        {999, 1, 1, 1000, 1000},
-        {1000, 1, 0, 0, 0},
-        {0, INT64_MAX, 1000, 1, 1000},
-        {1, INT64_MAX, 999, 2, 1000},
-        {INT64_MAX, INT64_MAX, 0, 0, 0},
+        {0, 100, 1, 100},
+        {0, 1, 1, 1},
+        {0, 0, 0, 0},
+        {990, 100, 991, 1000},
+        {999, 1, 1000, 1000},
+        {1000, 1, 0, 0},
+        {0, INT64_MAX, 1, 1000},
+        {1, INT64_MAX, 2, 1000},
+        {INT64_MAX, INT64_MAX, 0, 0},
     };
     /* ids have no gaps here, so to skip so many and to begin behind that id are the same */
     for (size_t n = 0; n < 2 * (sizeof cases / sizeof *cases); n++) {
@@ -167,18 +166,18 @@ static void lists(void **state)
         if (n % 2)
             store_user_list_after(t->store, cases[i].offset, cases[i].limit, answer_on_done, &a);
         else
-            store_user_list(t->store, cases[i].offset, cases[i].limit, 0, answer_on_done, &a);
+            store_user_list(t->store, cases[i].offset, cases[i].limit, &tester_form, 0,
+                            answer_on_done, &a);
         assert_int_equal(tester_await(t, &a), STORE_OK);
-        assert_int_equal(a.users_len, cases[i].len);
-        for (size_t k = 0; k < a.users_len; k++) {
-            char name[16];
-            snprintf(name, sizeof name, "u%d", (int)a.users[k].id);
-            assert_slice(a.users[k].username, name);
-            assert_int_equal(a.users[k].id, cases[i].first + (int64_t)k);
-            assert_null(a.users[k].password.ptr);
-        }
-        if (a.users_len)
-            assert_int_equal(a.users[a.users_len - 1].id, cases[i].last);
+        struct buf got = {0}, wanted = {0};
+        buf_append_slice(&got, a.text);
+        for (size_t k = 0; k < a.users_len; k++)
+            tester_form.row(&got, &a.users[k]);
+        for (int id = cases[i].first; id && id <= cases[i].last; id++)
+            buf_printf(&wanted, "%d u%d u%d@x.com; ", id, id, id);
+        assert_true(slice_equals(buf_slice(&got), buf_slice(&wanted)));
+        buf_free(&got);
+        buf_free(&wanted);
         answer_fini(&a);
     }
 }
@@ -187,6 +186,7 @@ static void lists(void **state)
 static void lists_within_memory(void **state)
 {
     struct tester *t = *state;
+    enum { BYTES = sizeof("1 u1 u1; ") - 1, TEXT = 9 * BYTES + 55 * (BYTES + 3) };
     for (int i = 0; i < 64; i++) {
         char name[16];
         snprintf(name, sizeof name, "u%d", i + 1);
@@ -198,18 +198,53 @@ static void lists_within_memory(void **state)
         enum store_result result;
         size_t len;
     } cases[] = {
-        {64, 0, STORE_OK, 64},        {64, 64 * 1024, STORE_OK, 64}, {64, 2048, STORE_TOO_LARGE, 0},
-        {1, 2048, STORE_OK, 1},       {64, 1, STORE_TOO_LARGE, 0},   {0, 1, STORE_OK, 0},
+        {64, 0, STORE_OK, 64},           {64, TEXT, STORE_OK, 64}, {64, TEXT - 1, STORE_TOO_LARGE, 0},
+        {9, 9 * BYTES, STORE_OK, 9},     {9, 9 * BYTES - 1, STORE_TOO_LARGE, 0},
+        {1, BYTES, STORE_OK, 1},         {64, 1, STORE_TOO_LARGE, 0}, {0, 1, STORE_OK, 0},
         {64, SIZE_MAX, STORE_OK, 64},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct answer a = {0};
-        store_user_list(t->store, 0, cases[i].limit, cases[i].max_bytes, answer_on_done, &a);
+        store_user_list(t->store, 0, cases[i].limit, &tester_form, cases[i].max_bytes, answer_on_done,
+                        &a);
         assert_int_equal(tester_await(t, &a), cases[i].result);
-        assert_int_equal(a.users_len, cases[i].len);
+        assert_int_equal(answer_rows(&a), cases[i].len);
+        assert_true(a.text.ptr ? cases[i].result == STORE_OK : cases[i].result == STORE_TOO_LARGE);
         answer_fini(&a);
     }
     assert_int_equal(scoreboard_total(t->board, COUNTER_store_errors), 0);
+}
+
+static void write_id(struct buf *out, const struct store_user *user)
+{
+    buf_printf(out, "%d", (int)user->id);
+}
+
+/* What a form opens and closes with is there without rows too, and is counted. */
+static void lists_by_form(void **state)
+{
+    struct tester *t = *state;
+    static const struct store_list_form form = {
+        {"[rows: ", 7}, {", ", 2}, {" all]", 5}, write_id};
+    tester_create(t, "a", "a", "h");
+    tester_create(t, "b", "b", "h");
+    const struct {
+        int64_t limit;
+        size_t max_bytes;
+        const char *text; /* NULL: too large */
+    } cases[] = {
+        {0, 0, "[rows:  all]"},     {1, 0, "[rows: 1 all]"},  {2, 0, "[rows: 1, 2 all]"},
+        {2, 16, "[rows: 1, 2 all]"}, {2, 15, NULL},            {1, 13, "[rows: 1 all]"},
+        {1, 12, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct answer a = {0};
+        store_user_list(t->store, 0, cases[i].limit, &form, cases[i].max_bytes, answer_on_done, &a);
+        assert_int_equal(tester_await(t, &a), cases[i].text ? STORE_OK : STORE_TOO_LARGE);
+        if (cases[i].text)
+            assert_slice(a.text, cases[i].text);
+        answer_fini(&a);
+    }
 }
 
 static void updates(void **state)
@@ -477,7 +512,7 @@ static void next_in_chain(void *ctx, const struct store_reply *reply)
         store_user_create(c->t->store, slice_of(name), slice_of(name), SLICE("h"), next_in_chain,
                           c);
     else
-        store_user_list(c->t->store, 0, 100, 0, answer_on_done, &c->last);
+        store_user_list(c->t->store, 0, 100, &tester_form, 0, answer_on_done, &c->last);
 }
 
 /* A done() may start the next call: what one request's handler does. */
@@ -487,7 +522,7 @@ static void calls_from_done(void **state)
     struct chain c = {.t = t, .left = 10};
     store_probe(t->store, next_in_chain, &c);
     assert_int_equal(tester_await(t, &c.last), STORE_OK);
-    assert_int_equal(c.last.users_len, 9);
+    assert_int_equal(answer_rows(&c.last), 9);
     answer_fini(&c.last);
 }
 
@@ -740,7 +775,7 @@ static void postgresql_is_refused(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define CONTRACT                                                                                   \
-    CASE(create_and_read), CASE(duplicates), CASE(lists), CASE(lists_within_memory),              \
+    CASE(create_and_read), CASE(duplicates), CASE(lists), CASE(lists_within_memory), CASE(lists_by_form), \
         CASE(updates), CASE(deletes),                                                              \
         CASE(rehashes), CASE(odd_strings), CASE(later_and_once), CASE(calls_are_recycled),         \
         CASE(hashes_are_wiped), CASE(full_queue_is_busy), CASE(cancelled_is_not_done),             \

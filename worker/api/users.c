@@ -5,31 +5,30 @@
 #include "shared/check.h"
 
 enum {
-    USER_JSON_BESIDE = 64, /* bytes of an account beside its texts, at most: keys, id */
-    USERS_SMALL = 64 * 1024, /* bytes of rows that any number of requests may have at once */
-    WRITES_MAX = 3        /* tries of a change whose row has changed since it was seen */
+    USERS_SMALL = 64 * 1024, /* bytes of a list that any number of requests may have at once */
+    WRITES_MAX = 3           /* tries of a change whose row has changed since it was seen */
 };
 
 #define WRITE_INT jsonw_i64
 #define WRITE_STRING jsonw_string
 #define WRITE_EMAIL jsonw_string
 
-static void write_user(struct jsonw *w, const struct store_user *user)
+static void write_user(struct buf *out, const struct store_user *user)
 {
-    jsonw_object_open(w);
+    struct jsonw w = jsonw_on(out);
+    jsonw_object_open(&w);
 #define MEMBER(member, kind)                                                                       \
-    jsonw_key(w, #member);                                                                         \
-    WRITE_##kind(w, user->member);
+    jsonw_key(&w, #member);                                                                        \
+    WRITE_##kind(&w, user->member);
     USER_PUBLIC(MEMBER)
 #undef MEMBER
-    jsonw_object_close(w);
+    jsonw_object_close(&w);
 }
 
 static void answer_user(struct exchange *x, int status, const struct store_user *user)
 {
     struct buf out = buf_in_arena(x->r->arena);
-    struct jsonw w = jsonw_on(&out);
-    write_user(&w, user);
+    write_user(&out, user);
     exchange_json(x, status, &out);
 }
 
@@ -178,12 +177,22 @@ void api_create_user(struct exchange *x)
 
 /* ---- GET /users/ and /users/{user_id} --------------------------------------------------------- */
 
+#define LITERAL(text) {text, sizeof(text) - 1}
+
+static const struct store_list_form user_list = {
+    .open = LITERAL("{\"users\":["),
+    .between = LITERAL(","),
+    .close = LITERAL("]}"),
+    .row = write_user,
+};
+
 static void on_listed(void *ctx, const struct store_reply *reply);
 
 static void start_list(struct exchange *x, size_t max_bytes)
 {
     exchange_await(x, store_user_list(x->api->store, x->query[PAGE_OFFSET].number,
-                                      x->query[PAGE_LIMIT].number, max_bytes, on_listed, x));
+                                      x->query[PAGE_LIMIT].number, &user_list, max_bytes, on_listed,
+                                      x));
 }
 
 static void on_room(struct request *r, bool room)
@@ -195,15 +204,6 @@ static void on_room(struct request *r, bool room)
         start_list(x, 0);
     else
         exchange_no_memory(x);
-}
-
-/* Near enough, escapes being rare: what a buffer outgrows stays in the arena with the answer. */
-static size_t json_length(const struct store_reply *reply)
-{
-    size_t len = 16;
-    for (size_t i = 0; i < reply->users_len; i++)
-        len += USER_JSON_BESIDE + reply->users[i].username.len + reply->users[i].email.len;
-    return len;
 }
 
 static void on_listed(void *ctx, const struct store_reply *reply)
@@ -219,17 +219,7 @@ static void on_listed(void *ctx, const struct store_reply *reply)
         exchange_store_failed(x, reply->result);
         return;
     }
-    struct buf out = buf_in_arena(x->r->arena);
-    buf_reserve(&out, json_length(reply));
-    struct jsonw w = jsonw_on(&out);
-    jsonw_object_open(&w);
-    jsonw_name(&w, SLICE("users"));
-    jsonw_array_open(&w);
-    for (size_t i = 0; i < reply->users_len; i++)
-        write_user(&w, &reply->users[i]);
-    jsonw_array_close(&w);
-    jsonw_object_close(&w);
-    exchange_json(x, 200, &out);
+    exchange_json(x, 200, request_keep(x->r, reply->text));
 }
 
 void api_read_users(struct exchange *x)

@@ -80,8 +80,8 @@ static void on_next(struct ev_loop *ev, struct ev_timer *timer, int revents)
 void large_answered(struct turn *t)
 {
     struct http_service_private *sp = t->home;
-    if (t->arena.blocks && !t->gone) {
-        t->counted = t->arena.used_bytes;
+    if (!t->gone) {
+        t->counted = t->kept.cap + (t->arena.blocks ? t->arena.used_bytes : 0);
         sp->answer_bytes += t->counted;
     }
     if (sp->large_begun == t) {

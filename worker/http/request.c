@@ -88,6 +88,16 @@ void request_routed(struct request *r, const struct route *route)
     label(r);
 }
 
+const struct buf *request_keep(struct request *r, struct buf *text)
+{
+    struct turn *t = turn_of(r);
+    LOOP_ASSERT_OWNER(r->loop);
+    ASSERT(!text->arena && !t->kept.data);
+    t->kept = *text;
+    *text = (struct buf){0};
+    return &t->kept;
+}
+
 void request_hold(struct request *r)
 {
     turn_hold(turn_of(r));
@@ -151,6 +161,7 @@ void turn_release(struct turn *t)
     if (may_hold_secrets(t))
         arena_wipe(&t->arena, t->block, sizeof t->block);
     arena_fini(&t->arena);
+    buf_free(&t->kept);
     large_released(t);
     home->turns--;
     if (home->pool_len == POOL_MAX) {

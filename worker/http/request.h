@@ -88,6 +88,10 @@ void request_routed(struct request *r, const struct route *route);
 typedef void request_begin_fn(struct request *r, bool room);
 void request_await_room(struct request *r, request_begin_fn *begin);
 
+/* What *text*, of the heap, holds is the request's from now on, as its arena is: *text* is left {0}. Once
+ * in a request. What it is now, valid until the request goes. */
+const struct buf *request_keep(struct request *r, struct buf *text);
+
 void request_hold(struct request *r);
 /* May free the request. */
 void request_release(struct request *r);

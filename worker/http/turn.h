@@ -12,7 +12,7 @@
 struct http_service_private;
 struct session;
 
-/* All that one request may ever take from its arena: a list of a million users fits. */
+/* All that one request may ever take from its arena. */
 #define TURN_ARENA_MAX ((size_t)1 << 30)
 
 struct turn {
@@ -39,6 +39,7 @@ struct turn {
     struct turn *behind;     /* … in that line */
     size_t counted;          /* of the worker's answer_bytes */
 
+    struct buf kept; /* request_keep()'s */
     struct arena arena;
     alignas(max_align_t) char block[REQUEST_INLINE_ARENA]; /* the arena's first */
 };

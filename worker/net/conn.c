@@ -318,17 +318,32 @@ static ssize_t write_plain(struct conn *c, const struct iovec *pieces, int count
     return n;
 }
 
-ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count)
+/* How many of them it is then. True: that is all of them. */
+static bool cut(struct iovec *pieces, int *count, size_t *total)
+{
+    for (int i = 0; i < *count; i++) {
+        size_t room = CONN_WRITE_MAX - *total;
+        if (pieces[i].iov_len > room) {
+            pieces[i].iov_len = room;
+            *total += room;
+            *count = i + 1;
+            return false;
+        }
+        *total += pieces[i].iov_len;
+    }
+    return true;
+}
+
+ssize_t conn_write(struct conn *c, struct iovec *pieces, int count)
 {
     LOOP_ASSERT_OWNER(c->shared->loop);
     ASSERT(!c->lingering && count > 0);
     size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += pieces[i].iov_len;
+    bool all = cut(pieces, &count, &total);
     ssize_t n = c->tls ? conn_write_sealed(c, pieces, count, total) : write_plain(c, pieces, count);
     if (n < 0)
         return -1;
-    bool incomplete = (size_t)n < total;
+    bool incomplete = (size_t)n < total || !all;
     if (incomplete)
         conn_block(c, n > 0);
     else if (ev_is_active(&c->io) && (c->io.events & EV_WRITE))

@@ -41,7 +41,7 @@ struct conn_events {
     /* The other side will send nothing more (or what it sends is no TLS); it may still read. Called
      * once. */
     void (*eof)(struct conn *c);
-    /* After an incomplete conn_write(): write the rest now, or call conn_want_data(). */
+    /* After an incomplete conn_write(), in a later turn of the loop: write the rest now, or call conn_want_data(). */
     void (*room)(struct conn *c);
     /* The deadline of conn_set_deadline() has passed; it is unset again. */
     void (*deadline)(struct conn *c);
@@ -50,7 +50,8 @@ struct conn_events {
 };
 
 enum {
-    CONN_READ_MAX = 64 * 1024, /* bytes of one read */
+    CONN_READ_MAX = 64 * 1024,   /* bytes of one read */
+    CONN_WRITE_MAX = 256 * 1024, /* bytes of one write: others have their turn in between */
     CONN_LINGER_MS = 2000,
     CONN_LINGER_BYTES = 64 * 1024
 };
@@ -119,9 +120,10 @@ void conn_feed(struct conn *c, const char *bytes, size_t len);
  */
 bool conn_linger(struct conn *c);
 
-/* Writes at once what the kernel takes of count (at most IOV_MAX) pieces: returns the bytes taken,
- * possibly 0 or not all (then room() follows), or -1 when the connection is broken: close it. */
-ssize_t conn_write(struct conn *c, const struct iovec *pieces, int count);
+/* Writes at once what the kernel takes of count (at most IOV_MAX) pieces, CONN_WRITE_MAX bytes at most:
+ * returns the bytes taken, possibly 0 or not all (then room() follows), or -1 when the connection is
+ * broken: close it. Cuts *pieces* to what it tries. */
+ssize_t conn_write(struct conn *c, struct iovec *pieces, int count);
 /* Output waits for the other side. */
 static inline bool conn_is_blocked(const struct conn *c)
 {

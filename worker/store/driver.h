@@ -41,8 +41,11 @@ struct store_call {
     struct slice email;
     struct slice password;
     struct slice seen_password;
+    const struct store_list_form *form; /* LIST's */
+    size_t text_max;
     /* the driver's answer; rows live in arena */
     struct store_reply reply;
+    struct buf text; /* LIST: what the rows have become */
     /* the caller's */
     store_done_fn *done;
     void *ctx;
@@ -64,9 +67,12 @@ struct store_driver {
 struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error);
 
-/* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply. False
- * without memory (the reply's result then says so: STORE_NO_MEMORY, or STORE_TOO_LARGE where the caller
- * gave it less). *capacity* is the caller's running array size, 0 at first. */
+/* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply; or, of a
+ * LIST, the row as text. False without memory (the reply's result then says so: STORE_NO_MEMORY, or
+ * STORE_TOO_LARGE where the caller gave it less). *capacity* is the caller's running array size, 0 at first. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user);
+/* The same thread. Whoever tries the call again has as much memory as this try had: drops what it added.
+ * *used_bytes*: the arena's before it. */
+void store_call_begin_anew(struct store_call *call, size_t used_bytes);
 
 extern const struct store_driver store_driver_sqlite;

@@ -174,15 +174,13 @@ static int time_is_over(void *ctx)
     return clock_now_us() >= *until_us;
 }
 
-/* Whoever tries again has as much memory as this try had: what its rows took counts no more. */
 static bool read_one_nowait(struct sqlite_connection *c, struct store_call *call)
 {
     size_t used = call->arena.used_bytes;
     call->reply.result = read_one(c, call);
     if (is_answer(call->reply.result))
         return true;
-    call->reply = (struct store_reply){.result = STORE_UNAVAILABLE};
-    call->arena.used_bytes = used;
+    store_call_begin_anew(call, used);
     return false;
 }
 

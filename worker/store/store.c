@@ -2,8 +2,8 @@
  * waited too long is answered without it. Calls are recycled: each comes with a block of memory big
  * enough for a row or two, so that reading one user allocates nothing once the store is warm.
  *
- * Thread: all of it runs on the loop's, but store_call_add_user(), which the driver calls where it
- * works on the call. */
+ * Thread: all of it runs on the loop's, but store_call_add_user() and store_call_begin_anew(), which the
+ * driver calls where it works on the call. */
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
@@ -15,6 +15,7 @@
 enum {
     CALL_BLOCK_BYTES = 1024, /* arguments and a row with its hash: about 500 */
     CALLS_KEPT = 512,        /* recycled calls; what a peak needs beyond goes back to the heap */
+    TEXT_BYTES = 8 * 1024,   /* at first: a page of a hundred accounts */
     DEFAULT_TIMEOUT_MS = 10000
 };
 /* A list without end must not take the machine with it: about a million rows. */
@@ -74,6 +75,7 @@ static void give_back(struct store_call *c)
     explicit_bzero(p->block,
                    c->arena.blocks ? sizeof p->block : (size_t)(c->arena.next - p->block));
     arena_fini(&c->arena);
+    buf_free(&c->text);
     if (s->free_calls_len < CALLS_KEPT) {
         p->next = s->free_calls;
         s->free_calls = p;
@@ -183,6 +185,23 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 
 static void submit(struct store_call *c);
 
+/* Gives back what its buffer has too much. False without memory for the little that an empty list takes. */
+static bool end_text(struct store_call *c)
+{
+    struct buf *text = &c->text;
+    if (text->len == 0)
+        buf_append_slice(text, c->form->open);
+    buf_append_slice(text, c->form->close);
+    if (text->failed)
+        return false;
+    char *fit = realloc(text->data, text->len);
+    if (fit) {
+        text->data = fit;
+        text->cap = text->len;
+    }
+    return true;
+}
+
 /* What the caller gets, by how the task ended. */
 static enum store_result judge(const struct store_call *c)
 {
@@ -227,6 +246,8 @@ static void on_done(struct task *t)
         return;
     }
     enum store_result result = judge(c);
+    if (c->form && result == STORE_OK && !end_text(c))
+        result = STORE_NO_MEMORY;
     if (!p->read_tried) {
         if (probe_goes_on(c, result))
             return;
@@ -234,10 +255,10 @@ static void on_done(struct task *t)
             result = STORE_UNAVAILABLE; /* closed between the halves */
     }
     c->reply.result = result;
-    if (result != STORE_OK) {
-        c->reply.users = NULL;
-        c->reply.users_len = 0;
-    }
+    if (result != STORE_OK)
+        c->reply = (struct store_reply){.result = result};
+    else if (c->form)
+        c->reply.text = &c->text;
     bool failed =
         (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
         t->outcome != TASK_CANCELLED;
@@ -366,22 +387,46 @@ static struct slice keep(char **at, struct slice text)
     return copy;
 }
 
-static bool out_of_memory(struct store_call *call)
+static bool out_of_memory(struct store_call *call, enum store_result result)
 {
-    bool chosen = call->arena.max_bytes < CALL_MAX_BYTES;
-    call->reply.result = chosen ? STORE_TOO_LARGE : STORE_NO_MEMORY;
+    call->reply.result = result;
     return false;
+}
+
+/* Its end has room already: see end_text(). */
+static bool add_text(struct store_call *call, const struct store_user *user)
+{
+    struct buf *text = &call->text;
+    if (text->len == 0)
+        buf_reserve(text, TEXT_BYTES);
+    buf_append_slice(text, text->len == 0 ? call->form->open : call->form->between);
+    call->form->row(text, user);
+    buf_reserve(text, call->form->close.len);
+    if (text->failed)
+        return out_of_memory(call, STORE_NO_MEMORY);
+    if (text->len + call->form->close.len > call->text_max)
+        return out_of_memory(call, call->text_max < CALL_MAX_BYTES ? STORE_TOO_LARGE : STORE_NO_MEMORY);
+    return true;
+}
+
+void store_call_begin_anew(struct store_call *call, size_t used_bytes)
+{
+    call->reply = (struct store_reply){.result = STORE_UNAVAILABLE};
+    call->arena.used_bytes = used_bytes;
+    buf_clear(&call->text);
 }
 
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
 {
+    if (call->form)
+        return add_text(call, user);
     /* the reply shows its rows as const; here they are made */
     struct store_user *rows = (struct store_user *)(uintptr_t)call->reply.users;
     if (call->reply.users_len == *capacity) {
         size_t wanted = *capacity == 0 ? 1 : *capacity < 32 ? 64 : *capacity * 2;
         struct store_user *more = arena_alloc(&call->arena, wanted * sizeof *more);
         if (!more)
-            return out_of_memory(call);
+            return out_of_memory(call, STORE_NO_MEMORY);
         if (call->reply.users_len)
             memcpy(more, rows, call->reply.users_len * sizeof *more);
         call->reply.users = rows = more;
@@ -389,7 +434,7 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     }
     char *text = arena_alloc(&call->arena, user->username.len + user->email.len + user->password.len);
     if (!text)
-        return out_of_memory(call);
+        return out_of_memory(call, STORE_NO_MEMORY);
     struct store_user *copy = &rows[call->reply.users_len++];
     copy->id = user->id;
     copy->username = keep(&text, user->username);
@@ -438,7 +483,8 @@ struct task *(store_user_conflict)(struct store *s, struct slice username, struc
     return c ? start(c, take(c, &c->username, username) && take(c, &c->email, email)) : NULL;
 }
 
-struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, size_t max_bytes,
+struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit,
+                               const struct store_list_form *form, size_t max_bytes,
                                store_done_fn *done, void *ctx, const char *made_at)
 {
     LOOP_ASSERT_OWNER(s->loop);
@@ -448,8 +494,8 @@ struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit, s
         return NULL;
     c->offset = offset;
     c->limit = limit;
-    if (max_bytes > 0 && max_bytes < CALL_MAX_BYTES)
-        c->arena.max_bytes = max_bytes;
+    c->form = form;
+    c->text_max = max_bytes > 0 && max_bytes < CALL_MAX_BYTES ? max_bytes : CALL_MAX_BYTES;
     return start(c, true);
 }
 

@@ -26,7 +26,7 @@
     X(UNKNOWN, "outcome unknown")   /* a write that had begun took too long */                     \
     X(UNAVAILABLE, "unavailable")   /* disk full, read-only, I/O error, connection lost */         \
     X(NO_MEMORY, "no memory")                                                                      \
-    X(TOO_LARGE, "too large")       /* a list, for the memory it was given */
+    X(TOO_LARGE, "too large")       /* a list's text, for the bytes it was given */
 
 enum store_result {
 #define X(name, text) STORE_##name,
@@ -42,11 +42,20 @@ struct store_user {
     struct slice password; /* the stored hash text; absent in lists */
 };
 
+/* How a list becomes text: written where the database is worked on, not on the loop, for a list may be of
+ * any size. Static. */
+struct store_list_form {
+    struct slice open, between, close; /* before the first row, between two, behind the last */
+    void (*row)(struct buf *out, const struct store_user *user); /* any thread */
+};
+
 /* What done() gets. Valid until it returns; copy what is needed longer. */
 struct store_reply {
     enum store_result result;
-    const struct store_user *users; /* OK: the row (create, update, by_…, profile), or the rows of a list */
+    const struct store_user *users; /* OK: the row (create, update, by_…, profile), or list_after's rows */
     size_t users_len;
+    struct buf *text; /* OK of store_user_list(): on the heap, exactly as long; to be moved away, leaving {0},
+                       * if it is needed longer. Else NULL */
 };
 typedef void store_done_fn(void *ctx, const struct store_reply *reply);
 
@@ -84,9 +93,10 @@ struct task *store_user_by_email(struct store *s, struct slice email, store_done
  * username is looked at first. */
 struct task *store_user_conflict(struct store *s, struct slice username, struct slice email,
                                  store_done_fn *done, void *ctx, const char *made_at);
-/* Ordered by id. offset, limit >= 0. TOO_LARGE when the rows take more than max_bytes; 0: as much as
- * any call may have, then NO_MEMORY. */
-struct task *store_user_list(struct store *s, int64_t offset, int64_t limit, size_t max_bytes,
+/* As text of that form, ordered by id. offset, limit >= 0. TOO_LARGE when it has more than max_bytes; 0: as
+ * many as any call may have, then NO_MEMORY. */
+struct task *store_user_list(struct store *s, int64_t offset, int64_t limit,
+                             const struct store_list_form *form, size_t max_bytes,
                              store_done_fn *done, void *ctx, const char *made_at);
 /* The first *limit* with an id above *after*, ordered by id: for going through all of them, page by
  * page, at a cost that does not grow. limit >= 0. */
