@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -252,7 +253,6 @@ static void tried_again_with_all_its_memory(void **state)
     answer_fini(&a);
 }
 
-static pthread_t loop_thread;
 static int rows_on_loop, rows_elsewhere;
 
 static void count_row(struct buf *out, const struct store_user *user)
@@ -280,6 +280,45 @@ static void long_lists_are_written_elsewhere(void **state)
     assert_int_equal(rows_elsewhere, ROWS);
     assert_in_range(rows_on_loop, 1, ROWS - 1); /* the try that took too long */
     answer_fini(&a);
+}
+
+static sem_t first_row, go_on;
+
+static void count_and_wait(struct buf *out, const struct store_user *user)
+{
+    count_row(out, user);
+    if (rows_elsewhere != 1)
+        return;
+    sem_post(&first_row);
+    sem_wait(&go_on);
+}
+
+/* Who has left is not written for; the reader has others waiting. That is no trouble of the database. */
+static void long_lists_end_when_called_off(void **state)
+{
+    struct tester *t = *state;
+    static const struct store_list_form dots = {.row = count_and_wait};
+    enum { ROWS = 100000 };
+    struct answer a = {0};
+    fill(t, ROWS);
+    loop_thread = pthread_self();
+    rows_on_loop = rows_elsewhere = 0;
+    sem_init(&first_row, 0, 0);
+    sem_init(&go_on, 0, 0);
+    struct task *task = store_user_list(t->store, 0, ROWS, &dots, 0, answer_on_done, &a);
+    while (sem_trywait(&first_row) != 0)
+        loop_run_once(t->loop, false);
+    task_cancel(task);
+    sem_post(&go_on);
+    assert_int_equal(tester_await(t, &a), STORE_BUSY);
+    assert_null(a.text.ptr);
+    assert_int_equal(rows_elsewhere, 1);
+    assert_int_equal(counter(t, COUNTER_store_errors), 0);
+    answer_fini(&a);
+    assert_int_equal(tester_by_id(t, 1, &a), STORE_OK);
+    answer_fini(&a);
+    sem_destroy(&first_row);
+    sem_destroy(&go_on);
 }
 
 static void count_turn(struct loop_flush *f)
@@ -418,7 +457,7 @@ int main(void)
         CASE(file_system_cannot_tell),
         CASE(threads_at_work),
         CASE(takes_long),
-        CASE(long_lists_are_written_elsewhere),
+        CASE(long_lists_are_written_elsewhere), CASE(long_lists_end_when_called_off),
         CASE(tried_again_with_all_its_memory),
         CASE(many_take_turns),
         CASE(index_to_rebuild),

@@ -68,8 +68,9 @@ struct store *store_open_with(struct loop *l, const struct store_driver *driver,
                               const struct store_options *options, struct buf *error);
 
 /* Thread: the one that works on the call. A row's copy in the call's arena, appended to the reply; or, of a
- * LIST, the row as text. False without memory (the reply's result then says so: STORE_NO_MEMORY, or
- * STORE_TOO_LARGE where the caller gave it less). *capacity* is the caller's running array size, 0 at first. */
+ * LIST, the row as text. False: no more of them (the reply's result then says why: STORE_NO_MEMORY,
+ * STORE_TOO_LARGE where the caller gave it less, or STORE_BUSY of a list that was called off). *capacity* is
+ * the caller's running array size, 0 at first. */
 bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user);
 /* The same thread. Whoever tries the call again has as much memory as this try had: drops what it added.
  * *used_bytes*: the arena's before it. */

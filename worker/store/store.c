@@ -157,12 +157,18 @@ static enum store_result judge_late(const struct store_call *c)
     return changes && task_may_have_begun(&c->task) ? STORE_UNKNOWN : STORE_BUSY;
 }
 
-/* What began in the database goes on; what has not will not. */
+/* Nobody has called it off. */
+static bool is_wanted(const struct store_call *c)
+{
+    return !atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
+}
+
+/* What began in the database goes on, but a list; what has not will not. */
 static void give_up(struct store *s, struct pooled_call *p)
 {
     wait_ends(s, p);
     p->answered = true;
-    bool wanted = !atomic_load_explicit(&p->call.task.cancelled, memory_order_relaxed);
+    bool wanted = is_wanted(&p->call);
     task_cancel(&p->call.task);
     if (wanted) {
         count_error(s);
@@ -225,7 +231,7 @@ static bool probe_goes_on(struct store_call *c, enum store_result result)
         !c->store->driver_state)
         return false;
     p->read_tried = true;
-    bool cancelled = atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
+    bool cancelled = !is_wanted(c);
     mono_ms deadline = c->task.deadline;
     task_init_at(&c->task, c->store->loop, c->task.done, c->task.made_at);
     c->task.deadline = deadline;
@@ -259,12 +265,13 @@ static void on_done(struct task *t)
         c->reply = (struct store_reply){.result = result};
     else if (c->form)
         c->reply.text = &c->text;
+    bool called_off = t->outcome == TASK_CANCELLED || (c->form && !is_wanted(c));
     bool failed =
         (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
-        t->outcome != TASK_CANCELLED;
+        !called_off;
     if (failed)
         count_error(c->store);
-    note_answer(c, result, failed || t->outcome == TASK_CANCELLED);
+    note_answer(c, result, failed || called_off);
     wait_ends(c->store, p);
     c->done(c->ctx, &c->reply);
     give_back(c);
@@ -387,7 +394,7 @@ static struct slice keep(char **at, struct slice text)
     return copy;
 }
 
-static bool out_of_memory(struct store_call *call, enum store_result result)
+static bool no_more(struct store_call *call, enum store_result result)
 {
     call->reply.result = result;
     return false;
@@ -397,15 +404,17 @@ static bool out_of_memory(struct store_call *call, enum store_result result)
 static bool add_text(struct store_call *call, const struct store_user *user)
 {
     struct buf *text = &call->text;
+    if (!is_wanted(call))
+        return no_more(call, STORE_BUSY);
     if (text->len == 0)
         buf_reserve(text, TEXT_BYTES);
     buf_append_slice(text, text->len == 0 ? call->form->open : call->form->between);
     call->form->row(text, user);
     buf_reserve(text, call->form->close.len);
     if (text->failed)
-        return out_of_memory(call, STORE_NO_MEMORY);
+        return no_more(call, STORE_NO_MEMORY);
     if (text->len + call->form->close.len > call->text_max)
-        return out_of_memory(call, call->text_max < CALL_MAX_BYTES ? STORE_TOO_LARGE : STORE_NO_MEMORY);
+        return no_more(call, call->text_max < CALL_MAX_BYTES ? STORE_TOO_LARGE : STORE_NO_MEMORY);
     return true;
 }
 
@@ -426,7 +435,7 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
         size_t wanted = *capacity == 0 ? 1 : *capacity < 32 ? 64 : *capacity * 2;
         struct store_user *more = arena_alloc(&call->arena, wanted * sizeof *more);
         if (!more)
-            return out_of_memory(call, STORE_NO_MEMORY);
+            return no_more(call, STORE_NO_MEMORY);
         if (call->reply.users_len)
             memcpy(more, rows, call->reply.users_len * sizeof *more);
         call->reply.users = rows = more;
@@ -434,7 +443,7 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
     }
     char *text = arena_alloc(&call->arena, user->username.len + user->email.len + user->password.len);
     if (!text)
-        return out_of_memory(call, STORE_NO_MEMORY);
+        return no_more(call, STORE_NO_MEMORY);
     struct store_user *copy = &rows[call->reply.users_len++];
     copy->id = user->id;
     copy->username = keep(&text, user->username);
