@@ -4,6 +4,7 @@
 #include "store_tester.h"
 #include "shared/fault.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -235,6 +236,48 @@ static void takes_long(void **state)
     assert_true(reads_on_loop(t));
 }
 
+static bool in_a_hurry;
+
+static int is_over(void *ctx)
+{
+    return 1;
+}
+
+/* SQLite's own, unless a test has it that time is over at each step of a statement. */
+void sqlite3_progress_handler(sqlite3 *db, int steps, int (*look)(void *), void *ctx)
+{
+    void (*real)(sqlite3 *, int, int (*)(void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "sqlite3_progress_handler");
+    assert_non_null(real);
+    if (look && in_a_hurry)
+        real(db, 1, is_over, NULL);
+    else
+        real(db, steps, look, ctx);
+}
+
+/* Wherever that finds it: no transaction is left behind for the reader's thread to stumble over. */
+static void time_is_over_at_every_step(void **state)
+{
+    struct tester *t = *state;
+    uint64_t before = counter(t, COUNTER_store_reads_nowait);
+    in_a_hurry = true;
+    stderr_capture_start();
+    enum store_result results[3];
+    for (int i = 0; i < 3; i++) {
+        struct answer a = {0};
+        results[i] = tester_by_id(t, 1, &a);
+        answer_fini(&a);
+    }
+    char *said = stderr_capture_end();
+    in_a_hurry = false;
+    assert_string_equal(said, "");
+    free(said);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(results[i], STORE_OK);
+    assert_int_equal(counter(t, COUNTER_store_reads_nowait), before);
+    assert_true(reads_on_loop(t));
+}
+
 /* What a try has read that was given up is not counted when the next one does so again. */
 static void tried_again_with_all_its_memory(void **state)
 {
@@ -456,7 +499,7 @@ int main(void)
         CASE(some_on_disk),
         CASE(file_system_cannot_tell),
         CASE(threads_at_work),
-        CASE(takes_long),
+        CASE(takes_long), CASE(time_is_over_at_every_step),
         CASE(long_lists_are_written_elsewhere), CASE(long_lists_end_when_called_off),
         CASE(tried_again_with_all_its_memory),
         CASE(many_take_turns),

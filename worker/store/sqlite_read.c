@@ -191,15 +191,22 @@ static size_t read_while_memory_answers(struct sqlite_connection *c, struct stor
     int64_t until_us = clock_now_us() + SQLITE_NOWAIT_US;
     size_t answered = 0;
     sqlite3_progress_handler(c->db, SQLITE_NOWAIT_STEPS, time_is_over, &until_us);
-    if (sqlite_connection_run(c, SQL_BEGIN_READ) == SQLITE_OK) {
-        while (answered < len && read_one_nowait(c, calls[answered])) {
-            answered++;
-            if (answered % SQLITE_NOWAIT_LOOK == 0 && time_is_over(&until_us))
-                break;
-        }
-        end_snapshot(c);
+    while (answered < len && read_one_nowait(c, calls[answered])) {
+        answered++;
+        if (answered % SQLITE_NOWAIT_LOOK == 0 && time_is_over(&until_us))
+            break;
     }
     sqlite3_progress_handler(c->db, 0, NULL, NULL);
+    return answered;
+}
+
+/* Without the handler: a BEGIN that it ends says so, and has begun nevertheless. */
+static size_t read_snapshot_nowait(struct sqlite_connection *c, struct store_call **calls, size_t len)
+{
+    if (sqlite_connection_run(c, SQL_BEGIN_READ) != SQLITE_OK)
+        return 0;
+    size_t answered = read_while_memory_answers(c, calls, len);
+    end_snapshot(c);
     return answered;
 }
 
@@ -209,7 +216,7 @@ size_t sqlite_read_nowait(struct sqlite *s, struct store_call **calls, size_t le
     if (!c->db || c->reopen || c->trouble != SQLITE_OK)
         return 0; /* the thread opens it, and tells what is the matter */
     sqlite_nowait_begin();
-    size_t answered = read_while_memory_answers(c, calls, len);
+    size_t answered = read_snapshot_nowait(c, calls, len);
     if (!sqlite_nowait_end()) {
         s->nowait = false;
         log_info("all reads of database %s go to a thread: its file system cannot tell what is in "
