@@ -35,11 +35,12 @@ void conn_shared_fini(struct conn_shared *sh)
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
-/* Watches for what is wanted now; a system call follows only when that has changed. */
+/* Watches for what is wanted now; a system call follows only when that has changed. While sealed bytes wait
+ * for room nothing is read, the end neither: it would cut them off. */
 static void watch(struct conn *c)
 {
     int events = 0;
-    bool answers_first = c->tls && c->blocked; /* it would answer ever more, and keep it */
+    bool answers_first = c->tls && c->blocked; /* it would answer ever more, too, and keep it */
     if (!c->eof && !answers_first && (c->lingering || !c->paused))
         events |= EV_READ;
     if (c->blocked)
@@ -232,8 +233,6 @@ static void take_eof(struct conn *c)
 {
     c->eof = true;
     watch(c);
-    if (c->lingering && c->blocked)
-        return; /* linger_on() ends it when the last sealed bytes have had room */
     if (c->lingering)
         conn_end(c, CONN_END_LINGERED);
     else if (is_hung_up(c->io.fd))
