@@ -2,14 +2,18 @@
 many answers were made (they count when they are made, not when they have left)."""
 
 import json
+import os
+import signal
 import sqlite3
 from contextlib import ExitStack
 
 import pytest
 
 from harness import tls
+from harness.faults import await_held, go_on
 from harness.server import FAST, run_verb
 from harness.tls import SecureWire
+from harness.trace import thread_id, traced
 from harness.wire import Closed, Wire
 
 USERS = 2100
@@ -157,3 +161,24 @@ def test_the_end_comes_while_they_wait(serve, people, place):
         with pytest.raises((Closed, ConnectionError)):
             for _ in range(AHEAD):
                 client.answer()
+
+
+@pytest.mark.long
+def test_a_list_that_has_waited_too_long(serve, faults, people, place):
+    """Two that are of any size: the first takes longer than the second may wait."""
+    faults.set("read_nowait", "errno EAGAIN")      # all reads are the thread's
+    server = serve(workers=1, bind="unix:http.sock", env=faults.env, config={**FAST, "database.timeout": "1h"})
+    (pid,) = server.workers()
+    with Wire(str(place / "http.sock")) as first, Wire(str(place / "http.sock")) as second:
+        assert len(names(first.get(list_of(40)))) == 40      # it has read what tells that a list is large
+        assert second.get().status == 200
+        os.kill(pid, signal.SIGSTOP)
+        await_held(pid)
+        first.ask(target=list_of(USERS))
+        second.ask(target=list_of(USERS))
+        with traced(thread_id(pid, "store reader"), "-e", "trace=pread64",
+                    "-e", "inject=pread64:delay_enter=10500ms:when=1", threads=False):
+            go_on(pid)
+            answers = [first.answer(), second.answer()]
+    assert sorted(answer.status for answer in answers) == [200, 503]
+    assert server.status()["totals"]["answers_refused"] == 1
