@@ -81,7 +81,8 @@ class Nursery:
         if test.startswith("unit/"):
             argv, cwd = [self.build / "tests" / "unit" / target], self.tree
         else:
-            argv, cwd = self.runner.pytest_argv(False, test), self.tree / "tests"
+            argv = self.runner.pytest_argv(False, test, "-m", "")     # one that is for --long, too
+            cwd = self.tree / "tests"
         env = dict(self.runner.pytest_environment(self.build / "colmeia"), PYTHONPATH=str(self.tree / "tests"),
                    COLMEIA_PATIENCE_S=PATIENCE_S)
         outcome = self.runner.run_program(self.runner.without_aslr(argv), cwd=cwd, env=env,
