@@ -28,6 +28,10 @@ enum store_operation {
 #undef X
 };
 
+/* What one call may take, its answer in it. A list without end must not take the machine with it: about a
+ * million rows. */
+#define STORE_CALL_MAX_BYTES ((size_t)256 << 20)
+
 /* One call: arguments, reply and their memory. task is first: a driver gets it back from its task.
  */
 struct store_call {
@@ -75,5 +79,14 @@ bool store_call_add_user(struct store_call *call, size_t *capacity, const struct
 /* The same thread. Whoever tries the call again has as much memory as this try had: drops what it added.
  * *used_bytes*: the arena's before it. */
 void store_call_begin_anew(struct store_call *call, size_t used_bytes);
+
+/* Loop thread, once all rows are there: closes a LIST's text, and gives back what its buffer has too much.
+ * False without memory for the little that an empty list takes. */
+bool store_call_end_text(struct store_call *call);
+/* Any thread. Nobody has called it off. */
+static inline bool store_call_is_wanted(const struct store_call *call)
+{
+    return !atomic_load_explicit(&call->task.cancelled, memory_order_relaxed);
+}
 
 extern const struct store_driver store_driver_sqlite;

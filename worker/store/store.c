@@ -2,8 +2,7 @@
  * waited too long is answered without it. Calls are recycled: each comes with a block of memory big
  * enough for a row or two, so that reading one user allocates nothing once the store is warm.
  *
- * Thread: all of it runs on the loop's, but store_call_add_user() and store_call_begin_anew(), which the
- * driver calls where it works on the call. */
+ * Thread: all of it runs on the loop's. */
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
@@ -15,11 +14,8 @@
 enum {
     CALL_BLOCK_BYTES = 1024, /* arguments and a row with its hash: about 500 */
     CALLS_KEPT = 512,        /* recycled calls; what a peak needs beyond goes back to the heap */
-    TEXT_BYTES = 8 * 1024,   /* at first: a page of a hundred accounts */
     DEFAULT_TIMEOUT_MS = 10000
 };
-/* A list without end must not take the machine with it: about a million rows. */
-static const size_t CALL_MAX_BYTES = (size_t)256 << 20;
 
 struct pooled_call {
     struct store_call call; /* first: a task, a store_call and a pooled_call have one address */
@@ -157,18 +153,12 @@ static enum store_result judge_late(const struct store_call *c)
     return changes && task_may_have_begun(&c->task) ? STORE_UNKNOWN : STORE_BUSY;
 }
 
-/* Nobody has called it off. */
-static bool is_wanted(const struct store_call *c)
-{
-    return !atomic_load_explicit(&c->task.cancelled, memory_order_relaxed);
-}
-
 /* What began in the database goes on, but a list; what has not will not. */
 static void give_up(struct store *s, struct pooled_call *p)
 {
     wait_ends(s, p);
     p->answered = true;
-    bool wanted = is_wanted(&p->call);
+    bool wanted = store_call_is_wanted(&p->call);
     task_cancel(&p->call.task);
     if (wanted) {
         count_error(s);
@@ -190,23 +180,6 @@ static void on_timer(struct ev_loop *ev, struct ev_timer *t, int revents)
 /* ---- a call's way ---------------------------------------------------------------------------- */
 
 static void submit(struct store_call *c);
-
-/* Gives back what its buffer has too much. False without memory for the little that an empty list takes. */
-static bool end_text(struct store_call *c)
-{
-    struct buf *text = &c->text;
-    if (text->len == 0)
-        buf_append_slice(text, c->form->open);
-    buf_append_slice(text, c->form->close);
-    if (text->failed)
-        return false;
-    char *fit = realloc(text->data, text->len);
-    if (fit) {
-        text->data = fit;
-        text->cap = text->len;
-    }
-    return true;
-}
 
 /* What the caller gets, by how the task ended. */
 static enum store_result judge(const struct store_call *c)
@@ -231,7 +204,7 @@ static bool probe_goes_on(struct store_call *c, enum store_result result)
         !c->store->driver_state)
         return false;
     p->read_tried = true;
-    bool cancelled = !is_wanted(c);
+    bool cancelled = !store_call_is_wanted(c);
     mono_ms deadline = c->task.deadline;
     task_init_at(&c->task, c->store->loop, c->task.done, c->task.made_at);
     c->task.deadline = deadline;
@@ -252,7 +225,7 @@ static void on_done(struct task *t)
         return;
     }
     enum store_result result = judge(c);
-    if (c->form && result == STORE_OK && !end_text(c))
+    if (c->form && result == STORE_OK && !store_call_end_text(c))
         result = STORE_NO_MEMORY;
     if (!p->read_tried) {
         if (probe_goes_on(c, result))
@@ -265,7 +238,7 @@ static void on_done(struct task *t)
         c->reply = (struct store_reply){.result = result};
     else if (c->form)
         c->reply.text = &c->text;
-    bool called_off = t->outcome == TASK_CANCELLED || (c->form && !is_wanted(c));
+    bool called_off = t->outcome == TASK_CANCELLED || (c->form && !store_call_is_wanted(c));
     bool failed =
         (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
         !called_off;
@@ -296,7 +269,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     struct store_call *c = &p->call;
     *c = (struct store_call){.operation = operation, .done = done, .ctx = ctx, .store = s};
     c->reply.result = STORE_UNAVAILABLE;
-    arena_init(&c->arena, p->block, sizeof p->block, CALL_MAX_BYTES);
+    arena_init(&c->arena, p->block, sizeof p->block, STORE_CALL_MAX_BYTES);
     task_init_at(&c->task, s->loop, on_done, made_at);
     s->in_flight++;
     wait_begins(s, p);
@@ -383,75 +356,6 @@ void store_close(struct store *s)
         free_store(s);
 }
 
-/* A copy at *at, which moves on; of {NULL, 0}, just that. */
-static struct slice keep(char **at, struct slice text)
-{
-    if (!text.ptr)
-        return text;
-    struct slice copy = {*at, text.len};
-    memcpy(*at, text.ptr, text.len);
-    *at += text.len;
-    return copy;
-}
-
-static bool no_more(struct store_call *call, enum store_result result)
-{
-    call->reply.result = result;
-    return false;
-}
-
-/* Its end has room already: see end_text(). */
-static bool add_text(struct store_call *call, const struct store_user *user)
-{
-    struct buf *text = &call->text;
-    if (!is_wanted(call))
-        return no_more(call, STORE_BUSY);
-    if (text->len == 0)
-        buf_reserve(text, TEXT_BYTES);
-    buf_append_slice(text, text->len == 0 ? call->form->open : call->form->between);
-    call->form->row(text, user);
-    buf_reserve(text, call->form->close.len);
-    if (text->failed)
-        return no_more(call, STORE_NO_MEMORY);
-    if (text->len + call->form->close.len > call->text_max)
-        return no_more(call, call->text_max < CALL_MAX_BYTES ? STORE_TOO_LARGE : STORE_NO_MEMORY);
-    return true;
-}
-
-void store_call_begin_anew(struct store_call *call, size_t used_bytes)
-{
-    call->reply = (struct store_reply){.result = STORE_UNAVAILABLE};
-    call->arena.used_bytes = used_bytes;
-    buf_clear(&call->text);
-}
-
-bool store_call_add_user(struct store_call *call, size_t *capacity, const struct store_user *user)
-{
-    if (call->form)
-        return add_text(call, user);
-    /* the reply shows its rows as const; here they are made */
-    struct store_user *rows = (struct store_user *)(uintptr_t)call->reply.users;
-    if (call->reply.users_len == *capacity) {
-        size_t wanted = *capacity == 0 ? 1 : *capacity < 32 ? 64 : *capacity * 2;
-        struct store_user *more = arena_alloc(&call->arena, wanted * sizeof *more);
-        if (!more)
-            return no_more(call, STORE_NO_MEMORY);
-        if (call->reply.users_len)
-            memcpy(more, rows, call->reply.users_len * sizeof *more);
-        call->reply.users = rows = more;
-        *capacity = wanted;
-    }
-    char *text = arena_alloc(&call->arena, user->username.len + user->email.len + user->password.len);
-    if (!text)
-        return no_more(call, STORE_NO_MEMORY);
-    struct store_user *copy = &rows[call->reply.users_len++];
-    copy->id = user->id;
-    copy->username = keep(&text, user->username);
-    copy->email = keep(&text, user->email);
-    copy->password = keep(&text, user->password);
-    return true;
-}
-
 static struct task *ask_by_id(struct store *s, enum store_operation operation, int64_t id,
                               store_done_fn *done, void *ctx, const char *made_at)
 {
@@ -504,7 +408,7 @@ struct task *(store_user_list)(struct store *s, int64_t offset, int64_t limit,
     c->offset = offset;
     c->limit = limit;
     c->form = form;
-    c->text_max = max_bytes > 0 && max_bytes < CALL_MAX_BYTES ? max_bytes : CALL_MAX_BYTES;
+    c->text_max = max_bytes > 0 && max_bytes < STORE_CALL_MAX_BYTES ? max_bytes : STORE_CALL_MAX_BYTES;
     return start(c, true);
 }
 
