@@ -40,7 +40,7 @@ static bool taken(void *ctx, const struct parcel *p)
     ASSERT(getsockopt(p->fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM);
     ASSERT(fcntl(p->fd, F_GETFL) & O_NONBLOCK);
     ASSERT(fcntl(p->fd, F_GETFD) & FD_CLOEXEC);
-    ASSERT(p->bytes_len <= HANDOVER_BYTES_MAX && !(p->fresh && p->bytes_len > 0));
+    ASSERT(p->bytes_len <= HANDOVER_BYTES_MAX && !(p->fresh && p->bytes_len > HANDOVER_FRESH_BYTES_MAX));
     ASSERT(p->peer.len <= sizeof p->peer.u);
     ASSERT(p->opened.ms > 0 && !mono_before(loop_now(rig.loop), p->opened));
     ASSERT(p->waiting_since.ms > 0 && !mono_before(loop_now(rig.loop), p->waiting_since));

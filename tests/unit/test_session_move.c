@@ -213,32 +213,36 @@ static void assert_moved(struct rig *r, unsigned n)
 
 /* ---- what is handed over --------------------------------------------------------------------- */
 
-/* Fresh, idle and in mid-head: at once. */
+/* Fresh, idle, behind an empty line and in mid-head: at once. */
 static void test_between_requests(void **state)
 {
     struct rig *r = *state;
     int fresh = connect_client(r);
     int idle = connect_idle(r);
+    int empty = connect_client(r);
     int head = connect_client(r);
+    say(empty, "\r\n");
     say(head, "GET /head HTTP/1.1\r\nHo");
     turn(r);
     assert_int_equal(http_service_busy(&r->giver.service), 1);
     start_move(r);
     assert_int_equal(http_service_connections(&r->giver.service), 0);
     turn(r);
-    assert_moved(r, 3);
+    assert_moved(r, 4);
     assert_int_equal(http_service_busy(&r->giver.service), 0);
     assert_int_equal(http_service_busy(&r->taker.service), 1);
     say(head, "st: x\r\n\r\n");
     assert_null(strstr(hear(r, head, "{\"p\":\"/head\"}"), CLOSES));
     ask(r, fresh, "/fresh");
     ask(r, idle, "/idle");
+    ask(r, empty, "/empty");
     ask(r, head, "/again");
-    assert_int_equal(r->taker.handled, 4);
+    assert_int_equal(r->taker.handled, 5);
     assert_int_equal(r->giver.handled, 1);
     tester_await(&r->giver, &r->giver.drained, 1);
     close(fresh);
     close(idle);
+    close(empty);
     close(head);
     await_count(r, &r->taker, 0);
 }

@@ -141,7 +141,8 @@ static bool is_connection(int fd)
 static bool is_sane(const struct wire *w, size_t len)
 {
     return len >= sizeof *w && w->magic == MAGIC && w->version == VERSION && w->flags <= FLAGS &&
-           w->bytes_len == len - sizeof *w && !((w->flags & FRESH) && w->bytes_len > 0) &&
+           w->bytes_len == len - sizeof *w &&
+           !((w->flags & FRESH) && w->bytes_len > HANDOVER_FRESH_BYTES_MAX) &&
            w->peer.len <= sizeof w->peer.u;
 }
 

@@ -17,6 +17,7 @@
 enum {
     HANDOVER_BATCH = 16,            /* parcels taken in one wake */
     HANDOVER_BYTES_MAX = 64 * 1024, /* bytes read from a connection that may travel with it */
+    HANDOVER_FRESH_BYTES_MAX = 2,   /* the same of a fresh one */
     HANDOVER_RETRY_MS = 100         /* pause while there is no descriptor to spare, or no memory */
 };
 
@@ -28,7 +29,7 @@ struct parcel {
     mono_ms opened;        /* when it was accepted */
     mono_ms waiting_since; /* when its present wait for the client began */
     uint32_t requests;     /* begun on it so far */
-    bool fresh;            /* nothing was ever read from it */
+    bool fresh;            /* nothing was ever read from it, but an empty line */
     bool proxy;            /* a header of the PROXY protocol is to come, or among the bytes */
     const char *bytes;     /* read from it and not used; not more than HANDOVER_BYTES_MAX */
     size_t bytes_len;
