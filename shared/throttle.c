@@ -217,8 +217,36 @@ static uint32_t sum_s(uint32_t a, uint32_t b)
     return a + b < DEBT_MAX ? a + b : DEBT_MAX;
 }
 
+/* The debt goes, the time of the last one stays. */
+static void take_off(struct throttle *t, struct throttle_key key, uint32_t off_s, uint32_t now)
+{
+    for (;;) {
+        struct look look = look_at(t, key, now);
+        uint32_t debt_s = cell_debt_s(look.value);
+        if (!look.found)
+            return;
+        debt_s = debt_s > off_s ? debt_s - off_s : 0;
+        uint64_t less = debt_s ? cell_make(key.tag, debt_s, (uint32_t)look.value & TIME_MASK) : 0;
+        if (atomic_compare_exchange_strong(&t->cells[look.cell], &look.value, less))
+            return;
+    }
+}
+
+/* False: the cell is not the key's any more. */
+static bool add_to(_Atomic(uint64_t) *cell, struct throttle_key key, uint32_t more_s, uint32_t now)
+{
+    uint64_t value = atomic_load(cell);
+    while (is_of(value, key.tag)) {
+        uint64_t sum = cell_make(key.tag, sum_s(debt_now_s(value, now), more_s), now);
+        if (atomic_compare_exchange_weak(cell, &value, sum))
+            return true;
+    }
+    return false;
+}
+
 /* Two that came with a new key at the same time may each have found it a cell, if a third changed the
- * set between their looks. Whoever sees it makes one of them: the first stays. */
+ * set between their looks. Whoever sees it makes one of them: the first stays. For a moment both have what
+ * one gets from the other, so that nobody who takes back what he has counted finds nothing. */
 static void unite(struct throttle *t, struct throttle_key key, uint32_t now)
 {
     _Atomic(uint64_t) *first = NULL;
@@ -230,16 +258,14 @@ static void unite(struct throttle *t, struct throttle_key key, uint32_t now)
             first = &t->cells[i];
             continue;
         }
-        while (is_of(value, key.tag) && !atomic_compare_exchange_weak(&t->cells[i], &value, 0))
-            ;
-        if (!is_of(value, key.tag))
-            continue; /* somebody else did it */
-        uint64_t kept = atomic_load(first);
-        uint32_t moved_s = debt_now_s(value, now);
-        while (is_of(kept, key.tag) &&
-               !atomic_compare_exchange_weak(
-                   first, &kept, cell_make(key.tag, sum_s(debt_now_s(kept, now), moved_s), now)))
-            ;
+        while (is_of(value, key.tag)) {
+            uint32_t moved_s = debt_now_s(value, now);
+            if (!add_to(first, key, moved_s, now))
+                return; /* this one stays */
+            if (atomic_compare_exchange_strong(&t->cells[i], &value, 0))
+                break;
+            take_off(t, key, moved_s, now); /* somebody else was there */
+        }
     }
 }
 
@@ -293,17 +319,8 @@ void throttle_undo(struct throttle *t, const struct throttle_charge *c)
         before = 0;
     if (atomic_compare_exchange_strong(&t->cells[c->cell], &expected, before))
         return;
-    /* others were counted since: the debt goes, the time of the last one stays */
-    for (;;) {
-        struct look look = look_at(t, c->key, (uint32_t)c->after & TIME_MASK);
-        uint32_t debt_s = cell_debt_s(look.value);
-        if (!look.found)
-            return;
-        debt_s = debt_s > c->forget_s ? debt_s - c->forget_s : 0;
-        uint64_t less = debt_s ? cell_make(c->key.tag, debt_s, (uint32_t)look.value & TIME_MASK) : 0;
-        if (atomic_compare_exchange_strong(&t->cells[look.cell], &look.value, less))
-            return;
-    }
+    /* others were counted since */
+    take_off(t, c->key, c->forget_s, (uint32_t)c->after & TIME_MASK);
 }
 
 /* ---- forgetting ------------------------------------------------------------------------------ */
