@@ -205,7 +205,7 @@ static void count_hash(const struct passwords *p, const struct job *j)
 
 static void count(const struct passwords *p, const struct job *j)
 {
-    if (!p->options.slot || atomic_load_explicit(&j->task.cancelled, memory_order_relaxed))
+    if (!p->options.slot || task_is_cancelled(&j->task))
         return;
     if (j->result == PASSWORD_OK || j->result == PASSWORD_MISMATCH)
         count_hash(p, j);

@@ -76,7 +76,7 @@ static void on_next(struct ev_loop *ev, struct ev_timer *timer, int revents)
         take_first(sp, !sp->large_first->gone && has_room(sp, sp->large_first));
 }
 
-/* Small ones lie in the request's own block. */
+/* What lies in the request's own block takes nothing more. */
 void large_answered(struct turn *t)
 {
     struct http_service_private *sp = t->home;

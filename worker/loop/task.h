@@ -99,6 +99,11 @@ void task_discard(struct task *t);
  * One that runs on the loop and has an on_cancel() is told, each time, and ends as soon as it can.
  * Harmless when it is already over. */
 void task_cancel(struct task *t);
+/* Whether it was asked for; any thread, so who works long on it may look whether he is still wanted. */
+static inline bool task_is_cancelled(const struct task *t)
+{
+    return atomic_load_explicit(&t->cancelled, memory_order_relaxed);
+}
 /* Of a cancelled one. False: it has not begun, and will not. */
 bool task_may_have_begun(const struct task *t);
 

@@ -83,10 +83,5 @@ void store_call_begin_anew(struct store_call *call, size_t used_bytes);
 /* Loop thread, once all rows are there: closes a LIST's text, and gives back what its buffer has too much.
  * False without memory for the little that an empty list takes. */
 bool store_call_end_text(struct store_call *call);
-/* Any thread. Nobody has called it off. */
-static inline bool store_call_is_wanted(const struct store_call *call)
-{
-    return !atomic_load_explicit(&call->task.cancelled, memory_order_relaxed);
-}
 
 extern const struct store_driver store_driver_sqlite;

@@ -27,7 +27,7 @@ static bool no_more(struct store_call *call, enum store_result result)
 static bool add_text(struct store_call *call, const struct store_user *user)
 {
     struct buf *text = &call->text;
-    if (!store_call_is_wanted(call))
+    if (task_is_cancelled(&call->task))
         return no_more(call, STORE_BUSY);
     if (text->len == 0)
         buf_reserve(text, TEXT_BYTES);

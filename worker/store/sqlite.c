@@ -107,7 +107,7 @@ static void drop_cancelled(struct sqlite *s)
     size_t kept = 0;
     for (size_t i = 0; i < s->collected_len; i++) {
         struct store_call *call = s->collected[i];
-        if (atomic_load_explicit(&call->task.cancelled, memory_order_relaxed))
+        if (task_is_cancelled(&call->task))
             end_here(call, TASK_CANCELLED);
         else
             s->collected[kept++] = call;

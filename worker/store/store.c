@@ -158,7 +158,7 @@ static void give_up(struct store *s, struct pooled_call *p)
 {
     wait_ends(s, p);
     p->answered = true;
-    bool wanted = store_call_is_wanted(&p->call);
+    bool wanted = !task_is_cancelled(&p->call.task);
     task_cancel(&p->call.task);
     if (wanted) {
         count_error(s);
@@ -204,7 +204,7 @@ static bool probe_goes_on(struct store_call *c, enum store_result result)
         !c->store->driver_state)
         return false;
     p->read_tried = true;
-    bool cancelled = !store_call_is_wanted(c);
+    bool cancelled = task_is_cancelled(&c->task);
     mono_ms deadline = c->task.deadline;
     task_init_at(&c->task, c->store->loop, c->task.done, c->task.made_at);
     c->task.deadline = deadline;
@@ -238,7 +238,7 @@ static void on_done(struct task *t)
         c->reply = (struct store_reply){.result = result};
     else if (c->form)
         c->reply.text = &c->text;
-    bool called_off = t->outcome == TASK_CANCELLED || (c->form && !store_call_is_wanted(c));
+    bool called_off = t->outcome == TASK_CANCELLED || (c->form && task_is_cancelled(t));
     bool failed =
         (result == STORE_BUSY || result == STORE_UNAVAILABLE || result == STORE_NO_MEMORY) &&
         !called_off;
