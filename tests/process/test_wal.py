@@ -1,12 +1,14 @@
 """The write-ahead log stays short, however long writers and readers overlap."""
 
+import sqlite3
 import threading
+from contextlib import contextmanager
 
 import pytest
 
 from harness.wire import Wire
 
-BOUND = 24 << 20    # bytes: a checkpoint is due each 4 MiB, and readers may put off a few
+BOUND = 24 << 20    # bytes: a checkpoint is due each 4 MiB, and one that waits for readers at 8 and at 16
 PAD = "n" * 20_000      # in two indices and a row: each sign-up is a dozen pages of the log
 WRITERS, READERS = 8, 4
 
@@ -61,6 +63,44 @@ def written(sign_ups):
 def test_log_is_bounded(serve, place):
     server = serve(workers=2)
     longest = storm(server, place, 1200)
+    assert longest < BOUND < written(1200), longest
+
+
+def one_look(database):
+    """Begins to read, and goes on until told."""
+    database.execute("BEGIN")
+    database.execute("SELECT count(*) FROM users").fetchone()
+
+
+@contextmanager
+def somebody_always_reads(path, each):
+    """Other programs that read, two by turns, EACH seconds: one begins before the other ends, so that there is no
+    moment without."""
+    stop = threading.Event()
+
+    def read():
+        pair = [sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None) for _ in range(2)]
+        one_look(pair[0])
+        while not stop.wait(each / 2):
+            one_look(pair[1])
+            pair[0].execute("COMMIT")
+            pair.reverse()
+        for database in pair:
+            database.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        reader.join()
+
+
+def test_readers_that_overlap_do_not_make_it_grow(serve, place):
+    server = serve(workers=2)
+    with somebody_always_reads(place / "database.db", each=0.02):
+        longest = storm(server, place, 1200)
     assert longest < BOUND < written(1200), longest
 
 

@@ -144,6 +144,12 @@ static int tap_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
     return rc;
 }
 
+static int tap_sleep(sqlite3_vfs *vfs, int us)
+{
+    atomic_fetch_add(&fault_vfs.asleep_us, us);
+    return real_vfs->xSleep(real_vfs, us);
+}
+
 void fault_vfs_install(void)
 {
     static sqlite3_vfs vfs;
@@ -153,6 +159,7 @@ void fault_vfs_install(void)
     vfs.zName = "fault";
     vfs.szOsFile += (int)sizeof(struct tapped);
     vfs.xOpen = tap_open;
+    vfs.xSleep = tap_sleep;
     ASSERT(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
 }
 
@@ -163,6 +170,7 @@ void fault_vfs_reset(void)
     atomic_store(&fault_vfs.db_writes, 0);
     atomic_store(&fault_vfs.unlocked_writes, 0);
     atomic_store(&fault_vfs.read_marks, 0);
+    atomic_store(&fault_vfs.asleep_us, 0);
     atomic_store(&fault_vfs.fail_wal_write, 0);
     atomic_store(&fault_vfs.fail_wal_sync, 0);
     fault_vfs.lock_path = NULL;

@@ -11,6 +11,7 @@ struct fault_vfs {
     atomic_int db_writes;
     atomic_int read_marks;      /* taken: one per read transaction */
     atomic_int unlocked_writes; /* to either, while nobody held *lock_path* */
+    atomic_int asleep_us;       /* waits for other connections */
     /* set by the test: an SQLite error code, or 0 */
     atomic_int fail_wal_write;
     atomic_int fail_wal_sync;

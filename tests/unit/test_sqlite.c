@@ -544,16 +544,35 @@ static void killed_writer_loses_nothing(void **state)
 
 /* ---- checkpoints and foreigners ---- */
 
+/* About 10 pages of the log. */
+static void create_big(struct tester *t, const char *kind, int i)
+{
+    static char big[40000];
+    char name[32];
+    struct answer a = {0};
+    memset(big, 'x', sizeof big);
+    snprintf(name, sizeof name, "%s%d", kind, i);
+    store_user_create(t->store, slice_of(name), slice_of(name), (struct slice){big, sizeof big},
+                      answer_on_done, &a);
+    assert_int_equal(tester_await(t, &a), STORE_OK);
+    answer_fini(&a);
+}
+
+static off_t log_size(struct tester *t)
+{
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof path, "%s-wal", t->path);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
 static void checkpoints_under_the_lock(void **state)
 {
     struct tester *t = *state;
-    static char big[40000];
-    char lock_path[128], wal_path[128];
-    struct stat st;
-    memset(big, 'x', sizeof big);
+    char lock_path[128];
     tester_close(t);
     snprintf(lock_path, sizeof lock_path, "%s.lock", t->path);
-    snprintf(wal_path, sizeof wal_path, "%s-wal", t->path);
     fault_vfs.lock_path = lock_path;
     tester_open(t);
     stderr_capture_start(); /* also by a connection that had to be opened anew */
@@ -563,37 +582,42 @@ static void checkpoints_under_the_lock(void **state)
     assert_int_equal(tester_create(t, "a", "a", "h"), STORE_OK);
     free(stderr_capture_end());
     atomic_store(&fault_vfs.db_writes, 0);
-    for (int i = 0; i < 90; i++) { /* about 10 pages each: below the threshold */
-        char name[32];
-        snprintf(name, sizeof name, "user%d", i);
-        struct answer a = {0};
-        store_user_create(t->store, slice_of(name), slice_of(name), (struct slice){big, sizeof big},
-                          answer_on_done, &a);
-        assert_int_equal(tester_await(t, &a), STORE_OK);
-        answer_fini(&a);
-        if (i == 50)
+    for (int i = 0; i < 90; i++) {
+        create_big(t, "user", i);
+        if (i == 50) /* below the threshold */
             assert_int_equal(atomic_load(&fault_vfs.db_writes), 0);
     }
     assert_true(atomic_load(&fault_vfs.db_writes) > 0);
     assert_int_equal(atomic_load(&fault_vfs.unlocked_writes), 0);
-    assert_int_equal(stat(wal_path, &st), 0);
-    off_t before = st.st_size;
-    for (int i = 0; i < 300;
-         i++) { /* the log is used again from its start, not longer and longer */
-        char name[32];
-        snprintf(name, sizeof name, "more%d", i);
-        struct answer a = {0};
-        store_user_create(t->store, slice_of(name), slice_of(name), (struct slice){big, sizeof big},
-                          answer_on_done, &a);
-        assert_int_equal(tester_await(t, &a), STORE_OK);
-        answer_fini(&a);
-    }
-    assert_int_equal(stat(wal_path, &st), 0);
-    assert_true(st.st_size < before * 2);
+    off_t before = log_size(t);
+    for (int i = 0; i < 300; i++) /* the log is used again from its start, not longer and longer */
+        create_big(t, "more", i);
+    assert_true(log_size(t) < before * 2);
     atomic_store(&fault_vfs.db_writes, 0);
     tester_close(t); /* the last to close does not checkpoint either */
     assert_int_equal(atomic_load(&fault_vfs.db_writes), 0);
     assert_int_equal(atomic_load(&fault_vfs.unlocked_writes), 0);
+}
+
+/* A backup, say: writers wait for it now and then, not each time that a checkpoint is due. */
+static void long_reader_holds_writers_seldom(void **state)
+{
+    struct tester *t = *state;
+    sqlite3 *reader;
+    create_big(t, "before", 0);
+    assert_int_equal(sqlite3_open(t->path, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT 1 FROM users", NULL, NULL, NULL),
+                     SQLITE_OK);
+    atomic_store(&fault_vfs.asleep_us, 0);
+    for (int i = 0; i < 1000; i++)
+        create_big(t, "beside", i);
+    int asleep_ms = atomic_load(&fault_vfs.asleep_us) / 1000;
+    assert_in_range(asleep_ms, 1, 3 * 100); /* at 2,000, 4,000 and 8,000 pages */
+    assert_true(log_size(t) > 32 << 20);
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    for (int i = 0; i < 300; i++) /* once it has gone the log begins anew, and is cut */
+        create_big(t, "after", i);
+    assert_true(log_size(t) <= 16 << 20);
 }
 
 static void foreign_writer_is_noticed(void **state)
@@ -830,6 +854,7 @@ int main(void)
         CLOSED(processes_write_at_once),
         CLOSED(killed_writer_loses_nothing),
         OPEN(checkpoints_under_the_lock),
+        OPEN(long_reader_holds_writers_seldom),
         OPEN(foreign_writer_is_noticed),
         CLOSED(todos_go_with_their_user),
         CLOSED(refused_by_another_table),

@@ -143,6 +143,7 @@ struct sqlite {
     enum store_result locked; /* STORE_OK, or what a batch that did not get the lock is answered */
     int wal_pages;           /* after the last commit of ours */
     int wal_pages_tried;     /* when a checkpoint was last tried */
+    int wal_pages_restart;   /* from here on it waits for readers */
     int64_t data_version;    /* as last seen under the lock; -1: not yet */
     uint64_t seen_changes;   /* the lock's count then */
     struct seldom foreign_gap;

@@ -6,8 +6,9 @@
 #include "shared/log.h"
 
 enum {
-    PASSIVE_PAGES = 1000,  /* 4 MiB: copy what no reader needs any more */
-    RESTART_PAGES = 10000, /* 40 MiB: readers overlapped all the time; try to begin the log anew */
+    PASSIVE_PAGES = 1000, /* 4 MiB: copy what no reader needs any more */
+    RESTART_PAGES = 2000, /* 8 MiB: readers overlap; wait for those of now, the log begins anew */
+    RESTART_WAIT_MS = 100,
     FOREIGN_GAP_MS = 60000
 };
 
@@ -20,24 +21,38 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int wal_pages)
 void sqlite_checkpoint_watch(struct sqlite *s)
 {
     sqlite3_wal_hook(s->write_side.db, on_commit, s);
+    s->wal_pages_restart = RESTART_PAGES;
     s->data_version = -1;
+}
+
+/* Readers that overlap all the time leave no moment at which the log may begin anew. But those that
+ * began before this can be waited for: who comes meanwhile reads what they do not hold up. When one
+ * of them stays (a backup, a very long list), the next wait comes at twice the length, so that
+ * writers are not held again and again. */
+static int restart(struct sqlite *s)
+{
+    sqlite3 *db = s->write_side.db;
+    sqlite3_busy_timeout(db, RESTART_WAIT_MS);
+    int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    sqlite3_busy_timeout(db, (int)s->write_side.busy_timeout_ms);
+    if (rc != SQLITE_OK)
+        s->wal_pages_restart = 2 * s->wal_pages;
+    return rc;
 }
 
 void sqlite_checkpoint_if_due(struct sqlite *s)
 {
-    if (s->wal_pages < s->wal_pages_tried)
-        s->wal_pages_tried = 0; /* the log began anew since */
+    if (s->wal_pages < s->wal_pages_tried) { /* the log began anew since */
+        s->wal_pages_tried = 0;
+        s->wal_pages_restart = RESTART_PAGES;
+    }
     if (!s->path || s->wal_pages - s->wal_pages_tried < PASSIVE_PAGES)
         return;
     s->wal_pages_tried = s->wal_pages;
     sqlite3 *db = s->write_side.db;
-    int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    if (rc == SQLITE_OK && s->wal_pages >= RESTART_PAGES) {
-        /* asks for the moment without readers, and does not wait for it */
-        sqlite3_busy_timeout(db, 0);
-        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-        sqlite3_busy_timeout(db, (int)s->write_side.busy_timeout_ms);
-    }
+    int rc = s->wal_pages >= s->wal_pages_restart
+                 ? restart(s)
+                 : sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     /* what was committed is safe in the log; it only stays long */
     if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
         log_warning(
