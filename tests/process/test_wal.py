@@ -8,7 +8,7 @@ import pytest
 
 from harness.wire import Wire
 
-BOUND = 24 << 20    # bytes: a checkpoint is due each 4 MiB, and one that waits for readers at 8 and at 16
+BOUND = 40 << 20    # bytes: a checkpoint is due each 4 MiB, and one that waits for readers at 16 and at 32
 PAD = "n" * 20_000      # in two indices and a row: each sign-up is a dozen pages of the log
 WRITERS, READERS = 8, 4
 

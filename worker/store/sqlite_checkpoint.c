@@ -7,7 +7,7 @@
 
 enum {
     PASSIVE_PAGES = 1000, /* 4 MiB: copy what no reader needs any more */
-    RESTART_PAGES = 2000, /* 8 MiB: readers overlap; wait for those of now, the log begins anew */
+    RESTART_PAGES = 4000, /* 16 MiB: readers overlap; wait for those of now, the log begins anew */
     RESTART_WAIT_MS = 100,
     FOREIGN_GAP_MS = 60000
 };
@@ -25,6 +25,16 @@ void sqlite_checkpoint_watch(struct sqlite *s)
     s->data_version = -1;
 }
 
+/* sqlite3_busy_handler(). SQLite's own sleeps longer and longer; these readers take a moment each. */
+static int on_busy(void *ctx, int times)
+{
+    (void)ctx;
+    if (times >= RESTART_WAIT_MS)
+        return 0;
+    sqlite3_sleep(1);
+    return 1;
+}
+
 /* Readers that overlap all the time leave no moment at which the log may begin anew. But those that
  * began before this can be waited for: who comes meanwhile reads what they do not hold up. When one
  * of them stays (a backup, a very long list), the next wait comes at twice the length, so that
@@ -32,7 +42,7 @@ void sqlite_checkpoint_watch(struct sqlite *s)
 static int restart(struct sqlite *s)
 {
     sqlite3 *db = s->write_side.db;
-    sqlite3_busy_timeout(db, RESTART_WAIT_MS);
+    sqlite3_busy_handler(db, on_busy, NULL);
     int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, (int)s->write_side.busy_timeout_ms);
     if (rc != SQLITE_OK)
