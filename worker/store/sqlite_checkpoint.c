@@ -25,7 +25,7 @@ void sqlite_checkpoint_watch(struct sqlite *s)
     s->data_version = -1;
 }
 
-/* sqlite3_busy_handler(). SQLite's own sleeps longer and longer; these readers take a moment each. */
+/* sqlite3_busy_handler(). SQLite's own sleeps ever longer; these readers take a moment each. */
 static int on_busy(void *ctx, int times)
 {
     (void)ctx;
