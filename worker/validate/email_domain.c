@@ -229,6 +229,8 @@ bool email_check_domain(struct email_check *e, struct slice domain, struct slice
         return email_fail(e, SLICE("There must be something after the @-sign."));
     if (!map_domain(e, domain, &mapped))
         return false;
+    if (mapped.len == 0) /* of nothing but what UTS-46 ignores */
+        return email_fail(e, SLICE("The part after the @-sign is invalid (Empty domain)."));
     *ascii_r = mapped;
     if (!is_ascii(mapped) && !convert(e, mapped, idna_label_to_ascii, "invalid", ascii_r))
         return false;
