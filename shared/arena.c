@@ -2,6 +2,7 @@
 #include "shared/arena.h"
 
 #include "shared/check.h"
+#include "shared/poison.h"
 #include "shared/private.h"
 
 #include <stdalign.h>
@@ -33,15 +34,16 @@ static int add_block(struct arena *a, size_t len)
         size = BLOCK_MAX;
     if (a->secret)
         size = BLOCK_MAX - sizeof(struct arena_block);
-    if (size < len)
-        size = len;
+    if (size < len + POISON_GAP)
+        size = len + POISON_GAP;
     struct arena_block *b = a->secret ? private_new(sizeof *b + size) : malloc(sizeof *b + size);
     if (!b)
         return -1;
     b->older = a->blocks;
     b->len = size;
     a->blocks = b;
-    a->next = b->data;
+    memory_poison(b->data, size);
+    a->next = b->data + POISON_GAP;
     a->end = b->data + size;
     return 0;
 }
@@ -53,7 +55,12 @@ void arena_init(struct arena *a, void *first_block, size_t first_len, size_t max
     size_t pad = first_block ? (size_t)(-(uintptr_t)p & (alignof(max_align_t) - 1)) : 0;
     if (pad > first_len)
         pad = first_len;
-    *a = (struct arena){.next = p ? p + pad : NULL, .end = p ? p + first_len : NULL, .max_bytes = max_bytes};
+    *a = (struct arena){.first = p ? p + pad : NULL,
+                        .first_len = first_len - pad,
+                        .max_bytes = max_bytes};
+    memory_poison(a->first, a->first_len);
+    a->next = a->first_len > POISON_GAP ? a->first + POISON_GAP : a->first;
+    a->end = p ? p + first_len : NULL;
 }
 
 void arena_init_secret(struct arena *a, size_t max_bytes)
@@ -61,13 +68,20 @@ void arena_init_secret(struct arena *a, size_t max_bytes)
     *a = (struct arena){.max_bytes = max_bytes, .secret = true};
 }
 
+static void wipe(char *block, size_t len)
+{
+    if (len == 0)
+        return;
+    memory_unpoison(block, len);
+    explicit_bzero(block, len);
+}
+
 /* Of the newest block only what is used: the rest of it was never written to. */
-void arena_wipe(struct arena *a, void *first_block, size_t first_len)
+void arena_wipe(struct arena *a)
 {
     for (struct arena_block *b = a->blocks; b; b = b->older)
-        explicit_bzero(b->data, b == a->blocks ? (size_t)(a->next - b->data) : b->len);
-    if (first_block)
-        explicit_bzero(first_block, a->blocks ? first_len : (size_t)(a->next - (char *)first_block));
+        wipe(b->data, b == a->blocks ? (size_t)(a->next - b->data) : b->len);
+    wipe(a->first, a->blocks ? a->first_len : (size_t)(a->next - a->first));
 }
 
 void arena_fini(struct arena *a)
@@ -75,11 +89,13 @@ void arena_fini(struct arena *a)
     while (a->blocks) {
         struct arena_block *b = a->blocks;
         a->blocks = b->older;
+        memory_unpoison(b->data, b->len);
         if (a->secret)
             private_free(b, sizeof *b + b->len);
         else
             free(b);
     }
+    memory_unpoison(a->first, a->first_len);
     *a = (struct arena){0};
 }
 
@@ -87,10 +103,11 @@ void *arena_alloc(struct arena *a, size_t len)
 {
     if (len > LEN_MAX || len > a->max_bytes || a->used_bytes > a->max_bytes - len)
         return NULL;
-    size_t need = align_up(len ? len : 1);
+    size_t need = align_up(len ? len : 1) + POISON_GAP;
     if ((size_t)(a->end - a->next) < need && add_block(a, need))
         return NULL;
     void *p = a->next;
+    memory_unpoison(p, len);
     a->next += need;
     a->used_bytes += len;
     return p;

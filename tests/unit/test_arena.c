@@ -1,6 +1,7 @@
 /* test_arena.c: shared/arena.h: alignment, growth, the limit, the caller's first block. The address
  * sanitizer sees to it that what is handed out can be written to its last byte. */
 #include "shared/arena.h"
+#include "shared/poison.h"
 
 #include <setjmp.h>
 #include <stdalign.h>
@@ -176,7 +177,7 @@ static void test_growth(void **state)
     size_t blocks = 0;
     const void *newest = NULL;
     arena_init(&a, NULL, 0, 1 << 20);
-    for (size_t i = 0; i < (1 << 20) / 64; i++) {
+    for (size_t i = 0; i < (1 << 20) / (64 + POISON_GAP); i++) {
         assert_non_null(arena_alloc(&a, 64));
         blocks += (const void *)a.blocks != newest;
         newest = a.blocks;
@@ -185,6 +186,36 @@ static void test_growth(void **state)
     assert_int_equal(blocks, 6 + 15);
     arena_fini(&a);
 }
+
+#ifdef POISON_WORKS
+static void assert_alone(const char *p, size_t len)
+{
+    assert_true(__asan_address_is_poisoned(p - 1));
+    for (size_t i = 0; i < len; i++)
+        assert_false(__asan_address_is_poisoned(p + i));
+    assert_true(__asan_address_is_poisoned(p + len));
+}
+
+/* Nobody reads or writes beside a piece, nor a block that goes back to its owner, unseen. */
+static void test_strangers_are_seen(void **state)
+{
+    alignas(max_align_t) char block[256];
+    struct arena a;
+    arena_init(&a, block, sizeof block, 1 << 20);
+    for (size_t len = 0; len < 600; len++) {
+        char *p = arena_alloc(&a, len);
+        assert_non_null(p);
+        assert_alone(p, len);
+    }
+    assert_true(__asan_address_is_poisoned(block));
+    arena_wipe(&a);
+    arena_fini(&a);
+    assert_null(__asan_region_is_poisoned(block, sizeof block));
+    arena_init_secret(&a, 1 << 20);
+    assert_alone(arena_alloc(&a, 7), 7);
+    arena_fini(&a);
+}
+#endif
 
 /* After fini() nothing is left, and init() begins anew with a limit of its own. */
 static void test_fini_and_again(void **state)
@@ -216,6 +247,9 @@ int main(void)
         cmocka_unit_test(test_zeroed),
         cmocka_unit_test(test_dup),
         cmocka_unit_test(test_growth),
+#ifdef POISON_WORKS
+        cmocka_unit_test(test_strangers_are_seen),
+#endif
         cmocka_unit_test(test_fini_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "worker/http/request.h"
 
 #include "shared/check.h"
+#include "shared/poison.h"
 #include "worker/http/large.h"
 #include "worker/http/router.h"
 #include "worker/http/service.h"
@@ -119,6 +120,7 @@ struct turn *(turn_new)(struct http_service_private *home, struct session *s, co
     if (t) {
         home->pool = t->next;
         home->pool_len--;
+        memory_unpoison(t, sizeof *t);
     } else {
         t = malloc(sizeof *t);
         if (!t)
@@ -159,7 +161,7 @@ void turn_release(struct turn *t)
     struct http_service_private *home = t->home;
     ledger_gone(LEDGER_REQUEST, t);
     if (may_hold_secrets(t))
-        arena_wipe(&t->arena, t->block, sizeof t->block);
+        arena_wipe(&t->arena);
     arena_fini(&t->arena);
     buf_free(&t->kept);
     large_released(t);
@@ -168,6 +170,8 @@ void turn_release(struct turn *t)
         free(t);
         return;
     }
+    memory_poison(t, sizeof *t);
+    memory_unpoison(&t->next, sizeof t->next);
     t->next = home->pool;
     home->pool = t;
     home->pool_len++;

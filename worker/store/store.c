@@ -6,6 +6,7 @@
 #include "worker/store/driver.h"
 
 #include "shared/check.h"
+#include "shared/poison.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
@@ -68,11 +69,12 @@ static void give_back(struct store_call *c)
     struct pooled_call *p = (struct pooled_call *)c;
     struct store *s = c->store;
     /* stored hashes do not linger in recycled memory */
-    explicit_bzero(p->block,
-                   c->arena.blocks ? sizeof p->block : (size_t)(c->arena.next - p->block));
+    arena_wipe(&c->arena);
     arena_fini(&c->arena);
     buf_free(&c->text);
     if (s->free_calls_len < CALLS_KEPT) {
+        memory_poison(p, sizeof *p);
+        memory_unpoison(&p->next, sizeof p->next);
         p->next = s->free_calls;
         s->free_calls = p;
         s->free_calls_len++;
@@ -258,6 +260,7 @@ static struct store_call *call_new(struct store *s, enum store_operation operati
     if (p) {
         s->free_calls = p->next;
         s->free_calls_len--;
+        memory_unpoison(p, sizeof *p);
     } else {
         p = malloc(sizeof *p);
         if (!p)
