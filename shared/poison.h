@@ -23,7 +23,7 @@ enum { POISON_GAP = 16 }; /* bytes left between two pieces, for those who write 
 enum { POISON_GAP = 0 };
 #endif
 
-/* len bytes that nobody may touch. They begin at a multiple of 8. */
+/* len bytes that nobody may touch; behind some that are in use, or from a multiple of 8 on. */
 static inline void memory_poison(const void *memory, size_t len)
 {
     (void)memory;

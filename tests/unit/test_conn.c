@@ -1,5 +1,6 @@
 /* test_conn.c: worker/net/conn.c over socketpair(2): what is kept, paused, written, lingered over.
  */
+#include "shared/poison.h"
 #include "shared/str.h"
 #include "worker/net/conn.h"
 
@@ -38,6 +39,9 @@ static ssize_t on_data(struct conn *c, const char *bytes, size_t len)
     r->datas++;
     r->shown.len = 0;
     buf_append(&r->shown, bytes, len);
+#ifdef POISON_WORKS /* who reads on is seen */
+    assert_true(__asan_address_is_poisoned(bytes + len));
+#endif
     if (r->take == CLOSE_IN_DATA) {
         conn_close(c);
         return -1;

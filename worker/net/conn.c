@@ -5,6 +5,7 @@
 
 #include "shared/check.h"
 #include "shared/log.h"
+#include "shared/poison.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -86,9 +87,16 @@ void conn_want_data(struct conn *c, bool wanted)
 
 /* ---- kept bytes ------------------------------------------------------------------------------ */
 
+/* Whoever reads behind what was kept is seen. */
+static void poison_spare(struct conn *c)
+{
+    memory_poison(c->kept + c->kept_len, c->kept_cap - c->kept_len);
+}
+
 /* What was read may hold a password: no copy stays behind. */
 static void drop_kept(struct conn *c)
 {
+    memory_unpoison(c->kept, c->kept_cap);
     if (c->kept)
         explicit_bzero(c->kept, c->kept_cap);
     free(c->kept);
@@ -114,8 +122,10 @@ static bool keep(struct conn *c, const char *bytes, size_t len)
         c->kept_len = kept_len;
         c->kept_cap = (uint32_t)cap;
     }
+    memory_unpoison(c->kept, need);
     memcpy(c->kept + c->kept_len, bytes, len);
     c->kept_len = (uint32_t)need;
+    poison_spare(c);
     return true;
 }
 
@@ -139,6 +149,7 @@ static bool unseal_kept(struct conn *c, size_t taken)
     c->kept = NULL;
     c->kept_len = c->kept_cap = 0;
     bool there = conn_take_sealed(c, kept + taken, len - taken);
+    memory_unpoison(kept, cap);
     explicit_bzero(kept, cap);
     free(kept);
     return there;
@@ -158,6 +169,7 @@ static bool show_kept(struct conn *c)
     } else {
         c->kept_len -= (uint32_t)taken;
         memmove(c->kept, c->kept + taken, c->kept_len);
+        poison_spare(c);
     }
     return true;
 }
@@ -246,9 +258,11 @@ static void take_read(struct conn *c, size_t len)
 {
     struct conn_shared *sh = c->shared;
     sh->read_buffer_in_use = true;
+    memory_poison(sh->read_buffer + len, CONN_READ_MAX - len);
     bool there = c->tls ? conn_take_sealed(c, sh->read_buffer, len)
                         : conn_show(c, sh->read_buffer, len);
     sh->read_buffer_in_use = false;
+    memory_unpoison(sh->read_buffer, CONN_READ_MAX);
     explicit_bzero(sh->read_buffer, len);
     if (there)
         conn_rest(c);
