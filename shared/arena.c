@@ -55,9 +55,8 @@ void arena_init(struct arena *a, void *first_block, size_t first_len, size_t max
     size_t pad = first_block ? (size_t)(-(uintptr_t)p & (alignof(max_align_t) - 1)) : 0;
     if (pad > first_len)
         pad = first_len;
-    *a = (struct arena){.first = p ? p + pad : NULL,
-                        .first_len = first_len - pad,
-                        .max_bytes = max_bytes};
+    *a = (struct arena){
+        .first = p ? p + pad : NULL, .first_len = first_len - pad, .max_bytes = max_bytes};
     memory_poison(a->first, a->first_len);
     a->next = a->first_len > POISON_GAP ? a->first + POISON_GAP : a->first;
     a->end = p ? p + first_len : NULL;
