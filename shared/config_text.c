@@ -60,6 +60,15 @@ static bool sqlite_parse(const char *rest, enum config_database *kind_r, const c
     return false;
 }
 
+/* What stands before "://", if that can be a scheme (RFC 3986, section 3.1); else nothing: it may be
+ * part of a password. */
+static struct slice scheme_of(const char *url)
+{
+    const char *colon = strstr(url, "://");
+    size_t len = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    return (struct slice){url, colon && url + len == colon ? len : 0};
+}
+
 /* scheme, or scheme+driver as SQLAlchemy has it. */
 static bool is_scheme(struct slice text, const char *scheme)
 {
@@ -70,15 +79,14 @@ static bool is_scheme(struct slice text, const char *scheme)
 bool database_parse(const char *url, enum config_database *kind_r, const char **path_r,
                     struct buf *why)
 {
-    const char *colon = strstr(url, "://");
-    struct slice scheme = {url, colon ? (size_t)(colon - url) : 0};
+    struct slice scheme = scheme_of(url);
     *path_r = NULL;
     if (scheme.len == 0 || scheme.len > 40) {
         buf_printf(why, "it is no database URL; write sqlite:///database.db");
         return false;
     }
     if (is_scheme(scheme, "sqlite"))
-        return sqlite_parse(colon + 3, kind_r, path_r, why);
+        return sqlite_parse(url + scheme.len + 3, kind_r, path_r, why);
     *kind_r = CONFIG_DATABASE_POSTGRESQL;
     if (is_scheme(scheme, "postgresql") || is_scheme(scheme, "postgres")) {
         buf_printf(why, "this build cannot use PostgreSQL yet; use sqlite:///database.db");
@@ -186,6 +194,12 @@ static bool is_origin(struct slice text, struct buf *why)
     return true;
 }
 
+/* Whether a message may show the text: it is no secret, and no URL, in which a password may stand. */
+static bool may_be_shown(const struct option *o)
+{
+    return !(o->flags & SECRET) && strcmp(o->check, "database") != 0 && strcmp(o->check, "upstream") != 0;
+}
+
 /* Named rules of the check column, for a string or one item of a list. */
 bool text_obeys(const struct option *o, const char *string, struct buf *why)
 {
@@ -195,9 +209,9 @@ bool text_obeys(const struct option *o, const char *string, struct buf *why)
     struct sock_address address;
     unsigned words;
     if (o->check[0] && has_control_bytes(text)) {
-        if (!(o->flags & SECRET))
-            text_quote(why, text);
-        buf_printf(why, "%sholds control characters", o->flags & SECRET ? "it " : " ");
+        if (may_be_shown(o))
+            return text_refuse(why, text, "holds control characters");
+        buf_printf(why, "it holds control characters");
         return false;
     }
     if (strcmp(o->check, "address") == 0)
@@ -264,9 +278,9 @@ bool text_list(const struct option *o, struct slice text, struct arena *arena,
             return text_no_memory(why);
         *list_r = (struct config_list){items, len + 1}; /* a secret is wiped even if it is refused */
         if (item.len == 0) {
-            if (!(o->flags & SECRET))
-                text_quote(why, text);
-            buf_printf(why, "%shas an empty item", o->flags & SECRET ? "it " : " ");
+            if (may_be_shown(o))
+                return text_refuse(why, text, "has an empty item");
+            buf_printf(why, "it has an empty item");
             return false;
         }
         if (!text_obeys(o, items[len], why))

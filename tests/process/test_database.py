@@ -69,6 +69,14 @@ def test_other_urls_are_refused(place, url):
     assert done.returncode == 78 and "sqlite:///" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("url", ["postgresql://me:hush@db/app\n", "me:hush@db://app", "hush\x7f", "u\thush,"])
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "COLMEIA_ORDERS_UPSTREAM"])
+def test_a_password_is_not_shown(place, variable, url):
+    write_ini(place, {"server.bind": "127.0.0.1:0", "server.workers": 1})
+    done = run_verb(place, "--config", "colmeia.ini", env={variable: url})
+    assert done.returncode == 78 and variable in done.stderr and "hush" not in done.stderr, done.stderr
+
+
 def test_newer_schema(place):
     python_app.make(place / "database.db", "ffffffffffff", [])
     error = start_fails(place)
