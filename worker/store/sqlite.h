@@ -2,6 +2,7 @@
  *
  *   sqlite.c             the driver: executors, batches
  *   sqlite_connection.c  opening, settings, prepared statements, errors and how they are told
+ *   outage.c             which of these are told
  *   sqlite_read.c        a batch of reads in one read transaction
  *   sqlite_nowait.c      reading without ever waiting for a disk, for reads on the loop
  *   sqlite_write.c       a batch of writes in one transaction under the lock: group commit
@@ -14,6 +15,7 @@
 #pragma once
 
 #include "worker/store/driver.h"
+#include "worker/store/outage.h"
 #include "worker/store/schema.h"
 #include "worker/store/sqlite_lock.h"
 
@@ -48,10 +50,8 @@ struct sqlite_connection {
     dev_t dev; /* of the file at path when it was opened */
     ino_t ino;
     /* trouble */
-    bool reopen;           /* what happened may have broken it: open it anew */
-    int trouble;           /* the last error, SQLITE_OK: all is well */
-    int logged;            /* the last error that was logged */
-    struct seldom log_gap; /* the same error again is not worth a line before that */
+    bool reopen; /* what happened may have broken it: open it anew */
+    struct outage outage; /* of error codes */
     struct seldom odd_gap;
 };
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOG_GAP_MS = 10000, ODD_GAP_MS = 60000 };
+enum { ODD_GAP_MS = 60000 };
 
 bool seldom_due(struct seldom *s, int64_t interval_ms)
 {
@@ -300,15 +300,11 @@ static const char *side_name(const struct sqlite_connection *c)
     return c->sides == SQLITE_SIDE_READ ? "reads" : "writes";
 }
 
-static void log_trouble(struct sqlite_connection *c, int rc, struct slice line)
+static void in_trouble(struct sqlite_connection *c, int rc, struct slice line)
 {
-    bool same = c->logged == rc;
-    bool due = seldom_due(&c->log_gap, LOG_GAP_MS);
-    if (same && (c->trouble == rc || !due))
-        return;
-    c->logged = rc;
-    log_error("%s fail: %.*s; they are answered 503 until it works again, and tried each time",
-              side_name(c), SLICE_ARGS(line));
+    if (outage_goes_on(&c->outage, rc, clock_now()))
+        log_error("%s fail: %.*s; they are answered 503 until it works again, and tried each time",
+                  side_name(c), SLICE_ARGS(line));
 }
 
 static enum store_result result_of(int rc)
@@ -355,9 +351,8 @@ enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc)
     }
     struct buf line = {0};
     sqlite_explain(&line, c->path ? c->path : ":memory:", rc, sqlite_message(c->db));
-    log_trouble(c, rc, buf_text(&line));
+    in_trouble(c, rc, buf_text(&line));
     buf_free(&line);
-    c->trouble = rc;
     if (!is_passing(rc))
         c->reopen = c->path != NULL; /* memory has nothing to open anew */
     return result_of(rc);
@@ -365,11 +360,8 @@ enum store_result sqlite_connection_failed(struct sqlite_connection *c, int rc)
 
 void sqlite_connection_worked(struct sqlite_connection *c)
 {
-    if (c->trouble == SQLITE_OK)
-        return;
-    if (c->trouble == c->logged)
+    if (outage_is_over(&c->outage))
         log_info("%s work again: database %s", side_name(c), c->path ? c->path : ":memory:");
-    c->trouble = SQLITE_OK;
 }
 
 enum store_result sqlite_connection_ready(struct sqlite_connection *c)
@@ -383,8 +375,7 @@ enum store_result sqlite_connection_ready(struct sqlite_connection *c)
     if (rc == SQLITE_OK) {
         c->reopen = false;
     } else {
-        log_trouble(c, rc, buf_text(&line));
-        c->trouble = rc;
+        in_trouble(c, rc, buf_text(&line));
         result = result_of(rc);
         sqlite_connection_close(c);
     }
@@ -405,9 +396,8 @@ bool sqlite_connection_file_is_there(struct sqlite_connection *c)
         "database %s was removed or replaced while it is open, and what is written would be lost; "
         "put it back, or restart colmeia to use the new one",
         c->path);
-    log_trouble(c, GONE, buf_text(&line));
+    in_trouble(c, GONE, buf_text(&line));
     buf_free(&line);
-    c->trouble = GONE;
     return false;
 }
 

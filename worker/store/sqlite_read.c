@@ -213,7 +213,7 @@ static size_t read_snapshot_nowait(struct sqlite_connection *c, struct store_cal
 size_t sqlite_read_nowait(struct sqlite *s, struct store_call **calls, size_t len)
 {
     struct sqlite_connection *c = &s->read_side;
-    if (!c->db || c->reopen || c->trouble != SQLITE_OK)
+    if (!c->db || c->reopen || c->outage.code != SQLITE_OK)
         return 0; /* the thread opens it, and tells what is the matter */
     sqlite_nowait_begin();
     size_t answered = read_snapshot_nowait(c, calls, len);
