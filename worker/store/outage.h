@@ -5,9 +5,8 @@
 #include "shared/clock.h"
 
 enum {
-    OUTAGE_SAME_GAP_MS =
-        10000, /* between two lines of one error: what comes and goes is told so often */
-    OUTAGE_OTHER_GAP_MS = 1000 /* between lines of two */
+    OUTAGE_SAME_GAP_MS = 10000, /* between two lines of one error; what comes and goes */
+    OUTAGE_OTHER_GAP_MS = 1000, /* between lines of two */
 };
 
 struct outage {
