@@ -279,18 +279,20 @@ def pytest_environment(binary):
     return dict(sanitizer_environment(), PYTHONPATH=str(TESTS), COLMEIA_BINARY=str(binary))
 
 
+PYTEST_TARGETS = [      # what must be built for a process or contract test: the first that fits
+    ("process/test_docs_plain", "colmeia_plain"),
+    ("contract/test_readers", "contract_reader"),
+    ("process/test_nth_upgrade", "colmeia_failing_variants"),
+    ("process/test_upgrade_audit", "colmeia_failing_variants"),
+    ("process/test_nth_", "colmeia_failing"),
+    ("process/test_audit", "colmeia_failing"),
+    ("process/test_upgrade", "colmeia_variants"),
+    ("systemd/", "colmeia_variants"),
+    ("", "colmeia")]
+
+
 def target_of(name):
-    """What must be built for a process or contract test: some need programs that take over, too, one
-    needs none at all."""
-    if name.startswith("process/test_docs_plain"):
-        return "colmeia_plain"
-    if name.startswith("contract/test_readers"):
-        return "contract_reader"
-    if name.startswith(("process/test_nth_upgrade", "process/test_upgrade_audit")):
-        return "colmeia_failing_variants"
-    if name.startswith("process/test_nth_"):
-        return "colmeia_failing"
-    return "colmeia_variants" if name.startswith(("process/test_upgrade", "systemd/")) else "colmeia"
+    return next(target for begin, target in PYTEST_TARGETS if name.startswith(begin))
 
 
 def find_pytest(preset, long):

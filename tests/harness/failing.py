@@ -39,6 +39,7 @@ class Page(ctypes.Structure):
 
 class Failing:
     def __init__(self, place):
+        assert LIBRARY.is_file(), f"{LIBRARY} is not built: does PYTEST_TARGETS of tests/runner.py name this test?"
         directory = Path(place) / "faults"
         directory.mkdir(exist_ok=True)
         path = directory / "calls"
