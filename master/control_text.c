@@ -2,46 +2,19 @@
 #include "master/control_text.h"
 
 #include "shared/jsonw.h"
+#include "shared/utf8.h"
 
 #include <stdlib.h>
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at p (RFC 3629), 0 if there is none. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    static const struct {
-        unsigned char first, last, low, high; /* of the first byte; of the second */
-        unsigned char len;
-    } rows[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    size_t i = 0, n = 1;
-    while (i < sizeof rows / sizeof rows[0] && (p[0] < rows[i].first || p[0] > rows[i].last))
-        i++;
-    if (i == sizeof rows / sizeof rows[0] || rows[i].len > left)
-        return 0;
-    if (rows[i].len > 1 && (p[1] < rows[i].low || p[1] > rows[i].high))
-        return 0;
-    for (n = 2; n < rows[i].len; n++)
-        if ((p[n] & 0xc0) != 0x80)
-            return 0;
-    return rows[i].len;
-}
-
 void control_text_clean(struct buf *out, struct slice json)
 {
-    for (size_t i = 0; i < json.len;) {
-        size_t n = utf8_len((const unsigned char *)json.ptr + i, json.len - i);
-        if (n == 0)
-            buf_append_char(out, '?');
-        else if (json.ptr[i] == '\n' || json.ptr[i] == '\r')
-            buf_append_char(out, ' ');
-        else
-            buf_append(out, json.ptr + i, n);
-        i += n ? n : 1;
+    for (size_t at = 0; at < json.len;) {
+        uint32_t c = utf8_next(json, &at);
+        if (c == '\n' || c == '\r')
+            c = ' ';
+        utf8_append(out, c == UTF8_INVALID ? UTF8_REPLACEMENT : c);
     }
 }
 

@@ -1,6 +1,8 @@
 /* jsonw.c: see jsonw.h. */
 #include "shared/jsonw.h"
 
+#include "shared/utf8.h"
+
 #include <string.h>
 
 /* Room for a value of up to len bytes: where it begins, behind the comma if there must be one. NULL
@@ -62,53 +64,73 @@ void jsonw_array_close(struct jsonw *w)
     close_with(w, ']');
 }
 
-/* What a byte becomes: 0 itself, 'u' \u00xx, else the letter after the backslash. */
-static const char escape_letter[256] = {
+/* What an ASCII character becomes: 0 itself, 'u' \u00xx, else the letter after the backslash. */
+static const char escape_letter[128] = {
 #define U8 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u'
     U8, 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u', U8, U8, ['"'] = '"', ['\\'] = '\\',
 #undef U8
 };
 
-/* Whether none of eight bytes needs an escape: none below 0x20, no quote, no backslash. Each test
- * leaves a byte's highest bit where it holds, and nothing where none does; carries may add to that,
- * not take away from it. */
+/* Whether eight bytes stand for themselves: ASCII, none below 0x20, no quote, no backslash. Each
+ * test leaves a byte's highest bit where it holds, and nothing where none does; carries may add to
+ * that, not take away from it. */
 static bool eight_are_plain(const char *at)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), highest = ones * 0x80;
     uint64_t v;
     memcpy(&v, at, sizeof v);
     uint64_t quote = v ^ ones * '"', backslash = v ^ ones * '\\';
-    uint64_t odd = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
+    uint64_t odd = v | ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
                    ((backslash - ones) & ~backslash);
     return (odd & highest) == 0;
 }
 
-/* How many of its first bytes stand for themselves. */
+/* Whether there is a well-formed character at *at*, above ASCII; it ends at *end_r. */
+static bool is_character(struct slice bytes, size_t at, size_t *end_r)
+{
+    *end_r = at;
+    return utf8_next(bytes, end_r) != UTF8_INVALID;
+}
+
+/* How many of its first bytes stand for themselves: no escape, well-formed UTF-8. */
 static size_t plain_len(struct slice bytes)
 {
     size_t len = 0;
     while (bytes.len - len >= 8 && eight_are_plain(bytes.ptr + len))
         len += 8;
-    while (len < bytes.len && !escape_letter[(unsigned char)bytes.ptr[len]])
-        len++;
+    while (len < bytes.len) {
+        unsigned char first = (unsigned char)bytes.ptr[len];
+        size_t end = len + 1;
+        if (first < 0x80 ? escape_letter[first] != 0 : !is_character(bytes, len, &end))
+            break;
+        len = end;
+    }
     return len;
+}
+
+/* Appends what the text at *at becomes, which does not stand for itself. */
+static void escape_one(struct buf *out, struct slice bytes, size_t *at)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint32_t c = utf8_next_wide(bytes, at);
+    if (c >= 0x80)
+        utf8_append(out, UTF8_REPLACEMENT);
+    else if (escape_letter[c] == 'u')
+        buf_append(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+    else
+        buf_append(out, (char[]){'\\', escape_letter[c]}, 2);
 }
 
 void jsonw_escape(struct buf *out, struct slice bytes)
 {
-    static const char hex[] = "0123456789abcdef";
     for (;;) {
-        size_t plain = plain_len(bytes);
-        buf_append(out, bytes.ptr, plain);
-        if (plain == bytes.len)
+        size_t at = plain_len(bytes);
+        buf_append(out, bytes.ptr, at);
+        if (at == bytes.len)
             return;
-        unsigned char c = (unsigned char)bytes.ptr[plain];
-        if (escape_letter[c] == 'u')
-            buf_append(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
-        else
-            buf_append(out, (char[]){'\\', escape_letter[c]}, 2);
-        bytes.ptr += plain + 1;
-        bytes.len -= plain + 1;
+        escape_one(out, bytes, &at);
+        bytes.ptr += at;
+        bytes.len -= at;
     }
 }
 

@@ -1,7 +1,9 @@
-/* jsonw.h: append-only JSON writer over a struct buf. Compact, UTF-8 left as it is, escapes exactly
- * as the Python original writes them (only \" \\ \n \r \t \b \f and \u00xx below 0x20).
- * Commas are put by the writer; names and values are the caller's order. Nesting is the
- * caller's care. Errors are the buffer's sticky *failed*. Any thread. */
+/* jsonw.h: append-only JSON writer over a struct buf. Compact; escapes exactly as the Python
+ * original writes them (only \" \\ \n \r \t \b \f and \u00xx below 0x20), UTF-8 as it is. What is
+ * no UTF-8 becomes U+FFFD, so that what is written is JSON (RFC 8259, section 8.1) whatever is in
+ * the text: each malformed sequence, and a lone surrogate in three bytes (shared/utf8.h). Commas
+ * are put by the writer; names and values are the caller's order. Nesting is the caller's care.
+ * Errors are the buffer's sticky *failed*. Any thread. */
 #pragma once
 
 #include "shared/str.h"
@@ -9,8 +11,8 @@
 #include <stdint.h>
 
 struct jsonw {
-    struct buf *out;   /* borrowed */
-    bool comma;        /* a value stands before the next one at this level */
+    struct buf *out; /* borrowed */
+    bool comma;      /* a value stands before the next one at this level */
 };
 
 static inline struct jsonw jsonw_on(struct buf *out)
@@ -36,5 +38,6 @@ void jsonw_null(struct jsonw *w);
 /* Text that is JSON already. */
 void jsonw_raw(struct jsonw *w, struct slice json);
 
-/* Appends the escaped bytes of a string without its quotes. */
+/* Appends the escaped bytes of a string without its quotes; of a piece of one, if it was not cut
+ * within a character. */
 void jsonw_escape(struct buf *out, struct slice bytes);

@@ -1,5 +1,5 @@
 /* utf8.c: see utf8.h. The table of well-formed sequences is Unicode 3.9, table 3-7. */
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 #include "shared/check.h"
 
@@ -125,11 +125,4 @@ struct slice utf8_replace(struct arena *a, struct slice s)
         utf8_append(&out, c == UTF8_INVALID ? UTF8_REPLACEMENT : c);
     }
     return out.failed ? (struct slice){NULL, 0} : buf_slice(&out);
-}
-
-void utf8_patch_surrogates(char *bytes, size_t len)
-{
-    for (size_t i = 0; i + 2 < len; i++)
-        if ((unsigned char)bytes[i] == 0xED && (unsigned char)bytes[i + 1] >= 0xA0)
-            memcpy(bytes + i, "\xEF\xBF\xBD", 3);
 }

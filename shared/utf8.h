@@ -30,5 +30,3 @@ size_t utf8_count(struct slice s);
 /* s itself when it is valid UTF-8, else a copy in the arena with U+FFFD for every malformed
  * sequence, as Python's errors="replace". {NULL, 0} without memory. */
 struct slice utf8_replace(struct arena *a, struct slice s);
-/* Overwrites every lone surrogate of valid wide text with U+FFFD, which is as long. */
-void utf8_patch_surrogates(char *bytes, size_t len);

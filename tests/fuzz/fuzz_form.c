@@ -3,7 +3,7 @@
 #include "worker/validate/form.h"
 
 #include "shared/check.h"
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 #include <stdint.h>
 

@@ -5,7 +5,7 @@
 #include "worker/validate/schema.h"
 
 #include "shared/check.h"
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
 #include "worker/validate/strength.h"
 
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/common.h"
-#include "worker/validate/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include "worker/http/target.h"
 
 #include "shared/check.h"
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 #include <stdint.h>
 #include <stdio.h>

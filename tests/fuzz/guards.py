@@ -36,7 +36,7 @@ GUARDS = {
     "fuzz_strength": [VALIDATE + "strength.c", VALIDATE + "common.c"],
     "fuzz_form": [VALIDATE + "form.c", VALIDATE + "percent.c"],
     "fuzz_multipart": [VALIDATE + "form_multipart.c"],
-    "fuzz_query": [VALIDATE + "percent.c", (VALIDATE + "utf8.c", "utf8_next utf8_is_valid utf8_replace utf8_put")],
+    "fuzz_query": [VALIDATE + "percent.c", ("shared/utf8.c", "utf8_next utf8_is_valid utf8_replace utf8_put")],
     "fuzz_schema": [VALIDATE + f for f in ("schema.c", "schema_params.c", "problem.c", "pyint.c")],
     "fuzz_token": ["worker/auth/claims.c", "worker/auth/token_cache.c", "worker/auth/bearer.c",
                    ("worker/auth/token.c", "token_verify token_fits token_session_over")],
@@ -45,7 +45,7 @@ GUARDS = {
     "fuzz_message": ["shared/message.c"],
     "fuzz_handover": [("worker/net/handover.c", "collect_fds is_connection is_sane past parcel_of refuse "
                        "open_packet")],
-    "fuzz_control": ["master/command.c", ("master/control_text.c", "utf8_len control_text_clean")],
+    "fuzz_control": ["master/command.c", ("master/control_text.c", "control_text_clean")],
     "fuzz_state": ["master/state.c"],
     "fuzz_top": ["master/top_facts.c", "master/top_screen.c", ("master/top_terminal.c", "terminal_key")],
     "fuzz_config": CONFIG,

@@ -1,5 +1,6 @@
 """Databases that cannot be used, and the forms of the URL."""
 
+import json
 import os
 import sqlite3
 
@@ -75,6 +76,22 @@ def test_a_password_is_not_shown(place, variable, url):
     write_ini(place, {"server.bind": "127.0.0.1:0", "server.workers": 1})
     done = run_verb(place, "--config", "colmeia.ini", env={variable: url})
     assert done.returncode == 78 and variable in done.stderr and "hush" not in done.stderr, done.stderr
+
+
+def test_text_that_is_no_utf8(serve, place):
+    """Put in by another program; what is answered is JSON all the same."""
+    server = serve(workers=1)
+    with server.api() as api:
+        assert api.sign_up("one", "one@test.com").status_code == 201
+        db = sqlite3.connect(place / "database.db")
+        db.execute("UPDATE users SET username = CAST(x'610AFFFE62' AS TEXT), email = CAST(? AS TEXT)",
+                   (b"twenty.letters.and.one.more \xf0\x9f\x90",))
+        db.commit()
+        db.close()
+        shown = {"id": 1, "username": "a\n\ufffd\ufffdb", "email": "twenty.letters.and.one.more \ufffd"}
+        for target in ("/users/1", "/users/"):
+            answer = json.loads(api.get(target).content.decode("utf-8"))
+            assert {key: answer.get("users", [answer])[0][key] for key in shown} == shown, target
 
 
 def test_newer_schema(place):

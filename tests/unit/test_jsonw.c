@@ -1,5 +1,6 @@
 /* test_jsonw.c: shared/jsonw.h: escapes, numbers, commas and nesting, byte for byte. */
 #include "shared/jsonw.h"
+#include "shared/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,9 @@ static void expect(struct buf *out, const char *json)
     assert_true(same);
 }
 
+/* What stands for bytes that are no UTF-8. */
+#define NONE "\xef\xbf\xbd"
+
 static void test_strings(void **state)
 {
     static const struct {
@@ -39,6 +43,15 @@ static void test_strings(void **state)
         {{"\x7f", 1}, "\"\x7f\""}, /* nor this */
         {{"Jo\xc3\xa3o \xf0\x9f\x90\x9d", 10}, "\"Jo\xc3\xa3o \xf0\x9f\x90\x9d\""},
         {{"</script>", 9}, "\"</script>\""},
+        {{"\xff", 1}, "\"" NONE "\""},
+        {{"a\xfe\xff" "b", 4}, "\"a" NONE NONE "b\""},
+        {{"plain plain \x80 plain plain", 25}, "\"plain plain " NONE " plain plain\""},
+        {{"\xe2\x82\"", 3}, "\"" NONE "\\\"\""},
+        {{"cut \xf0\x9f\x90", 7}, "\"cut " NONE "\""},
+        {{"\xf0\x9f\x90\x9d\xf0", 5}, "\"\xf0\x9f\x90\x9d" NONE "\""},
+        {{"\xc0\xaf", 2}, "\"" NONE NONE "\""},            /* an overlong slash */
+        {{"<\xed\xa0\x80\xed\xbf\xbf>", 8}, "\"<" NONE NONE ">\""}, /* two surrogates */
+        {{"\xf4\x8f\xbf\xbf\xed\x9f\xbf", 7}, "\"\xf4\x8f\xbf\xbf\xed\x9f\xbf\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct buf out = {0};
@@ -48,7 +61,8 @@ static void test_strings(void **state)
     }
 }
 
-/* Every byte, alone and between others: escaped when JSON demands it, else itself. */
+/* Every byte, alone and between others: escaped when JSON demands it, else itself; none above
+ * 0x7f is a character. */
 static void test_every_byte(void **state)
 {
     static const char escaped[] = "\n\r\t\b\f\"\\", letters[] = "nrtbf\"\\";
@@ -60,11 +74,33 @@ static void test_every_byte(void **state)
             snprintf(expected, sizeof expected, "<\\%c>", letters[letter - escaped]);
         else if (c < 0x20)
             snprintf(expected, sizeof expected, "<\\u%04x>", (unsigned)c);
-        else
+        else if (c < 0x80)
             snprintf(expected, sizeof expected, "<%c>", c);
+        else
+            snprintf(expected, sizeof expected, "<" NONE ">");
         jsonw_escape(&out, (struct slice){text, sizeof text});
         expect(&out, expected);
     }
+}
+
+/* What is written is UTF-8, and the same when it is written again, wherever in it the odd bytes are. */
+static void test_every_pair(void **state)
+{
+    for (int pair = 0; pair < 0x10000; pair++)
+        for (size_t len = 2; len < 20; len += 7) {
+            char text[20];
+            memset(text, 'x', sizeof text);
+            text[len - 2] = (char)(pair >> 8);
+            text[len - 1] = (char)pair;
+            struct buf out = {0};
+            jsonw_escape(&out, (struct slice){text, len});
+            assert_true(!out.failed && utf8_is_valid(buf_slice(&out)));
+            bool same = slice_equals(buf_slice(&out), (struct slice){text, len});
+            bool plain = utf8_is_valid((struct slice){text, len}) && !memchr(text, '"', len) &&
+                         !memchr(text, '\\', len) && pair >> 8 >= 0x20 && (pair & 0xff) >= 0x20;
+            assert_int_equal(same, plain);
+            buf_free(&out);
+        }
 }
 
 static void test_numbers(void **state)
@@ -176,7 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings), cmocka_unit_test(test_every_byte),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_every_pair), cmocka_unit_test(test_numbers), cmocka_unit_test(test_scalars),
         cmocka_unit_test(test_nesting), cmocka_unit_test(test_deep),
         cmocka_unit_test(test_appends), cmocka_unit_test(test_no_memory),
     };

@@ -5,8 +5,8 @@
 #include "worker/tools/ask.h"
 
 #include "shared/private.h"
+#include "shared/utf8.h"
 #include "worker/tools/tool.h"
-#include "worker/validate/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

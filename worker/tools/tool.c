@@ -3,8 +3,8 @@
 
 #include "shared/check.h"
 #include "shared/jsonw.h"
+#include "shared/utf8.h"
 #include "worker/store/migrate.h"
-#include "worker/validate/utf8.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* tool_user.c: `colmeia user add|list|passwd|delete`. See tools.h. What may be a name or an address
  * is judged by the code that judges them for the API (worker/validate). */
 #include "shared/audit.h"
+#include "shared/utf8.h"
 #include "worker/auth/password.h"
 #include "worker/tools/ask.h"
 #include "worker/tools/desk.h"
@@ -8,7 +9,6 @@
 #include "worker/tools/tools.h"
 #include "worker/validate/email.h"
 #include "worker/validate/strength.h"
-#include "worker/validate/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 #include "worker/validate/email.h"
 
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/email_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 enum { ADDRESS_MAX = 254 }; /* octets; RFC 5321 4.5.3.1.3, RFC 3696 erratum 1690 */
 

@@ -1,9 +1,9 @@
 /* email_domain.c: the part after the @-sign: characters, UTS-46, dots and hyphens, IDNA, lengths,
  * top level, reserved names, in this order. */
+#include "shared/utf8.h"
 #include "worker/validate/email_internal.h"
 #include "worker/validate/idna.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 #include <uninorm.h>
 #include <unictype.h>

@@ -1,8 +1,8 @@
 /* email_literal.c: addresses in brackets. They are always refused; what is wrong with one beyond
  * that is said in the words of Python's ipaddress. */
+#include "shared/utf8.h"
 #include "worker/validate/email_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 enum { HEXTETS = 8, PARTS_MIN = 3, PARTS_MAX = HEXTETS + 1, IPV6_TEXT_MAX = 45, QUOTED_MAX = 100 };
 

@@ -1,9 +1,9 @@
 /* email_split.c: what is name, what local part and what domain. First pydantic's own reduction of
  * 'Name <address>', then email-validator's splitting, which meets only what the first left alone.
  */
+#include "shared/utf8.h"
 #include "worker/validate/email_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 #include <unictype.h>
 

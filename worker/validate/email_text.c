@@ -1,7 +1,7 @@
 /* email_text.c: why an address is refused, and the characters shown in such sentences. */
+#include "shared/utf8.h"
 #include "worker/validate/email_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* form.c: see form.h. The urlencoded kind, and what both kinds use. */
 #include "worker/validate/form.h"
 
+#include "shared/utf8.h"
 #include "worker/validate/form_internal.h"
 #include "worker/validate/percent.h"
-#include "worker/validate/utf8.h"
 
 static const char blanks[] = " \t\r\n\v\f";
 

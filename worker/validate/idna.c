@@ -2,9 +2,9 @@
  * to a label, contextual rules included, as Python's idna does. */
 #include "worker/validate/idna.h"
 
+#include "shared/utf8.h"
 #include "worker/validate/idna_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 #include <idn2.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* idna_bidi.c: why a label with right-to-left characters is refused (RFC 5893, section 2). libidn2
  * says that it is, Python's idna also by which rule. */
+#include "shared/utf8.h"
 #include "worker/validate/idna_internal.h"
 #include "worker/validate/unicode.h"
-#include "worker/validate/utf8.h"
 
 #include <unictype.h>
 

@@ -1,7 +1,7 @@
 /* idna_context.c: which characters stand where the rules of RFC 5892, appendix A, allow them.
  * libidn2 judges a label by the same rules, and does not say which character it means. */
+#include "shared/utf8.h"
 #include "worker/validate/idna_internal.h"
-#include "worker/validate/utf8.h"
 
 #include <unictype.h>
 

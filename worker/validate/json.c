@@ -3,8 +3,8 @@
 #include "worker/validate/json.h"
 
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/json_internal.h"
-#include "worker/validate/utf8.h"
 
 #include <math.h>
 
@@ -69,7 +69,8 @@ static enum json_result read_name(struct json_reader *r, struct json_value *memb
 {
     if (!next_is(r, '"'))
         return json_fail(r, "Expecting property name enclosed in double quotes", r->at);
-    enum json_result result = json_read_string(r, &member->name, &member->name_surrogates);
+    bool surrogates; /* nobody asks of a name */
+    enum json_result result = json_read_string(r, &member->name, &surrogates);
     if (result != JSON_OK)
         return result;
     skip_space(r);
@@ -232,18 +233,6 @@ const struct json_value *json_member(const struct json_value *object, struct sli
     return m;
 }
 
-/* The escaper leaves all above 0x7f as it is, so surrogates can be patched behind it. */
-static void write_string(struct jsonw *w, struct slice text, bool surrogates, bool is_name)
-{
-    size_t start = w->out->len;
-    if (is_name)
-        jsonw_name(w, text);
-    else
-        jsonw_string(w, text);
-    if (surrogates && !w->out->failed)
-        utf8_patch_surrogates(w->out->data + start, w->out->len - start);
-}
-
 static void write_float(struct jsonw *w, double number)
 {
     char text[JSON_FLOAT_TEXT_MAX];
@@ -270,7 +259,7 @@ static void write_alone(struct jsonw *w, const struct json_value *value)
         write_float(w, value->number);
         break;
     case JSON_STRING:
-        write_string(w, value->text, value->surrogates, false);
+        jsonw_string(w, value->text);
         break;
     case JSON_ARRAY:
         jsonw_array_open(w);
@@ -323,7 +312,7 @@ void json_write(struct jsonw *w, const struct json_value *value)
             continue;
         }
         if (around && around->type == JSON_OBJECT)
-            write_string(w, item->name, item->name_surrogates, true);
+            jsonw_name(w, item->name);
         write_alone(w, item);
         if (is_container(item)) {
             push(&open, item);

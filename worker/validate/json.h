@@ -44,9 +44,8 @@ enum json_type {
 
 struct json_value {
     enum json_type type;
-    bool surrogates;      /* a JSON_STRING with lone surrogates: text is wide (utf8.h), not UTF-8 */
-    bool name_surrogates; /* the same of name */
-    struct slice name;    /* of a member of an object; {NULL, 0} else */
+    bool surrogates; /* a JSON_STRING with lone surrogates: text is wide (utf8.h), not UTF-8 */
+    struct slice name; /* of a member of an object, as wide as it may be; {NULL, 0} else */
     struct json_value *next; /* next item or member; NULL for the last and for the top value */
     union {
         bool boolean;

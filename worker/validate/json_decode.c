@@ -1,8 +1,8 @@
 /* json_decode.c: from the bytes of a body to UTF-8, by the rules of Python's json.detect_encoding:
  * a byte order mark, else the pattern of zero bytes that two ASCII characters leave at the start.
  */
+#include "shared/utf8.h"
 #include "worker/validate/json_internal.h"
-#include "worker/validate/utf8.h"
 
 #include <stdint.h>
 

@@ -28,7 +28,6 @@ static void take_value(struct json_value *to, const struct json_value *from)
     struct json_value kept = *to;
     *to = *from;
     to->name = kept.name;
-    to->name_surrogates = kept.name_surrogates;
     to->next = kept.next;
 }
 

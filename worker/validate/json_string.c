@@ -1,6 +1,6 @@
 /* json_string.c: string literals. Where Python complains, and of what, follows its scanstring. */
+#include "shared/utf8.h"
 #include "worker/validate/json_internal.h"
-#include "worker/validate/utf8.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  */
 #include "worker/validate/percent.h"
 
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 static int hex_digit(char c)
 {

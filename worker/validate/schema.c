@@ -2,9 +2,9 @@
 #include "worker/validate/schema.h"
 
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/email.h"
 #include "worker/validate/schema_internal.h"
-#include "worker/validate/utf8.h"
 
 /* application/json or application/<anything>+json, as email.message reads the header: parameters
  * cut, case ignored, exactly one slash. */

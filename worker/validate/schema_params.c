@@ -1,9 +1,9 @@
 /* schema_params.c: the readers of schema.h for what arrives as text: path, query and form. */
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/percent.h"
 #include "worker/validate/pyint.h"
 #include "worker/validate/schema_internal.h"
-#include "worker/validate/utf8.h"
 #include "worker/validate/uuid.h"
 
 void schema_defaults(const struct schema *schema, struct field_value *values_r)

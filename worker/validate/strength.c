@@ -2,8 +2,8 @@
 #include "worker/validate/strength.h"
 
 #include "shared/check.h"
+#include "shared/utf8.h"
 #include "worker/validate/common.h"
-#include "worker/validate/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

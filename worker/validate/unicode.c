@@ -1,7 +1,7 @@
 /* unicode.c: see unicode.h. Character data is libunistring's. */
 #include "worker/validate/unicode.h"
 
-#include "worker/validate/utf8.h"
+#include "shared/utf8.h"
 
 #include <stdlib.h>
 #include <unictype.h>
