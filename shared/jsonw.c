@@ -64,10 +64,16 @@ void jsonw_array_close(struct jsonw *w)
     close_with(w, ']');
 }
 
-/* What an ASCII character becomes: 0 itself, 'u' \u00xx, else the letter after the backslash. */
-static const char escape_letter[128] = {
-#define U8 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u'
-    U8, 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u', U8, U8, ['"'] = '"', ['\\'] = '\\',
+/* What a byte becomes: 0 itself, 'u' \u00xx, 'c' itself in a character above ASCII, else the letter
+ * after the backslash. */
+static const char escape_letter[256] = {
+#define U8  'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u'
+#define C8  'c', 'c', 'c', 'c', 'c', 'c', 'c', 'c'
+#define C64 C8, C8, C8, C8, C8, C8, C8, C8
+    U8,  'b', 't', 'n',         'u',           'f',          'r', 'u',
+    'u', U8,  U8,  ['"'] = '"', ['\\'] = '\\', [0x80] = C64, C64,
+#undef C64
+#undef C8
 #undef U8
 };
 
@@ -80,16 +86,16 @@ static bool eight_are_plain(const char *at)
     uint64_t v;
     memcpy(&v, at, sizeof v);
     uint64_t quote = v ^ ones * '"', backslash = v ^ ones * '\\';
-    uint64_t odd = v | ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
-                   ((backslash - ones) & ~backslash);
+    uint64_t odd = v | (v - ones * 0x20) | (quote - ones) | (backslash - ones);
     return (odd & highest) == 0;
 }
 
-/* Whether there is a well-formed character at *at*, above ASCII; it ends at *end_r. */
-static bool is_character(struct slice bytes, size_t at, size_t *end_r)
+/* Where the ASCII that stands for itself ends, from len on. */
+static size_t ascii_end(struct slice bytes, size_t len)
 {
-    *end_r = at;
-    return utf8_next(bytes, end_r) != UTF8_INVALID;
+    while (len < bytes.len && !escape_letter[(unsigned char)bytes.ptr[len]])
+        len++;
+    return len;
 }
 
 /* How many of its first bytes stand for themselves: no escape, well-formed UTF-8. */
@@ -98,12 +104,12 @@ static size_t plain_len(struct slice bytes)
     size_t len = 0;
     while (bytes.len - len >= 8 && eight_are_plain(bytes.ptr + len))
         len += 8;
-    while (len < bytes.len) {
-        unsigned char first = (unsigned char)bytes.ptr[len];
-        size_t end = len + 1;
-        if (first < 0x80 ? escape_letter[first] != 0 : !is_character(bytes, len, &end))
+    len = ascii_end(bytes, len);
+    while (len < bytes.len && (unsigned char)bytes.ptr[len] >= 0x80) {
+        size_t end = len;
+        if (utf8_next(bytes, &end) == UTF8_INVALID)
             break;
-        len = end;
+        len = ascii_end(bytes, end);
     }
     return len;
 }
