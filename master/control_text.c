@@ -14,7 +14,7 @@ void control_text_clean(struct buf *out, struct slice json)
         uint32_t c = utf8_next(json, &at);
         if (c == '\n' || c == '\r')
             c = ' ';
-        utf8_append(out, c == UTF8_INVALID ? UTF8_REPLACEMENT : c);
+        utf8_append(out, c == UTF8_INVALID ? '?' : c);
     }
 }
 

@@ -4,9 +4,9 @@
 
 #include "master/control.h"
 
-/* Appends the JSON as one line of UTF-8 (without its end): what is none becomes U+FFFD, line
- * ends spaces. Texts in it may come from files and clients; only strings can hold what is replaced,
- * so it stays JSON. */
+/* Appends the JSON as one line of UTF-8 (without its end): what is none becomes '?', line ends
+ * spaces, and nothing longer than it was. Texts in it may come from files and clients; only strings
+ * can hold what is replaced, so it stays JSON. */
 void control_text_clean(struct buf *out, struct slice json);
 /* Appends {"ok":false,"error":"…"}. */
 void control_text_error(struct buf *out, struct slice text);

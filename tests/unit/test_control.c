@@ -445,8 +445,6 @@ static void test_patient_follower(void **state)
     close(fd);
 }
 
-#define NONE "\xef\xbf\xbd"
-
 /* Whatever the driver says goes out as one line of UTF-8. */
 static void test_unclean(void **state)
 {
@@ -456,11 +454,10 @@ static void test_unclean(void **state)
     buf_append_slice(&t->answer, SLICE("{\"a\":\"\xc3\xa9\xf0\x9f\x90\x9d|\xff|\xc3|\xc0\xaf|"
                                        "\xed\xa0\x80|\xf5\x80\x80\x80|\xe2\x82\",\n\"b\":1}"));
     tester_send_text(t, fd, "status\n");
-    tester_expect(t, fd, "{\"a\":\"\xc3\xa9\xf0\x9f\x90\x9d|" NONE "|" NONE "|" NONE NONE "|" NONE NONE NONE
-                         "|" NONE NONE NONE NONE "|" NONE "\", \"b\":1}");
+    tester_expect(t, fd, "{\"a\":\"\xc3\xa9\xf0\x9f\x90\x9d|?|?|??|???|????|?\", \"b\":1}");
     control_event(t->control, SLICE("{\"a\":\"\xff\n\"}"));
     tester_send_text(t, fd, "events\n");
-    tester_expect(t, fd, "{\"ok\":true,\"events\":[{\"a\":\"" NONE " \"}]}");
+    tester_expect(t, fd, "{\"ok\":true,\"events\":[{\"a\":\"? \"}]}");
     close(fd);
 }
 
