@@ -339,18 +339,20 @@ def find(runner, long_s):
 
 
 def keep(runner, name):
-    """Of the corpus and what was found the fewest inputs that reach as much."""
-    sources = [d for d in (CORPUS / name, FOUND / name) if d.is_dir()]
-    with tempfile.TemporaryDirectory() as place:
-        env = dict(runner.sanitizer_environment(), LLVM_PROFILE_FILE="/dev/null")
-        argv = [runner.program("fuzz", name), "-set_cover_merge=1", f"-timeout={INPUT_TIMEOUT_S}", place, *sources]
-        outcome = runner.run_program(runner.without_aslr(argv), env=env, timeout_s=3600)
-        if outcome.state == "failed":
-            sys.exit(outcome.output)
-        shutil.rmtree(CORPUS / name, ignore_errors=True)
-        shutil.copytree(place, CORPUS / name)
-    files = list((CORPUS / name).iterdir())
-    print(f"{name}: {len(files)} inputs, {sum(f.stat().st_size for f in files)} bytes", flush=True)
+    """Adds to the corpus, of what was found, the fewest inputs that reach what it does not."""
+    corpus, found = CORPUS / name, FOUND / name
+    if not found.is_dir():
+        return
+    corpus.mkdir(parents=True, exist_ok=True)
+    before = len(list(corpus.iterdir()))
+    env = dict(runner.sanitizer_environment(), LLVM_PROFILE_FILE="/dev/null")
+    argv = [runner.program("fuzz", name), "-set_cover_merge=1", f"-timeout={INPUT_TIMEOUT_S}", corpus, found]
+    outcome = runner.run_program(runner.without_aslr(argv), env=env, timeout_s=3600)
+    if outcome.state == "failed":
+        sys.exit(outcome.output)
+    files = list(corpus.iterdir())
+    size = sum(f.stat().st_size for f in files)
+    print(f"{name}: {len(files)} inputs, {len(files) - before} of them new, {size} bytes", flush=True)
 
 
 def main():
