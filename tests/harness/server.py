@@ -154,6 +154,7 @@ class Server:
         if workers:
             self.args += ["--workers", str(workers)]
         self.env = env
+        self.apis = []
         self.secrets = set()         # texts that must never be logged
         self.expected_reports = None # a pattern that excuses lines which look like a sanitizer's
         self.lines = []
@@ -290,6 +291,8 @@ class Server:
 
     def finish(self):
         """Stops it if it still runs, and judges it."""
+        for api in self.apis:
+            api.http.close()
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -404,7 +407,9 @@ class Server:
         return "http://" + next(a for a in self.addresses if not a.startswith("unix:"))
 
     def api(self, **options):
-        return Api(self, **options)
+        """Closed with the server at the latest, which waits for those that are silent in a stop."""
+        self.apis.append(Api(self, **options))
+        return self.apis[-1]
 
 
 class Api:
