@@ -65,6 +65,13 @@ class Test:
 
 
 @dataclass
+class Lanes:
+    """How many run at a time."""
+    programs: int
+    files: int      # of pytest
+
+
+@dataclass
 class Report:
     """Counts, and prints a line for each test as it ends."""
     total: int
@@ -363,22 +370,25 @@ def run_pytest_file(file, tests, long, binary, report):
         report.add(name, Outcome("failed", 0, f"pytest ended without running it\n{text}"))
 
 
-def run_all(tests, broken, long, binary, report, jobs):
-    """Programs first, then a job for each pytest file; *jobs* at a time."""
-    files = {}
+def at_a_time(jobs, work):
+    """Calls each of *work*, *jobs* of them at a time."""
     with ThreadPoolExecutor(jobs) as pool:
-        work = []
-        for test in tests:
-            if test.build in broken:
-                report.add(test.name, Outcome("failed", 0, f"{test.build[1]} was not built: see above"))
-            elif test.run:
-                work.append(pool.submit(lambda t=test: report.add(t.name, t.run())))
-            else:
-                files.setdefault(test.name.split("::")[0], []).append(test)
-        for file, its_tests in files.items():
-            work.append(pool.submit(run_pytest_file, file, its_tests, long, binary, report))
-        for job in work:
-            job.result()
+        for done in [pool.submit(call) for call in work]:
+            done.result()
+
+
+def run_all(tests, broken, long, binary, report, lanes):
+    """Programs first, which compute; then the files of pytest, whose tests wait half of their time."""
+    programs, files = [], {}
+    for test in tests:
+        if test.build in broken:
+            report.add(test.name, Outcome("failed", 0, f"{test.build[1]} was not built: see above"))
+        elif test.run:
+            programs.append(lambda t=test: report.add(t.name, t.run()))
+        else:
+            files.setdefault(test.name.split("::")[0], []).append(test)
+    at_a_time(lanes.programs, programs)
+    at_a_time(lanes.files, [lambda f=file: run_pytest_file(f, files[f], long, binary, report) for file in files])
 
 
 def try_again(tests, long, binary, report):
@@ -411,8 +421,18 @@ def arguments():
                         help="with --long: how long each fuzz target runs (90s, 30m, 8h; default: 30m)")
     parser.add_argument("--mutants", action="store_true", help="plant each fault of tests/mutants instead")
     parser.add_argument("--preset", default="asan", help="what unit and process tests run (default: asan)")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="tests at a time")
+    parser.add_argument("--jobs", type=int,
+                        help="tests at a time (default: one a core; half as many again of those that wait)")
     return parser.parse_args()
+
+
+def lanes_of(args):
+    cores = len(os.sched_getaffinity(0))
+    if args.mutants:
+        return Lanes(1, 1)
+    if args.jobs:
+        return Lanes(args.jobs, args.jobs)
+    return Lanes(cores, cores if args.long else cores + cores // 2)    # some of the long ones measure
 
 
 def main():
@@ -433,7 +453,7 @@ def main():
         targets = list(dict.fromkeys(t.build[1] for t in tests if t.build and t.build[0] == preset))
         broken |= {(preset, t) for t in build_targets(preset, targets)}
     report = Report(len(tests))
-    run_all(tests, broken, args.long, program(args.preset, "colmeia"), report, 1 if args.mutants else args.jobs)
+    run_all(tests, broken, args.long, program(args.preset, "colmeia"), report, lanes_of(args))
     if not args.mutants:
         try_again(tests, args.long, program(args.preset, "colmeia"), report)
     told = total_of_fuzzing()
